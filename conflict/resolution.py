@@ -1,0 +1,53 @@
+"""What stores contribute to one business key, and what was decided from it. Values only."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+NEVER_OBSERVED = -1  # an effective time before all others: the value was only ever seen in a snapshot
+
+
+class ColumnStamp(NamedTuple):
+    """The last observed change of one column: where in its store's log, and its effective time."""
+
+    position: tuple[int, ...]  # (epoch, file, pos, row, order)
+    effective_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contribution:
+    """One store's row under the key. `columns` are those its store has: a missing one is absent, not NULL."""
+
+    store: str
+    pk: str
+    position: tuple[int, ...]  # of the row's last change in that store's log
+    changed_us: int  # effective time of the row's last observed change, NEVER_OBSERVED without one
+    deleted: bool
+    columns: frozenset[str]
+    values: Mapping[str, Any] = field(hash=False)
+    stamps: Mapping[str, ColumnStamp] = field(hash=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contest:
+    """Stores that differed about a column within the policy's window, and why one of them won."""
+
+    column: str
+    rule: str
+    winner: str | None
+    value: Any
+    losers: tuple[tuple[str, Any, int], ...]  # (store, value, effective time in us)
+    reason: str
+    fingerprint: str  # the same contest again has the same one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolution:
+    """The agreed row; `exists` is False where the rules say that there is none (any more)."""
+
+    exists: bool
+    values: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    winners: Mapping[str, str] = field(default_factory=dict, hash=False)  # column → store; absent for sums
+    stores: tuple[str, ...] = ()
+    uncertain: tuple[str, ...] = ()  # decided between times that the clocks cannot tell apart
+    contests: tuple[Contest, ...] = ()

@@ -1,0 +1,85 @@
+"""One business key: contributions and policy → Resolution. A pure function; the product stands on it."""
+
+import hashlib
+import json
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from conflict.policy import Deletes, TablePolicy
+from conflict.resolution import Contest, Contribution, Resolution
+from conflict.rules import Decided, decide, effective_us
+
+SUMS = frozenset({"sum"})
+
+
+def resolve(policy: TablePolicy, columns: Collection[str], contributions: Sequence[Contribution]) -> Resolution:
+    """The agreed row of one key. `columns` are those to decide; the key's own are not among them."""
+    live = [each for each in contributions if not each.deleted]
+    if _is_deleted(policy, live, contributions):
+        return Resolution(exists=False)
+    counting = live or list(contributions)  # `never`: the last values outlive the rows
+    decisions = {}
+    for column in columns:
+        having = [each for each in counting if column in each.columns]
+        if having:
+            decisions[column] = (decide(policy.rule_for(column), column, policy, having), having)
+    contests = (_contest(policy, column, decided, having) for column, (decided, having) in decisions.items())
+    return Resolution(
+        exists=True,
+        values={column: decided.value for column, (decided, _) in decisions.items()},
+        winners={
+            column: decided.winner.store for column, (decided, _) in decisions.items() if decided.winner is not None
+        },
+        stores=tuple(sorted({each.store for each in counting})),
+        uncertain=tuple(sorted(column for column, (decided, _) in decisions.items() if decided.uncertain)),
+        contests=tuple(contest for contest in contests if contest is not None),
+    )
+
+
+def _is_deleted(policy: TablePolicy, live: Sequence[Contribution], contributions: Sequence[Contribution]) -> bool:
+    if policy.deletes is Deletes.NEVER:
+        return not contributions
+    if not live:
+        return True
+    if policy.deletes is Deletes.ALL:
+        return False
+    deletes = [each.changed_us for each in contributions if each.deleted]
+    return bool(deletes) and max(deletes) > max(each.changed_us for each in live)
+
+
+def _contest(policy: TablePolicy, column: str, decided: Decided, having: Sequence[Contribution]) -> Contest | None:
+    """Whether stores that differ changed the column within the window of each other."""
+    rule = policy.rule_for(column)
+    if rule.rule.value in SUMS or column in policy.contest_ignore:
+        return None
+    times = {id(each): effective_us(column, policy, each) for each in having}
+    observed = [each for each in having if column in each.stamps]
+    if len({each.store for each in observed}) < 2:
+        return None
+    newest = max(times[id(each)] for each in observed)
+    window_us = int(policy.contest_within_seconds * 1_000_000)
+    rivals = [each for each in observed if newest - times[id(each)] <= window_us]
+    losers = [each for each in rivals if each.values[column] != decided.value]
+    if not losers or len({each.store for each in rivals}) < 2:
+        return None
+    listed = tuple(
+        (each.store, each.values[column], times[id(each)]) for each in sorted(losers, key=lambda e: (e.store, e.pk))
+    )
+    winner = decided.winner.store if decided.winner else None
+    return Contest(
+        column=column,
+        rule=rule.rule.value,
+        winner=winner,
+        value=decided.value,
+        losers=listed,
+        reason=decided.reason,
+        fingerprint=_fingerprint(policy.table, column, winner, decided.value, rivals),
+    )
+
+
+def _fingerprint(table: str, column: str, winner: str | None, value: Any, rivals: Sequence[Contribution]) -> str:
+    facts = [
+        table, column, winner, repr(value),
+        sorted([each.store, each.pk, repr(each.values[column]), list(each.stamps[column].position)] for each in rivals),
+    ]  # fmt: skip
+    return hashlib.sha256(json.dumps(facts, ensure_ascii=False).encode()).hexdigest()

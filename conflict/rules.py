@@ -1,0 +1,134 @@
+"""The rules, each one function over the live contributions that have the column.
+
+Every rule is independent of the order in which contributions are listed. `then` chains end in `latest`, and every
+tie ends at the store's id, so a decision is total.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from conflict.policy import ColumnRule, RuleName, TablePolicy
+from conflict.resolution import NEVER_OBSERVED, Contribution
+
+_EPOCH = datetime(1970, 1, 1)
+_EPOCH_UTC = datetime(1970, 1, 1, tzinfo=UTC)
+CLOCK_RESOLUTION_US = 1_000_000  # MySQL 5.6 stamps an event with the whole second in which its statement began
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    value: Any
+    winner: Contribution | None  # None where the value is no single store's
+    reason: str
+    uncertain: bool = False
+
+
+def decide(rule: ColumnRule, column: str, policy: TablePolicy, contributions: Sequence[Contribution]) -> Decided:
+    """The column's value. `contributions` is not empty, and every one of them has the column."""
+    return _RULES[rule.rule](rule, column, policy, contributions)
+
+
+def effective_us(column: str, policy: TablePolicy, contribution: Contribution) -> int:
+    """When the store last changed the column, as far as anyone can know."""
+    stamp = contribution.stamps.get(column)
+    if stamp is not None:
+        return stamp.effective_us
+    if policy.changed_at is not None:
+        at = contribution.values.get(policy.changed_at)
+        if isinstance(at, datetime):
+            return _as_utc_us(at)
+    return NEVER_OBSERVED
+
+
+def _as_utc_us(at: datetime) -> int:
+    from_epoch = at.replace(tzinfo=None) - _EPOCH if at.tzinfo is None else at - _EPOCH_UTC
+    return (from_epoch.days * 86_400 + from_epoch.seconds) * 1_000_000 + from_epoch.microseconds
+
+
+def _standing(contributions: Sequence[Contribution]) -> list[Contribution]:
+    """Of each store's rows under the key only the last by position stands."""
+    last: dict[str, Contribution] = {}
+    for each in contributions:
+        present = last.get(each.store)
+        if present is None or (each.position, each.pk) > (present.position, present.pk):
+            last[each.store] = each
+    return list(last.values())
+
+
+def _latest(rule: ColumnRule, column: str, policy: TablePolicy, contributions: Sequence[Contribution]) -> Decided:
+    standing = _standing(contributions)
+    times = {each.store: effective_us(column, policy, each) for each in standing}
+    winner = max(standing, key=lambda each: (times[each.store], each.store))
+    newest = times[winner.store]
+    value = winner.values[column]
+    close = [
+        each.store
+        for each in standing
+        if each is not winner and each.values[column] != value and newest - times[each.store] < CLOCK_RESOLUTION_US
+    ]
+    if newest == NEVER_OBSERVED:
+        reason = "no store was seen changing it; the last store id stands"
+    elif close:
+        reason = f"as late as {', '.join(sorted(close))} within a second; the last store id stands"
+    else:
+        reason = "changed last"
+    return Decided(value, winner, reason, uncertain=bool(close))
+
+
+def _priority(rule: ColumnRule, column: str, policy: TablePolicy, contributions: Sequence[Contribution]) -> Decided:
+    ranked = [each for each in _standing(contributions) if each.store in rule.stores]
+    if ranked:
+        winner = min(ranked, key=lambda each: rule.stores.index(each.store))
+        return Decided(winner.values[column], winner, "first in the list of stores")
+    return decide(rule.then or ColumnRule(rule=RuleName.LATEST), column, policy, contributions)
+
+
+def _first_non_null(
+    rule: ColumnRule, column: str, policy: TablePolicy, contributions: Sequence[Contribution]
+) -> Decided:
+    def rank(each: Contribution) -> tuple[int, str]:
+        listed = each.store in rule.stores
+        return (rule.stores.index(each.store) if listed else len(rule.stores), each.store)
+
+    given = [each for each in _standing(contributions) if each.values[column] is not None]
+    if not given:
+        return Decided(None, None, "no store has a value")
+    winner = min(given, key=rank)
+    return Decided(winner.values[column], winner, "first that is not NULL")
+
+
+def _sum(rule: ColumnRule, column: str, policy: TablePolicy, contributions: Sequence[Contribution]) -> Decided:
+    """Every live row counts, also two of one store: what a customer owns under both is theirs."""
+    given = [each.values[column] for each in contributions if each.values[column] is not None]
+    if not given:
+        return Decided(None, None, "no store has a value")
+    if any(isinstance(value, float) for value in given):
+        return Decided(math.fsum(given), None, "sum over stores")  # fsum: exact, so order cannot matter
+    return Decided(sum(given, Decimal(0)), None, "sum over stores")
+
+
+def _extreme(pick: Callable[..., Contribution], word: str) -> "Rule":
+    def rule_(rule: ColumnRule, column: str, policy: TablePolicy, contributions: Sequence[Contribution]) -> Decided:
+        given = [each for each in _standing(contributions) if each.values[column] is not None]
+        if not given:
+            return Decided(None, None, "no store has a value")
+        best = pick(given, key=lambda each: each.values[column]).values[column]
+        winner = min((each for each in given if each.values[column] == best), key=lambda each: each.store)
+        return Decided(winner.values[column], winner, word)
+
+    return rule_
+
+
+Rule = Callable[[ColumnRule, str, TablePolicy, Sequence[Contribution]], Decided]
+_RULES: dict[RuleName, Rule] = {
+    RuleName.LATEST: _latest,
+    RuleName.PRIORITY: _priority,
+    RuleName.SUM: _sum,
+    RuleName.MAX: _extreme(max, "the greatest"),
+    RuleName.MIN: _extreme(min, "the least"),
+    RuleName.FIRST_NON_NULL: _first_non_null,
+}

@@ -1,0 +1,166 @@
+"""Debezium's options for one store. Each that departs from a default says why: several defaults bend data silently."""
+
+import zlib
+from dataclasses import dataclass
+
+from tillstream.config import Config, Store
+from tillstream.envelope import ChangeEvent
+
+SNAPSHOT_FETCH_ROWS = 2_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OffsetStore:
+    """Where Debezium keeps offset and schema history: PostgreSQL, by JDBC."""
+
+    jdbc_url: str  # with currentSchema: the store's own check for its tables knows no schema
+    user: str
+    password: str
+
+
+def server_id(store: str) -> int:
+    """The replica id that this reader shows to the store's server: stable, and unlike any till's or replica's."""
+    return 1_600_000_000 + zlib.crc32(store.encode()) % 400_000_000
+
+
+def offset_table(store: str) -> str:
+    return f"offset_{store}"
+
+
+def history_table(store: str) -> str:
+    return f"history_{store}"
+
+
+def mysql_options(config: Config, store: Store, kept: OffsetStore, *, compressed: bool) -> dict[str, str]:
+    """All of the engine's properties. `compressed`: the server may write compressed transactions (8.0.20 on)."""
+    return {
+        "name": store.id,
+        "connector.class": "io.debezium.connector.mysql.MySqlConnector",
+        "topic.prefix": store.id,
+        "database.hostname": store.host,
+        "database.port": str(store.port),
+        "database.user": store.user,
+        "database.password": store.password.reveal(),
+        "database.server.id": str(server_id(store.id)),
+        **_captured(config, store),
+        **_values(),
+        **_log(config, compressed=compressed),
+        **_kept(store, kept),
+    }
+
+
+def _captured(config: Config, store: Store) -> dict[str, str]:
+    options = {"database.include.list": _pattern(store.database)}
+    tables = config.tables
+    if tables.include is not None:
+        options["table.include.list"] = ",".join(
+            rf"{_pattern(store.database)}\.{_pattern(table)}" for table in tables.include
+        )
+    elif tables.exclude:
+        options["table.exclude.list"] = ",".join(
+            rf"{_pattern(store.database)}\.{_pattern(table)}" for table in tables.exclude
+        )
+    excluded = [
+        rf"{_pattern(store.database)}\.{_pattern(table)}\.{_pattern(column)}"
+        for table, columns in tables.exclude_columns.items()
+        for column in columns
+    ]
+    if excluded:
+        options["column.exclude.list"] = ",".join(excluded)
+    return options
+
+
+def _pattern(name: str) -> str:
+    """Debezium's lists are regular expressions, separated by commas."""
+    return "".join(each if each.isalnum() or each == "_" else f"\\x{{{ord(each):x}}}" for each in name)
+
+
+def _values() -> dict[str, str]:
+    return {
+        # the default is base64 whose scale stands only in a schema that is not sent; `double` loses digits
+        "decimal.handling.mode": "string",
+        # lossless with the declared type at hand: above 2^63 it arrives negative, see sinks/columns.py
+        "bigint.unsigned.handling.mode": "long",
+        # every DATETIME in microseconds, and TIME from -838:59:59 to 838:59:59; the others guess or give NULL
+        "time.precision.mode": "microseconds",
+        # otherwise the years 0 to 99 become 1970 to 2069
+        "enable.time.adjuster": "false",
+        # the default warns and writes NULL
+        "event.converting.failure.handling.mode": "fail",
+        # the default turns a NULL into the column's DEFAULT
+        "converter.replace.null.with.default": "false",
+        "value.converter.replace.null.with.default": "false",
+        "key.converter.schemas.enable": "false",
+        "value.converter.schemas.enable": "false",
+        "converter.schemas.enable": "false",
+    }
+
+
+def _log(config: Config, *, compressed: bool) -> dict[str, str]:
+    capture = config.capture_options
+    return {
+        # the default drops TRUNCATE
+        "skipped.operations": "none",
+        # a key change travels as d and c; which of them belong together stands in headers, copied into the value
+        "tombstones.on.delete": "false",
+        "transforms": "newkey,oldkey",
+        "predicates": "newkey,oldkey",
+        **_copied_header("newkey"),
+        **_copied_header("oldkey"),
+        # inside a compressed transaction every event has one position; only the running number tells them apart
+        "provide.transaction.metadata": "true" if compressed else "false",
+        "include.schema.changes": "true",
+        "heartbeat.interval.ms": str(int(capture.heartbeat_seconds * 1000)),
+        "snapshot.mode": "initial",
+        "snapshot.locking.mode": capture.snapshot_locking,
+        "snapshot.fetch.size": str(SNAPSHOT_FETCH_ROWS),
+        "poll.interval.ms": str(capture.poll_interval_milliseconds),
+        "max.batch.size": str(capture.max_batch_rows),
+        "max.queue.size": str(capture.max_batch_rows * 2),
+        "max.queue.size.in.bytes": str(64 * 1024 * 1024),
+        # a store that comes back is picked up within seconds; the default waits a minute
+        "connect.keep.alive.interval.ms": "5000",
+        "connect.timeout.ms": "10000",
+        # the supervisor decides about restarts, with backoff and with the reason shown
+        "errors.max.retries": "0",
+        # 8.x+ without TLS: caching_sha2_password needs the server's key
+        "driver.allowPublicKeyRetrieval": "true",
+        "schema.history.internal.store.only.captured.tables.ddl": "true",
+        "schema.history.internal.skip.unparseable.ddl": "false",
+    }
+
+
+def _copied_header(name: str) -> dict[str, str]:
+    header = f"__debezium.{name}"
+    return {
+        f"predicates.{name}.type": "org.apache.kafka.connect.transforms.predicates.HasHeaderKey",
+        f"predicates.{name}.name": header,
+        f"transforms.{name}.type": "io.debezium.transforms.HeaderToValue",
+        f"transforms.{name}.headers": header,
+        f"transforms.{name}.fields": name,
+        f"transforms.{name}.operation": "copy",
+        f"transforms.{name}.predicate": name,
+    }
+
+
+def _kept(store: Store, kept: OffsetStore) -> dict[str, str]:
+    offset, history = "offset.storage.jdbc", "schema.history.internal.jdbc"
+    connection = {
+        f"{prefix}.connection.{key}": value
+        for prefix in (offset, history)
+        for key, value in (("url", kept.jdbc_url), ("user", kept.user), ("password", kept.password))
+    }
+    return {
+        **connection,
+        # the offset store deletes its whole table on each flush, and history is read without a filter: one of
+        # each per store
+        "offset.storage": "io.debezium.storage.jdbc.offset.JdbcOffsetBackingStore",
+        f"{offset}.table.name": offset_table(store.id),
+        # behind the ledger by at most this: what is read again is recognised and dropped
+        "offset.flush.interval.ms": "2000",
+        "schema.history.internal": "io.debezium.storage.jdbc.history.JdbcSchemaHistory",
+        f"{history}.table.name": history_table(store.id),
+    }
+
+
+assert {"newkey", "oldkey"} <= set(ChangeEvent.__struct_fields__)  # what the transforms above add

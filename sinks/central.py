@@ -1,0 +1,157 @@
+"""central.<table>: the agreed row of every business key a batch touched, in the same transaction."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+from psycopg import sql
+
+from conflict.policy import Policy, TablePolicy
+from conflict.resolution import NEVER_OBSERVED, ColumnStamp, Contest, Contribution, Resolution
+from conflict.resolve import resolve
+from sinks.evolution import Catalog, key_columns
+from sinks.mirror import Keys
+from sinks.statements import central as statements
+from sinks.statements import render
+from sinks.warehouse import Transaction
+
+DIRTY_CHUNK = 500
+
+
+class Central:
+    """Decides keys; its policy speaks in the warehouse's names.
+
+    Callers hold no key when they come, and touch no row of `stores` after.
+    """
+
+    def __init__(self, catalog: Catalog, policy: Policy, policy_id: int) -> None:
+        self._catalog = catalog
+        self.policy = policy
+        self._policy_id = policy_id
+
+    def decide(self, tx: Transaction, touched: Keys) -> int:
+        """Lock the keys in one order, read what all stores contribute, write what follows; the contests it saw."""
+        if not touched:
+            return 0
+        tables, keys = zip(*sorted(touched), strict=True)
+        tx.execute(statements.KEYS_LOCK, [list(tables), list(keys)])
+        tx.rows(statements.KEYS_WAIT, [list(tables), list(keys)])
+        by_table: dict[str, list[str]] = defaultdict(list)
+        for table, key in zip(tables, keys, strict=True):
+            by_table[table].append(key)
+        return sum(self._decide_table(tx, table, keys) for table, keys in by_table.items())
+
+    def take_dirty(self, tx: Transaction) -> Keys:
+        """Some of the keys that a change of policy, schema or floor left to be decided."""
+        return {
+            (table, key)
+            for table, key in tx.rows(
+                "DELETE FROM tillstream.dirty_keys WHERE (table_name, key) IN ("
+                "SELECT table_name, key FROM tillstream.dirty_keys ORDER BY table_name, key"
+                " LIMIT %s FOR UPDATE SKIP LOCKED) RETURNING table_name, key",
+                [DIRTY_CHUNK],
+            )
+        }
+
+    def resolutions(self, tx: Transaction, table: str, keys: Iterable[str]) -> dict[str, Resolution]:
+        """What the policy makes of the stores' contributions, key by key; writes nothing."""
+        policy = self.table_policy(table)
+        columns = self.decided_columns(table)
+        found = read_contributions(tx, self._catalog, table, keys)
+        return {key: resolve(policy, columns, found.get(key, [])) for key in keys}
+
+    def table_policy(self, table: str) -> TablePolicy:
+        return self.policy.tables[table]
+
+    def decided_columns(self, table: str) -> tuple[str, ...]:
+        own = key_columns(self.table_policy(table))
+        return tuple(name for name in self._catalog.central_columns(table) if name not in own)
+
+    def _decide_table(self, tx: Transaction, table: str, keys: list[str]) -> int:
+        resolutions = self.resolutions(tx, table, keys)
+        gone = [key for key, resolution in resolutions.items() if not resolution.exists]
+        if gone:
+            tx.execute(render(statements.REMOVE.format(table=sql.Identifier(table))), [gone])
+        present = {key: resolution for key, resolution in resolutions.items() if resolution.exists}
+        if present:
+            self._write(tx, table, present)
+        return self._record_contests(tx, table, present)
+
+    def _write(self, tx: Transaction, table: str, resolutions: Mapping[str, Resolution]) -> None:
+        kinds = self._catalog.central_columns(table)
+        policy = self.table_policy(table)
+        create, copy, upsert = statements.stage(table, tuple(kinds), tuple(kinds.values()))
+        tx.execute(create)
+        tx.copy(
+            copy,
+            (
+                central_row(policy, tuple(kinds), key, resolution, self._policy_id)
+                for key, resolution in resolutions.items()
+            ),
+        )
+        tx.execute(upsert)
+
+    def _record_contests(self, tx: Transaction, table: str, resolutions: Mapping[str, Resolution]) -> int:
+        recorded = 0
+        for key, resolution in resolutions.items():
+            for contest in resolution.contests:
+                recorded += max(tx.execute(statements.CONFLICT, _conflict_row(table, key, contest)), 0)
+        return recorded
+
+
+def central_row(
+    policy: TablePolicy, columns: tuple[str, ...], key: str, resolution: Resolution, version: int
+) -> tuple[Any, ...]:
+    """The row for COPY: the key's own columns hold its normalised parts."""
+    parts = _key_values(policy, key)
+    values = (parts[name] if name in parts else resolution.values.get(name) for name in columns)
+    return (
+        *values,
+        key,
+        list(resolution.stores),
+        msgspec.json.encode(dict(sorted(resolution.winners.items()))).decode(),
+        sorted(contest.column for contest in resolution.contests),
+        list(resolution.uncertain),
+        version,
+    )
+
+
+def _key_values(policy: TablePolicy, key: str) -> dict[str, str]:
+    parts = [key] if len(policy.key) == 1 else msgspec.json.decode(key)
+    return {part.column: value for part, value in zip(policy.key, parts, strict=True)}
+
+
+def read_contributions(
+    tx: Transaction, catalog: Catalog, table: str, keys: Iterable[str]
+) -> dict[str, list[Contribution]]:
+    columns = tuple(catalog.columns(table))
+    found: dict[str, list[Contribution]] = defaultdict(list)
+    for row in tx.rows(statements.contributions(table, columns), [list(keys)]):
+        key, store, pk, *position = row[:8]
+        changed_us, deleted, stamps, present = row[8:12]
+        found[key].append(
+            Contribution(
+                store=store,
+                pk=pk,
+                position=tuple(position),
+                changed_us=NEVER_OBSERVED if changed_us is None else changed_us,
+                deleted=deleted,
+                columns=frozenset(present or columns),
+                values=dict(zip(columns, row[12:], strict=True)),
+                stamps={name: ColumnStamp(tuple(stamp[:5]), stamp[5]) for name, stamp in (stamps or {}).items()},
+            )
+        )
+    return found
+
+
+def _conflict_row(table: str, key: str, contest: Contest) -> list[Any]:
+    losers = [{"store": store, "value": _shown(value), "effective_us": at} for store, value, at in contest.losers]
+    return [
+        contest.fingerprint, table, key, contest.column, contest.rule, contest.winner, _shown(contest.value),
+        msgspec.json.encode(losers).decode(), contest.reason,
+    ]  # fmt: skip
+
+
+def _shown(value: Any) -> str | None:
+    return None if value is None else str(value)

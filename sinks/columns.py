@@ -1,0 +1,254 @@
+"""One table of types: how a MySQL column is decoded, kept in PostgreSQL, and rendered alike on both sides.
+
+Source type → this table → warehouse type; nothing else in the project knows a MySQL type name. The two text forms
+are what `verify` hashes: the same value gives the same text in the store and in the warehouse.
+"""
+
+import base64
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from functools import lru_cache
+from typing import Any
+
+from tillstream.envelope import DeclaredColumn
+from tillstream.errors import RefusedError
+
+Decode = Callable[[Any], Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColumnType:
+    """`decode` takes a JSON value that is not null and raises ValueError with the reason it cannot be kept."""
+
+    warehouse: str
+    decode: Decode | None = None  # None: the JSON value is what COPY takes
+    store_text: str = "CAST({c} AS CHAR)"
+    warehouse_text: str = "{c}::text"
+    implicit: str | None = "0"  # what MySQL gives old rows for an added NOT NULL column without a default
+    by_value: bool = False  # no text form is alike on both sides: compared as values, row by row
+    decode_snapshot: Decode | None = None  # where Debezium renders snapshot rows otherwise than streamed ones
+
+
+_EPOCH = datetime(1970, 1, 1)
+_EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
+_GREGORIAN_GAP_US = (-12_219_292_800_000_000, -12_218_428_800_000_000)  # 1582-10-15 … 1582-10-25
+
+
+@lru_cache(maxsize=4096)
+def _date(days: int) -> date:
+    try:
+        return date.fromordinal(days + _EPOCH_ORDINAL)
+    except (ValueError, OverflowError):
+        raise ValueError(f"the date {days} days from 1970-01-01 lies outside the years 1 to 9999") from None
+
+
+def _datetime(microseconds: int) -> datetime:
+    try:
+        return _EPOCH + timedelta(microseconds=microseconds)
+    except OverflowError:
+        raise ValueError(f"the time {microseconds} us from 1970 lies outside the years 1 to 9999") from None
+
+
+def _snapshot_datetime(microseconds: int) -> datetime:
+    # java.sql.Timestamp moves the ten days that the Gregorian reform left out (1582-10-05 to 14) onto these:
+    # from a snapshot the two cannot be told apart. The stream renders both right.
+    if _GREGORIAN_GAP_US[0] <= microseconds < _GREGORIAN_GAP_US[1]:
+        raise ValueError("a DATETIME between 1582-10-05 and 1582-10-24 cannot be told apart in a snapshot")
+    return _datetime(microseconds)
+
+
+def _time(microseconds: int) -> str:
+    return f"{microseconds} microseconds"
+
+
+def _text(value: str) -> str:
+    if "\x00" in value:
+        raise ValueError("the text holds a NUL character, which PostgreSQL cannot keep")
+    return value
+
+
+def _narrow_text(value: str) -> str:
+    # None of these charsets has U+FFFD: bytes were lost on the way (latin1 81 8D 8F 90 9D are the known ones).
+    if "\ufffd" in value:
+        raise ValueError("the text holds bytes that its declared character set does not define")
+    return _text(value)
+
+
+def _bytes(value: str) -> bytes:
+    return base64.b64decode(value)
+
+
+def _bits(value: str) -> int:
+    return int.from_bytes(base64.b64decode(value), "little")
+
+
+def _bit(value: bool | str) -> bool:
+    return value if isinstance(value, bool) else bool(_bits(value))
+
+
+def _unsigned_64(value: int) -> int:
+    return value if value >= 0 else value + 2**64
+
+
+def _year(value: int) -> int:
+    return 0 if value == 1900 else value  # the stream's rendering of 0000; YEAR itself begins at 1901
+
+
+def _enum(members: frozenset[str]) -> Decode:
+    def decode(value: str) -> str:
+        # the stream escapes a comma inside a member, the snapshot does not
+        return _text(value if value in members or "\\," not in value else value.replace("\\,", ","))
+
+    return decode
+
+
+_ZEROFILL_SAFE = "CAST({c} + 0 AS CHAR)"  # + 0 drops the padding of ZEROFILL and turns BIT into a number
+
+
+def _number(warehouse: str, decode: Decode | None = None) -> ColumnType:
+    return ColumnType(warehouse=warehouse, decode=decode, store_text=_ZEROFILL_SAFE)
+
+
+_SMALL, _INTEGER, _BIGINT = _number("smallint"), _number("integer"), _number("bigint")
+_NUMERIC = _number("numeric")  # without a scale: nothing is ever rounded, and nothing needs widening
+_UNSIGNED_64 = _number("numeric", _unsigned_64)
+_REAL = ColumnType(warehouse="real", by_value=True)
+_DOUBLE = ColumnType(warehouse="double precision", by_value=True)
+_TEXT = ColumnType(
+    warehouse="text",
+    decode=_text,
+    store_text="CONVERT({c} USING utf8mb4)",
+    warehouse_text="{c}",
+    implicit="",
+)
+_BYTEA = ColumnType(
+    warehouse="bytea",
+    decode=_bytes,
+    store_text="LOWER(HEX({c}))",
+    warehouse_text="encode({c}, 'hex')",
+    implicit="",
+)
+_DATETIME_TEXT = "DATE_FORMAT({c}, '%Y-%m-%d %H:%i:%s.%f')"
+_TYPES: dict[str, ColumnType] = {
+    "TINYINT": _SMALL,
+    "SMALLINT": _SMALL,
+    "MEDIUMINT": _INTEGER,
+    "INT": _INTEGER,
+    "BIGINT": _BIGINT,
+    "TINYINT UNSIGNED": _SMALL,
+    "SMALLINT UNSIGNED": _INTEGER,
+    "MEDIUMINT UNSIGNED": _INTEGER,
+    "INT UNSIGNED": _BIGINT,
+    "BIGINT UNSIGNED": _UNSIGNED_64,
+    "DECIMAL": _NUMERIC,
+    "FLOAT": _REAL,
+    "DOUBLE": _DOUBLE,
+    "YEAR": _number("smallint", _year),
+    "DATE": ColumnType(
+        warehouse="date",
+        decode=_date,
+        store_text="DATE_FORMAT({c}, '%Y-%m-%d')",
+        warehouse_text="to_char({c}, 'YYYY-MM-DD')",
+        implicit=None,
+    ),
+    "DATETIME": ColumnType(
+        warehouse="timestamp",
+        decode=_datetime,
+        decode_snapshot=_snapshot_datetime,
+        store_text=_DATETIME_TEXT,
+        warehouse_text="to_char({c}, 'YYYY-MM-DD HH24:MI:SS.US')",
+        implicit=None,
+    ),
+    "TIMESTAMP": ColumnType(
+        warehouse="timestamptz",
+        store_text=_DATETIME_TEXT,  # the verifying session runs in UTC
+        warehouse_text="to_char({c} AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')",
+        implicit=None,
+    ),
+    "TIME": ColumnType(
+        warehouse="interval",
+        decode=_time,
+        store_text=(
+            "CAST(IF({c} < CAST('00:00:00' AS TIME), -1, 1)"
+            " * (ABS(TIME_TO_SEC({c})) * 1000000 + MICROSECOND({c})) AS CHAR)"
+        ),
+        warehouse_text="(extract(epoch FROM {c}) * 1000000)::bigint::text",
+        implicit="00:00:00",
+    ),
+    "BIT": _number("numeric", _bits),
+    "CHAR": _TEXT,
+    "VARCHAR": _TEXT,
+    "TINYTEXT": _TEXT,
+    "TEXT": _TEXT,
+    "MEDIUMTEXT": _TEXT,
+    "LONGTEXT": _TEXT,
+    "ENUM": _TEXT,
+    "SET": _TEXT,
+    "BINARY": _BYTEA,
+    "VARBINARY": _BYTEA,
+    "TINYBLOB": _BYTEA,
+    "BLOB": _BYTEA,
+    "MEDIUMBLOB": _BYTEA,
+    "LONGBLOB": _BYTEA,
+}
+_BOOLEAN_BIT = ColumnType(warehouse="boolean", decode=_bit, store_text=_ZEROFILL_SAFE, warehouse_text="{c}::int::text")
+_SYNONYMS = {
+    "INTEGER": "INT", "BOOL": "TINYINT", "BOOLEAN": "TINYINT", "INT1": "TINYINT", "INT2": "SMALLINT",
+    "INT3": "MEDIUMINT", "INT4": "INT", "INT8": "BIGINT", "NUMERIC": "DECIMAL", "DEC": "DECIMAL",
+    "FIXED": "DECIMAL", "REAL": "DOUBLE", "DOUBLE PRECISION": "DOUBLE", "CHARACTER": "CHAR",
+    "CHARACTER VARYING": "VARCHAR", "NCHAR": "CHAR", "NVARCHAR": "VARCHAR", "LONG VARCHAR": "MEDIUMTEXT",
+}  # fmt: skip
+_UNICODE_CHARSETS = frozenset({"utf8", "utf8mb3", "utf8mb4", "ucs2", "utf16", "utf16le", "utf32"})
+
+
+def column_type(column: DeclaredColumn) -> ColumnType:
+    """How this declared column is kept. RefusedError for a type that has no place here yet."""
+    words = column.type_name.upper().split()
+    unsigned = "UNSIGNED" in words or "ZEROFILL" in words  # ZEROFILL implies UNSIGNED
+    name = " ".join(w for w in words if w not in {"UNSIGNED", "ZEROFILL", "SIGNED", "BINARY"}) or "BINARY"
+    name = _SYNONYMS.get(name, name)
+    if name == "BIT" and (column.length or 1) == 1:
+        return _BOOLEAN_BIT
+    if name == "FLOAT" and (column.length or 0) > 24 and column.scale is None:
+        return _DOUBLE  # FLOAT(25) and up is MySQL's other spelling of DOUBLE
+    found = _TYPES.get(f"{name} UNSIGNED") if unsigned else None
+    found = found or _TYPES.get(name)
+    if found is None:
+        raise RefusedError(
+            f"column {column.name}: the type {column.type_name} cannot be kept yet; "
+            "leave it out with tables.exclude_columns"
+        )
+    return _for_text(column, name) if found is _TEXT else found
+
+
+def _for_text(column: DeclaredColumn, name: str) -> ColumnType:
+    if column.charset_name == "binary" and name not in {"ENUM", "SET"}:
+        return _BYTEA
+    if name == "ENUM":
+        decode: Decode = _enum(frozenset(column.enum_values or ()))
+    elif column.charset_name is None or column.charset_name in _UNICODE_CHARSETS:
+        return _TEXT
+    else:
+        decode = _narrow_text
+    return ColumnType(
+        warehouse="text",
+        decode=decode,
+        store_text=_TEXT.store_text,
+        warehouse_text="{c}",
+        implicit=(column.enum_values or [""])[0] if name == "ENUM" else "",
+    )
+
+
+_WIDENING = ("boolean", "smallint", "integer", "bigint", "numeric")
+
+
+def wider(present: str, wanted: str) -> str | None:
+    """The warehouse type that holds both, or None where nothing does without bending a value."""
+    if present == wanted:
+        return present
+    if present in _WIDENING and wanted in _WIDENING and "boolean" not in (present, wanted):
+        return max(present, wanted, key=_WIDENING.index)
+    if {present, wanted} == {"real", "double precision"}:
+        return "double precision"
+    return None

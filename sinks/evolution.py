@@ -1,0 +1,168 @@
+"""The warehouse's tables follow the stores' schemas: they are created, widened, added to, and never narrowed.
+
+Different stores may declare one table differently; the warehouse's is their union. What cannot be followed without
+bending a value is refused, which stops that store's lane and no other.
+"""
+
+from collections.abc import Mapping
+
+from psycopg import sql
+
+from conflict.policy import TablePolicy
+from sinks.columns import column_type, wider
+from sinks.names import META_COLUMNS, identifier
+from sinks.row_codec import RowCodec
+from sinks.statements import central as central_sql
+from sinks.statements import mirror as mirror_sql
+from sinks.statements import quoted
+from sinks.warehouse import Transaction
+from tillstream.envelope import DeclaredColumn, Stamp
+from tillstream.errors import RefusedError
+
+_COLUMNS = """\
+SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod)
+FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+WHERE c.relnamespace = %s::regnamespace AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped
+ORDER BY c.relname, a.attnum"""
+_PG_NAMES = {"timestamp without time zone": "timestamp", "timestamp with time zone": "timestamptz"}
+
+
+class Catalog:
+    """The warehouse's own columns, as its catalog has them; read anew after anything that may have changed it."""
+
+    def __init__(self) -> None:
+        self._stores: dict[str, dict[str, str]] = {}
+        self._central: dict[str, dict[str, str]] = {}
+
+    def load(self, tx: Transaction) -> None:
+        self._stores = _read(tx, "stores")
+        self._central = _read(tx, "central")
+
+    def types(self, table: str, columns: tuple[str, ...]) -> tuple[str, ...]:
+        present = self._stores[table]
+        return tuple(present[column] for column in columns)
+
+    def columns(self, table: str) -> Mapping[str, str]:
+        """The POS columns of stores.<table>, with their types; empty for a table that is not there yet."""
+        return self._stores.get(table, {})
+
+    def central_columns(self, table: str) -> Mapping[str, str]:
+        return self._central.get(table, {})
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        return tuple(self._stores)
+
+    def ensure(self, tx: Transaction, codec: RowCodec) -> None:
+        """Make room for everything this shape may bring. RefusedError where that would bend a value."""
+        wanted = dict(zip(codec.columns, codec.warehouse_types, strict=True))
+        present = self._stores.get(codec.table)
+        if present is None or self._differs(present, wanted, codec):
+            tx.execute("SELECT pg_advisory_xact_lock(hashtextextended('tillstream schema', 0))")
+            self.load(tx)  # another worker may have been here
+            self._follow(tx, codec, wanted)
+            self.load(tx)
+
+    def _differs(self, present: Mapping[str, str], wanted: Mapping[str, str], codec: RowCodec) -> bool:
+        if codec.policy is not None and codec.table not in self._central:
+            return True
+        return any(present.get(name) != wider(present.get(name, ""), kind) for name, kind in wanted.items())
+
+    def _follow(self, tx: Transaction, codec: RowCodec, wanted: Mapping[str, str]) -> None:
+        table = sql.Identifier(codec.table)
+        if codec.table not in self._stores:
+            tx.execute(mirror_sql.CREATE.format(table=table))
+        self._grow(tx, codec, "stores", self._stores.get(codec.table, {}), wanted)
+        if codec.policy is not None:
+            index = sql.Identifier(identifier(f"{codec.table}__key"))
+            tx.execute(mirror_sql.INDEX_KEY.format(index=index, table=table))
+            tx.execute(central_sql.CREATE.format(table=table))
+            self._grow(tx, codec, "central", self._central.get(codec.table, {}), _central_wanted(codec, wanted))
+
+    def _grow(
+        self,
+        tx: Transaction,
+        codec: RowCodec,
+        schema: str,
+        present: Mapping[str, str],
+        wanted: Mapping[str, str],
+    ) -> None:
+        for name, kind in wanted.items():
+            place = {
+                "schema": sql.Identifier(schema),
+                "table": sql.Identifier(codec.table),
+                "column": sql.Identifier(name),
+            }
+            if name not in present:
+                tx.execute(mirror_sql.ADD_COLUMN.format(**place, type=sql.SQL(kind)))
+                continue
+            union = wider(present[name], kind)
+            if union is None:
+                raise RefusedError(
+                    f"store {codec.version.store}: {codec.version.table}.{name} is declared as {kind}, but the "
+                    f"warehouse holds it as {present[name]}, and nothing holds both; make the stores' columns "
+                    "agree, or leave this one out with tables.exclude_columns"
+                )
+            if union != present[name]:
+                tx.execute(mirror_sql.WIDEN.format(**place, type=sql.SQL(union)))
+
+
+def _read(tx: Transaction, schema: str) -> dict[str, dict[str, str]]:
+    tables: dict[str, dict[str, str]] = {}
+    for table, column, kind in tx.rows(_COLUMNS, [schema]):
+        columns = tables.setdefault(table, {})
+        if column not in META_COLUMNS:
+            columns[column] = _PG_NAMES.get(kind, kind)
+    return tables
+
+
+def _central_wanted(codec: RowCodec, wanted: Mapping[str, str]) -> dict[str, str]:
+    """The agreed row has no local id: a store's own primary key means nothing outside it, unless it is the key."""
+    assert codec.policy is not None
+    key = key_columns(codec.policy)
+    local = {identifier(name) for name in codec.version.primary_key} - key
+    return {
+        name: "text" if name in key else _summed(codec.policy, name, kind)
+        for name, kind in wanted.items()
+        if name not in local
+    }
+
+
+def _summed(policy: TablePolicy, column: str, kind: str) -> str:
+    """A sum over stores may need more room than any store's own value."""
+    exact = kind in ("smallint", "integer", "bigint")
+    return "numeric" if policy.rule_for(column).rule.value == "sum" and exact else kind
+
+
+def key_columns(policy: TablePolicy) -> set[str]:
+    return {part.column for part in policy.key}
+
+
+def backfill(tx: Transaction, codec: RowCodec, added: list[DeclaredColumn], at: Stamp) -> set[str]:
+    """ALTER TABLE … ADD with a constant default gives old rows a value without any event: do the same here.
+
+    Returns the business keys of the rows it changed.
+    """
+    touched: set[str] = set()
+    for column in added:
+        value = _constant_default(column)
+        if value is None:
+            continue
+        kind = column_type(column)
+        rows = tx.rows(
+            mirror_sql.BACKFILL.format(
+                table=quoted(codec.table), column=quoted(identifier(column.name)), type=sql.SQL(kind.warehouse)
+            ),
+            {"value": value, "store": codec.version.store, "epoch": at.epoch, "file": at.file, "pos": at.pos,
+             "row": at.row, "ord": at.order},
+        )  # fmt: skip
+        touched.update(key for (key,) in rows if key is not None)
+    return touched
+
+
+def _constant_default(column: DeclaredColumn) -> str | None:
+    """The text of the value old rows got, None where they got NULL."""
+    default = column.default_value_expression
+    if default is None:
+        return None if column.optional else column_type(column).implicit
+    return default

@@ -1,0 +1,197 @@
+"""Many events in log order → at most one change per row, with what was observed on the way.
+
+Isolated tables keep the last full image: MySQL's row image is complete, so nothing of the earlier ones is missing
+in it. Shared tables also keep, per column, the stamp of its last observed change. Both folds are associative: cut
+the same events anywhere and the warehouse ends up the same.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from sinks.row_codec import RowCodec
+from tillstream.envelope import ChangeEvent, LaneBatch, Stamp, file_number
+from tillstream.errors import PoisonError, RefusedError
+
+MOVED = "m"  # the old half of a primary-key change: a withdrawal, not a delete
+TableId = tuple[str, str]  # (database, table) as the store names them
+
+
+@dataclass(slots=True)
+class Lane:
+    """What the worker remembers of one store's lane between batches."""
+
+    store: str
+    stamp: Stamp  # everything at or below it is in the warehouse
+    codecs: dict[TableId, RowCodec]
+    generation: int = 0
+    snapshot_done: bool = False
+    snapshot_tables: dict[TableId, Stamp] = field(default_factory=dict)  # named by the snapshot that is running
+    snapshot_rows: dict[TableId, int] = field(default_factory=dict)  # of keyless tables, read so far
+
+
+@dataclass(slots=True)
+class Change:
+    """The last state of one row in this batch."""
+
+    codec: RowCodec
+    stamp: Stamp
+    event: ChangeEvent
+    ordinal: int = 0  # of a keyless row within its snapshot
+    # the rest is for shared tables only
+    first: Stamp | None = None
+    effective_us: int = 0  # never runs backwards within the row
+    first_us: int = 0
+    stamps: dict[str, tuple[Stamp, int]] = field(default_factory=dict)
+    moved_from: str | None = None
+
+
+@dataclass(slots=True)
+class DeadLetter:
+    store: str
+    codec: RowCodec
+    pk: str
+    stamp: Stamp
+    event: ChangeEvent
+    reason: str
+
+
+@dataclass(slots=True)
+class Fold:
+    """One batch, ready for the warehouse. `rows` is by (store, primary key) within a stage's shape."""
+
+    rows: dict[tuple[Any, ...], dict[tuple[str, str], Change]] = field(default_factory=lambda: defaultdict(dict))
+    keyless: list[tuple[str, Change]] = field(default_factory=list)  # in order, store first
+    dead_letters: list[DeadLetter] = field(default_factory=list)
+    reached: dict[str, Stamp] = field(default_factory=dict)  # per store, the last event's stamp
+    events: dict[str, int] = field(default_factory=lambda: defaultdict(int))  # row changes taken in
+    dropped: dict[str, int] = field(default_factory=lambda: defaultdict(int))  # already in the warehouse
+    last_event_us: dict[str, int] = field(default_factory=dict)
+
+
+def stamp_of(event: ChangeEvent, epoch: int) -> Stamp:
+    """Where a record that has a source stands."""
+    source = event.source
+    assert source is not None
+    order = event.transaction.total_order if event.transaction else 0
+    return Stamp(epoch, file_number(source.file), source.pos, source.row, order)
+
+
+def fold(batches: Iterable[LaneBatch], lanes: Mapping[str, Lane]) -> Fold:
+    """Fold the row changes of a batch; schema changes and TRUNCATE never stand among them (see `Worker`)."""
+    result = Fold()
+    for batch in batches:
+        _fold_lane(batch, lanes[batch.store], result)
+    return result
+
+
+def _fold_lane(batch: LaneBatch, lane: Lane, result: Fold) -> None:
+    store, epoch, floor = batch.store, batch.epoch, lane.stamp
+    taken = dropped = 0
+    reached: Stamp | None = None
+    last_us: int | None = None
+    file, number = "", 0
+    for event in batch.events:
+        source = event.source
+        if source is None or event.op is None or event.op == "t":
+            continue
+        if source.file != file:
+            file, number = source.file, file_number(source.file)
+        order = event.transaction.total_order if event.transaction else 0
+        stamp = Stamp(epoch, number, source.pos, source.row, order)
+        if event.op != "r":
+            if stamp <= floor:
+                dropped += 1
+                continue
+            reached = stamp
+        taken += 1
+        last_us = source.ts_us
+        codec = lane.codecs.get((source.db, source.table or ""))
+        if codec is None:
+            raise RefusedError(
+                f"store {store}: a change of {source.db}.{source.table} at {stamp}, but no CREATE TABLE was seen "
+                "for it; resync the store"
+            )
+        if codec.keyless:
+            ordinal = _next_ordinal(lane, event) if event.op == "r" else 0
+            result.keyless.append((store, Change(codec, stamp, event, ordinal)))
+        else:
+            _fold_row(result, store, codec, stamp, event)
+    result.events[store] += taken
+    result.dropped[store] += dropped
+    if last_us is not None:
+        result.last_event_us[store] = last_us
+    if reached is not None:
+        result.reached[store] = reached
+
+
+def _next_ordinal(lane: Lane, event: ChangeEvent) -> int:
+    assert event.source is not None
+    table = (event.source.db, event.source.table or "")
+    lane.snapshot_rows[table] = lane.snapshot_rows.get(table, 0) + 1
+    return lane.snapshot_rows[table]
+
+
+def _fold_row(result: Fold, store: str, codec: RowCodec, stamp: Stamp, event: ChangeEvent) -> None:
+    image = event.after if event.after is not None else event.before
+    try:
+        pk = codec.pk_of(image or {})
+    except (ValueError, KeyError) as error:
+        result.dead_letters.append(
+            DeadLetter(store, codec, "", stamp, event, f"the primary key cannot be read: {error}")
+        )
+        return
+    rows = result.rows[codec.shape]
+    if codec.policy is None:
+        rows[store, pk] = Change(codec, stamp, event)
+    else:
+        rows[store, pk] = _observe(rows.get((store, pk)), codec, stamp, event)
+
+
+def _observe(earlier: Change | None, codec: RowCodec, stamp: Stamp, event: ChangeEvent) -> Change:
+    """Join one event to what the batch already saw of the row: per column the last change wins."""
+    assert event.source is not None
+    at_us = event.source.ts_us
+    change = earlier or Change(codec, stamp, event, first=stamp, first_us=at_us)
+    change.stamp, change.event = stamp, event
+    if event.op == "r":
+        return change
+    change.effective_us = max(change.effective_us, at_us)
+    if event.op == "d" and event.newkey is not None:
+        return change
+    before, after = event.before, event.after
+    if after is None:
+        return change
+    if event.oldkey is not None:
+        # the new half of a primary-key change: what it changed is found by comparing with the old row's last state
+        change.moved_from = codec.pk_of(event.oldkey)
+        return change
+    mark = (stamp, change.effective_us)
+    for name, column in codec.stamped:
+        if before is None or before.get(name) != after.get(name):
+            change.stamps[column] = mark
+    return change
+
+
+def decoded(change: Change, store: str) -> list[Any]:
+    """The row's values for COPY. PoisonError where one cannot be kept."""
+    event, codec = change.event, change.codec
+    image = event.after if event.after is not None else event.before
+    try:
+        return codec.values(image or {}, snapshot=event.op == "r")
+    except (ValueError, KeyError) as error:
+        reason = f"column {error} is missing in the event" if isinstance(error, KeyError) else str(error)
+        raise PoisonError(reason, store=store, table=codec.version.table, position=str(change.stamp)) from None
+
+
+def stamps_json(change: Change) -> str:
+    """The sparse stamps as `tillstream.join_stamps` takes them; "" holds the batch's first stamp."""
+    document: dict[str, list[int]] = {
+        column: [*stamp, effective_us, 0] for column, (stamp, effective_us) in change.stamps.items()
+    }
+    if change.first is not None:
+        document[""] = [*change.first, change.first_us, 0]
+    return msgspec.json.encode(document).decode()

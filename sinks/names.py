@@ -1,0 +1,39 @@
+"""A store's names as PostgreSQL can carry them: exact where they fit, cut with a hash where they do not."""
+
+import hashlib
+from dataclasses import replace
+from types import MappingProxyType
+
+from conflict.policy import Policy, TablePolicy
+
+MOST_BYTES = 63  # PostgreSQL cuts longer identifiers silently, and then two of them collide
+
+META_COLUMNS = (
+    "_store", "_pk", "_epoch", "_file", "_pos", "_row", "_order", "_event_at", "_seen_at", "_op", "_deleted",
+    "_key", "_changed_us", "_stamps", "_stores", "_policy", "_decided_at", "_contested", "_uncertain", "_winners",
+)  # fmt: skip
+
+
+def identifier(name: str) -> str:
+    """The warehouse's name of a store's table or column: always the same, never another one's."""
+    if len(name.encode()) <= MOST_BYTES and name not in META_COLUMNS:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:10]
+    return f"{name.encode()[: MOST_BYTES - 11].decode(errors='ignore')}_{digest}"
+
+
+def in_warehouse_names(policy: Policy) -> Policy:
+    """The same policy, speaking of the warehouse's tables and columns."""
+    tables = {identifier(table): _renamed(each) for table, each in policy.tables.items()}
+    return replace(policy, tables=MappingProxyType(tables))
+
+
+def _renamed(policy: TablePolicy) -> TablePolicy:
+    return replace(
+        policy,
+        table=identifier(policy.table),
+        key=tuple(replace(part, column=identifier(part.column)) for part in policy.key),
+        changed_at=identifier(policy.changed_at) if policy.changed_at else None,
+        columns=MappingProxyType({identifier(name): rule for name, rule in policy.columns.items()}),
+        contest_ignore=frozenset(identifier(name) for name in policy.contest_ignore),
+    )

@@ -1,0 +1,126 @@
+"""From a row as the store's log gives it to a row as COPY takes it, by the columns declared at its position."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from operator import itemgetter
+from typing import Any
+
+import msgspec
+
+from conflict.identity import business_key
+from conflict.policy import RuleName, TablePolicy
+from sinks.columns import Decode, column_type
+from sinks.names import identifier
+from tillstream.envelope import TableVersion
+from tillstream.errors import RefusedError
+
+Row = Mapping[str, Any]
+
+
+class RowCodec:
+    """One shape of one table. Everything that can be worked out per shape is worked out here, once.
+
+    `policy` speaks in the warehouse's names.
+    """
+
+    def __init__(self, version: TableVersion, policy: TablePolicy | None) -> None:
+        names = version.column_names
+        types = [column_type(column) for column in version.columns]
+        self.version = version
+        self.policy = policy
+        self.table = identifier(version.table)
+        self.names = names
+        self.columns = tuple(identifier(name) for name in names)
+        self.warehouse_types = tuple(kind.warehouse for kind in types)
+        self.keyless = not version.primary_key
+        # what a stage and its statements depend on: stores that agree in this share one COPY
+        self.shape = (self.table, self.columns, policy is not None, self.keyless)
+        self.stamped = tuple(
+            (name, identifier(name)) for name in names if policy and _needs_stamps(policy, identifier(name))
+        )
+        self._get = _tuple_getter(names)
+        self._streamed = [(i, kind.decode) for i, kind in enumerate(types) if kind.decode]
+        self._snapshot = [
+            (i, kind.decode_snapshot or kind.decode)
+            for i, kind in enumerate(types)
+            if kind.decode_snapshot or kind.decode
+        ]
+        self.pk_of = self._pk_getter()
+        self._key_parts = policy.key if policy else ()
+        if policy:
+            self._require_key_columns(policy)
+
+    def values(self, row: Row, *, snapshot: bool = False) -> list[Any]:
+        """The row's values for COPY, in `columns` order. ValueError names the column that cannot be kept."""
+        values = self._get(row)
+        for index, decode in self._snapshot if snapshot else self._streamed:
+            value = values[index]
+            if value is not None:
+                try:
+                    values[index] = decode(value)  # type: ignore[misc]
+                except ValueError as error:
+                    raise ValueError(f"column {self.names[index]}: {error}") from None
+        return values
+
+    def key_of(self, values: list[Any]) -> str | None:
+        """The business key of decoded values; None where a part of it is missing."""
+        return business_key(self._key_parts, dict(zip(self.columns, values, strict=True)))
+
+    def content_pk(self, values: list[Any]) -> str:
+        """The first half of a keyless row's identity: equal rows share it, so an equal row is found by index."""
+        text = "\x1f".join("\x00" if value is None else str(value) for value in values)
+        return hashlib.md5(text.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()
+
+    def _pk_getter(self) -> Callable[[Row], str]:
+        """The primary key as one exact text: of one column its value, of several a JSON array."""
+        key = self.version.primary_key
+        if not key:
+            return lambda row: ""
+        decoders = [self._pk_decoder(name) for name in key]
+        if len(key) == 1:
+            name, decode = key[0], decoders[0]
+            if decode is None:
+                return lambda row: str(row[name])
+            return lambda row: str(decode(row[name]))
+        return lambda row: msgspec.json.encode(
+            [str(decode(row[name]) if decode else row[name]) for name, decode in zip(key, decoders, strict=True)]
+        ).decode()
+
+    def _pk_decoder(self, name: str) -> Decode | None:
+        column = next(column for column in self.version.columns if column.name == name)
+        return column_type(column).decode
+
+    def _require_key_columns(self, policy: TablePolicy) -> None:
+        missing = [part.column for part in policy.key if part.column not in self.columns]
+        if self.keyless:
+            raise RefusedError(
+                f"table {self.version.table} has no primary key in store {self.version.store} and cannot be "
+                "`scope: shared`; take it out of the policies or give it a key"
+            )
+        if missing:
+            raise RefusedError(
+                f"table {self.version.table} of store {self.version.store} has no column {', '.join(missing)}, "
+                "which the policy's `key:` names; correct the policy or exclude the table for this store"
+            )
+
+
+def _needs_stamps(policy: TablePolicy, name: str) -> bool:
+    """Whether the column's rule, or one it falls back on, decides by time."""
+    if any(part.column == name for part in policy.key):
+        return False
+    rule = policy.rule_for(name)
+    while rule is not None:
+        if rule.rule is RuleName.LATEST:
+            return True
+        if rule.then is None:
+            return False
+        rule = rule.then
+    return False
+
+
+def _tuple_getter(names: tuple[str, ...]) -> Callable[[Row], list[Any]]:
+    if len(names) == 1:
+        only = names[0]
+        return lambda row: [row[only]]
+    get = itemgetter(*names)
+    return lambda row: list(get(row))

@@ -1,0 +1,170 @@
+"""What a lane's control events do: schema changes, TRUNCATE, the end of a snapshot. They lead a part, in order."""
+
+import re
+
+from psycopg import sql
+
+from conflict.policy import Policy
+from sinks.columns import column_type, wider
+from sinks.evolution import Catalog, backfill
+from sinks.fold import Lane, TableId
+from sinks.ledger import Ledger, mark_dirty
+from sinks.names import identifier
+from sinks.row_codec import RowCodec
+from sinks.statements import mirror as mirror_sql
+from sinks.statements import quoted
+from sinks.warehouse import Transaction
+from tillstream.envelope import ChangeEvent, DeclaredChange, DeclaredColumn, Stamp, TableVersion
+from tillstream.errors import RefusedError
+
+_RENAMES = re.compile(r"\b(CHANGE|RENAME\s+COLUMN)\b", re.IGNORECASE)
+_RENAMES_TABLE = re.compile(r"^\s*(RENAME\s+TABLE|ALTER\s+TABLE\s.*\bRENAME\s+(TO\b|AS\b|`|(?!COLUMN|INDEX|KEY)\w))",
+                            re.IGNORECASE | re.DOTALL)  # fmt: skip
+RESNAPSHOT = "read the store anew with `tillstream run --resnapshot {store}`"
+
+
+class SchemaChanges:
+    """Applies control events to a copy of the lane; the caller keeps the copy once the transaction stands."""
+
+    def __init__(self, catalog: Catalog, ledger: Ledger, policy: Policy) -> None:
+        self._catalog = catalog
+        self._ledger = ledger
+        self._policy = policy
+
+    def apply(self, tx: Transaction, lane: Lane, event: ChangeEvent, stamp: Stamp) -> None:
+        if not event.is_snapshot and stamp <= lane.stamp:
+            return
+        if event.op == "t":
+            assert event.source is not None
+            codec = lane.codecs.get((event.source.db, event.source.table or ""))
+            if codec is not None:
+                self.withdraw_below(tx, lane.store, codec, stamp)
+            return
+        for change in event.table_changes or ():
+            self._apply_change(tx, lane, event, change, stamp)
+
+    def withdraw_below(self, tx: Transaction, store: str, codec: RowCodec, stamp: Stamp) -> None:
+        """Raise the table's floor for this store: rows below it do not live, whenever they arrive."""
+        self._ledger.raise_floor(tx, store, codec.table, stamp)
+        rows = tx.rows(
+            mirror_sql.WITHDRAW_BELOW.format(table=quoted(codec.table)),
+            {"store": store, "epoch": stamp.epoch, "file": stamp.file, "pos": stamp.pos, "row": stamp.row,
+             "ord": stamp.order},
+        )  # fmt: skip
+        mark_dirty(tx, {(codec.table, key) for (key,) in rows if key is not None})
+
+    def finish_snapshot(self, tx: Transaction, lane: Lane) -> None:
+        """All of it was read: what the store no longer has is withdrawn."""
+        for table, stamp in lane.snapshot_tables.items():
+            self.withdraw_below(tx, lane.store, lane.codecs[table], stamp)
+        lane.snapshot_tables.clear()
+        lane.snapshot_done = True
+
+    def _apply_change(
+        self, tx: Transaction, lane: Lane, event: ChangeEvent, change: DeclaredChange, stamp: Stamp
+    ) -> None:
+        table = _table_id(change.id)
+        before = lane.codecs.get(table)
+        if change.table is None:
+            # DROP. A snapshot announces each table with one; in the stream the store's rows are gone. Nothing of
+            # ours is dropped: the rows are withdrawn and stay.
+            if before is not None and not event.is_snapshot:
+                self.withdraw_below(tx, lane.store, before, stamp)
+                del lane.codecs[table]
+            return
+        version = TableVersion(
+            store=lane.store,
+            database=table[0],
+            table=table[1],
+            since=stamp,
+            columns=tuple(change.table.columns),
+            primary_key=tuple(change.table.primary_key_column_names),
+        )
+        after = RowCodec(version, self._policy.tables.get(identifier(version.table)))
+        if event.is_snapshot:
+            lane.snapshot_tables[table] = Stamp(stamp.epoch, stamp.file, stamp.pos)
+            lane.snapshot_rows[table] = 0
+        elif before is None and change.type == "ALTER" and _RENAMES_TABLE.search(event.ddl or ""):
+            raise RefusedError(
+                f"store {lane.store}: a table was renamed to {table[1]} ({_shown(event)}): its rows are known "
+                f"under the old name; {RESNAPSHOT.format(store=lane.store)}"
+            )
+        elif before is not None and change.type == "ALTER":
+            _require_followable(before, after, event)
+        self._catalog.ensure(tx, after)
+        self._ledger.keep_version(tx, after)
+        if before is not None and not event.is_snapshot:
+            added = [column for column in version.columns if column.name not in before.names]
+            touched = backfill(tx, after, added, stamp)
+            if after.policy is not None and set(after.names) != set(before.names):
+                self._mark_store_dirty(tx, lane.store, after.table)
+            else:
+                mark_dirty(tx, {(after.table, key) for key in touched})
+        lane.codecs[table] = after
+
+    def _mark_store_dirty(self, tx: Transaction, store: str, table: str) -> None:
+        """A column came or went: whether the store takes part in deciding it has changed for each of its keys."""
+        statement = sql.SQL(
+            "INSERT INTO tillstream.dirty_keys SELECT DISTINCT {name}, _key FROM stores.{table}"
+            " WHERE _store = %s AND _key IS NOT NULL ON CONFLICT DO NOTHING"
+        )
+        tx.execute(statement.format(name=sql.Literal(table), table=quoted(table)), [store])
+
+
+def _table_id(text: str) -> TableId:
+    """`"pos"."members"` → ("pos", "members"); quotes inside a name are doubled."""
+    database, table = re.findall(r'"((?:[^"]|"")*)"', text)[-2:]
+    return database.replace('""', '"'), table.replace('""', '"')
+
+
+def _shown(event: ChangeEvent) -> str:
+    return " ".join((event.ddl or "").split())[:200]
+
+
+def _require_followable(before: RowCodec, after: RowCodec, event: ChangeEvent) -> None:
+    """Refuse what would leave stored rows unlike the store's: those changes reach no event."""
+    store, table = after.version.store, after.version.table
+    remedy = RESNAPSHOT.format(store=store)
+    if before.version.primary_key != after.version.primary_key:
+        raise RefusedError(f"store {store}: the primary key of {table} changed ({_shown(event)}); {remedy}")
+    gone = set(before.names) - set(after.names)
+    if gone and _RENAMES.search(event.ddl or ""):
+        raise RefusedError(
+            f"store {store}: a column of {table} was renamed ({_shown(event)}): the rows written so far hold it "
+            f"under the old name; {remedy}"
+        )
+    old = {column.name: column for column in before.version.columns}
+    for column in after.version.columns:
+        was = old.get(column.name)
+        if was is not None and not _keeps_values(was, column):
+            raise RefusedError(
+                f"store {store}: {table}.{column.name} changed from {was.type_name} to {column.type_name} "
+                f"({_shown(event)}), which rewrites stored values without an event; {remedy}"
+            )
+
+
+def _keeps_values(was: DeclaredColumn, now: DeclaredColumn) -> bool:
+    """Whether every stored value is the same after the change."""
+    if _value_facts(was) == _value_facts(now):
+        return True
+    old, new = column_type(was).warehouse, column_type(now).warehouse
+    if old == new == "text":
+        grew = (now.length or 2**32) >= (was.length or 2**32)
+        members = set(was.enum_values or ()) <= set(now.enum_values or was.enum_values or ())
+        return grew and members
+    if old == new == "numeric" and was.type_name.upper().startswith("DEC"):
+        return (now.scale or 0) == (was.scale or 0) and (now.length or 0) >= (was.length or 0)
+    if old == new and old in ("timestamp", "timestamptz", "interval", "bytea"):
+        return (now.length or 0) >= (was.length or 0)  # fewer fractional digits would round what is stored
+    return wider(old, new) == new
+
+
+def _value_facts(column: DeclaredColumn) -> tuple[object, ...]:
+    """What of a declaration bears on stored values."""
+    return (
+        column.type_name,
+        column.length,
+        column.scale,
+        column.charset_name,
+        tuple(column.enum_values or ()),
+    )

@@ -1,0 +1,96 @@
+"""central.<table>: one agreed row per business key."""
+
+from psycopg import sql
+
+from sinks.statements import names, render, stage_name
+
+CREATE = sql.SQL("""\
+CREATE TABLE IF NOT EXISTS central.{table} (
+  _key text COLLATE "C" PRIMARY KEY,
+  _stores text[] NOT NULL,
+  _winners jsonb NOT NULL,
+  _contested text[] NOT NULL,
+  _uncertain text[] NOT NULL,
+  _policy int NOT NULL,
+  _decided_at timestamptz NOT NULL DEFAULT now()
+)""")
+
+_STAGE = sql.SQL("""\
+CREATE TEMP TABLE IF NOT EXISTS {stage} (
+  {columns}, _key text COLLATE "C", _stores text[], _winners jsonb, _contested text[], _uncertain text[], _policy int
+) ON COMMIT DELETE ROWS""")
+
+_UPSERT = sql.SQL("""\
+INSERT INTO central.{table} AS t ({columns}, _key, _stores, _winners, _contested, _uncertain, _policy)
+SELECT {columns}, _key, _stores, _winners, _contested, _uncertain, _policy FROM {stage}
+ON CONFLICT (_key) DO UPDATE SET
+  {assignments}, _stores = EXCLUDED._stores, _winners = EXCLUDED._winners, _contested = EXCLUDED._contested,
+  _uncertain = EXCLUDED._uncertain, _policy = EXCLUDED._policy, _decided_at = now()
+WHERE ({present}, t._stores, t._winners, t._contested, t._uncertain, t._policy)
+  IS DISTINCT FROM
+      ({incoming}, EXCLUDED._stores, EXCLUDED._winners, EXCLUDED._contested, EXCLUDED._uncertain, EXCLUDED._policy)
+""")
+
+META = ("_key", "_stores", "_winners", "_contested", "_uncertain", "_policy")
+
+REMOVE = sql.SQL("DELETE FROM central.{table} WHERE _key = ANY(%s)")
+
+# Read in a statement of its own after the keys are locked, or it would not see what the lock waited for.
+# 't' and 'm' are withdrawals: they count for nothing, not even for deletes.
+_CONTRIBUTIONS = sql.SQL("""\
+SELECT t._key, t._store, t._pk, t._epoch, t._file, t._pos, t._row, t._order, t._changed_us, t._deleted,
+       t._stamps, p.columns, {columns}
+FROM stores.{table} t
+LEFT JOIN tillstream.presence p ON p.table_name = {name} AND p.store = t._store
+WHERE t._key = ANY({keys}) AND t._op NOT IN ('t', 'm')""")
+
+KEYS_LOCK = """\
+INSERT INTO tillstream.keys (table_name, key)
+SELECT * FROM unnest(%s::text[], %s::text[]) AS k(table_name, key)
+ORDER BY table_name COLLATE "C", key COLLATE "C" ON CONFLICT DO NOTHING"""
+KEYS_WAIT = """\
+SELECT 1 FROM tillstream.keys k
+JOIN unnest(%s::text[], %s::text[]) AS w(table_name, key) USING (table_name, key)
+ORDER BY k.table_name, k.key FOR UPDATE OF k"""
+
+CONFLICT = """\
+INSERT INTO tillstream.conflicts
+  (fingerprint, table_name, key, column_name, rule, winner, value, losers, reason)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING"""
+
+
+def stage(table: str, columns: tuple[str, ...], types: tuple[str, ...]) -> tuple[str, str, str]:
+    """(create the stage, COPY into it, upsert from it)."""
+    staged = sql.Identifier(stage_name("central", table, columns, types))
+    declared = sql.SQL(", ").join(
+        sql.SQL("{} {}").format(sql.Identifier(column), sql.SQL(kind))
+        for column, kind in zip(columns, types, strict=True)
+    )
+    upsert = _UPSERT.format(
+        table=sql.Identifier(table),
+        stage=staged,
+        columns=names(columns),
+        assignments=sql.SQL(", ").join(
+            sql.SQL("{0} = EXCLUDED.{0}").format(sql.Identifier(column)) for column in columns
+        ),
+        present=names(columns, "t."),
+        incoming=names(columns, "EXCLUDED."),
+    )
+    return (
+        render(_STAGE.format(stage=staged, columns=declared)),
+        render(sql.SQL("COPY {} ({}) FROM STDIN").format(staged, names((*columns, *META)))),
+        render(upsert),
+    )
+
+
+def contributions(table: str, columns: tuple[str, ...]) -> str:
+    """Takes the list of keys. Column names are quoted for a statement with parameters."""
+    text = render(
+        _CONTRIBUTIONS.format(
+            table=sql.Identifier(table),
+            name=sql.Literal(table),
+            columns=names(columns, "t."),
+            keys=sql.SQL("\x00"),
+        )
+    )
+    return text.replace("%", "%%").replace("\x00", "%s")

@@ -1,0 +1,194 @@
+"""stores.<table>: each store's rows as they are. COPY into a stage, then one guarded upsert."""
+
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from sinks.statements import names, quoted, render, stage_name
+
+STAMP = ("_epoch", "_file", "_pos", "_row", "_order")
+ROW_META = ("_store", "_pk", *STAMP, "_event_us", "_op", "_deleted")
+SHARED_META = ("_key", "_changed_us", "_stamps", "_moved_from")
+
+CREATE = sql.SQL("""\
+CREATE TABLE IF NOT EXISTS stores.{table} (
+  _store text COLLATE "C" NOT NULL,
+  _pk text COLLATE "C" NOT NULL,
+  _epoch int NOT NULL, _file int NOT NULL, _pos bigint NOT NULL, _row int NOT NULL, _order bigint NOT NULL,
+  _event_at timestamptz,
+  _seen_at timestamptz NOT NULL DEFAULT now(),
+  _op text NOT NULL,
+  _deleted boolean NOT NULL,
+  _key text COLLATE "C",
+  _changed_us bigint,
+  _stamps jsonb,
+  PRIMARY KEY (_store, _pk)
+)""")
+ADD_COLUMN = sql.SQL("ALTER TABLE {schema}.{table} ADD COLUMN IF NOT EXISTS {column} {type}")
+WIDEN = sql.SQL("ALTER TABLE {schema}.{table} ALTER COLUMN {column} TYPE {type}")
+INDEX_KEY = sql.SQL("CREATE INDEX IF NOT EXISTS {index} ON stores.{table} (_key) WHERE _key IS NOT NULL")
+
+_STAGE = sql.SQL("""\
+CREATE TEMP TABLE IF NOT EXISTS {stage} (
+  {columns},
+  _store text COLLATE "C", _pk text COLLATE "C",
+  _epoch int, _file int, _pos bigint, _row int, _order bigint,
+  _event_us bigint, _op text, _deleted boolean,
+  _key text COLLATE "C", _changed_us bigint, _stamps jsonb, _moved_from text COLLATE "C"
+) ON COMMIT DELETE ROWS""")
+
+_COPY = sql.SQL("COPY {stage} ({columns}) FROM STDIN")
+
+# The floor join matters to what arrives late (a retried dead letter, a resync): below it a row does not live.
+_UPSERT = sql.SQL("""\
+INSERT INTO stores.{table} AS t
+  ({columns}, _store, _pk, _epoch, _file, _pos, _row, _order, _event_at, _op, _deleted)
+SELECT {staged}, s._store, s._pk, s._epoch, s._file, s._pos, s._row, s._order,
+       timestamptz 'epoch' + s._event_us * interval '1 microsecond',
+       CASE WHEN b.below AND s._op <> 'd' THEN 't' ELSE s._op END, s._deleted OR b.below
+FROM {stage} s
+LEFT JOIN tillstream.floors f ON f.table_name = {name} AND f.store = s._store
+CROSS JOIN LATERAL (SELECT coalesce(
+  (s._epoch, s._file, s._pos, s._row, s._order) < (f.epoch, f.file, f.pos, f.row, f.ord), false) AS below) b
+ON CONFLICT (_store, _pk) DO UPDATE SET
+  {assignments},
+  _epoch = EXCLUDED._epoch, _file = EXCLUDED._file, _pos = EXCLUDED._pos,
+  _row = EXCLUDED._row, _order = EXCLUDED._order,
+  _event_at = EXCLUDED._event_at, _seen_at = EXCLUDED._seen_at,
+  _op = EXCLUDED._op, _deleted = EXCLUDED._deleted
+WHERE (t._epoch, t._file, t._pos, t._row, t._order)
+    < (EXCLUDED._epoch, EXCLUDED._file, EXCLUDED._pos, EXCLUDED._row, EXCLUDED._order)""")
+
+_UPSERT_SHARED = sql.SQL("""\
+INSERT INTO stores.{table} AS t
+  ({columns}, _store, _pk, _epoch, _file, _pos, _row, _order, _event_at, _op, _deleted,
+   _key, _changed_us, _stamps)
+SELECT {staged}, s._store, s._pk, s._epoch, s._file, s._pos, s._row, s._order,
+       timestamptz 'epoch' + s._event_us * interval '1 microsecond',
+       CASE WHEN b.below AND s._op <> 'd' THEN 't' ELSE s._op END, s._deleted OR b.below,
+       s._key, s._changed_us, s._stamps
+FROM {stage} s
+LEFT JOIN tillstream.floors f ON f.table_name = {name} AND f.store = s._store
+CROSS JOIN LATERAL (SELECT coalesce(
+  (s._epoch, s._file, s._pos, s._row, s._order) < (f.epoch, f.file, f.pos, f.row, f.ord), false) AS below) b
+ORDER BY s._store, s._pk
+ON CONFLICT (_store, _pk) DO UPDATE SET
+  {assignments},
+  _epoch = EXCLUDED._epoch, _file = EXCLUDED._file, _pos = EXCLUDED._pos,
+  _row = EXCLUDED._row, _order = EXCLUDED._order,
+  _event_at = EXCLUDED._event_at, _seen_at = EXCLUDED._seen_at,
+  _op = EXCLUDED._op, _deleted = EXCLUDED._deleted, _key = EXCLUDED._key,
+  _changed_us = greatest(t._changed_us, EXCLUDED._changed_us),
+  _stamps = tillstream.join_stamps(t._stamps, t._changed_us, EXCLUDED._stamps, {missed})
+WHERE (t._epoch, t._file, t._pos, t._row, t._order)
+    < (EXCLUDED._epoch, EXCLUDED._file, EXCLUDED._pos, EXCLUDED._row, EXCLUDED._order)
+RETURNING _key, xmax = 0""")
+
+# A row that arrives for the first time has nothing to be compared with: its batch's first stamp goes.
+_DROP_FIRST = sql.SQL("""\
+UPDATE stores.{table} t SET _stamps = t._stamps - ''
+FROM {stage} s WHERE t._store = s._store AND t._pk = s._pk AND t._stamps ? ''""")
+
+# A primary key changed, nothing else need have: the new row inherits the old row's stamps.
+_INHERIT = sql.SQL("""\
+UPDATE {stage} s SET
+  _stamps = tillstream.join_stamps(o._stamps, o._changed_us, s._stamps, {missed})
+            || jsonb_build_object('', s._stamps->''),
+  _changed_us = greatest(o._changed_us, s._changed_us)
+FROM stores.{table} o
+WHERE s._moved_from IS NOT NULL AND o._store = s._store AND o._pk = s._moved_from""")
+
+_LOCK_ROWS = sql.SQL("""\
+SELECT t._key FROM stores.{table} t JOIN {stage} s ON t._store = s._store AND t._pk = s._pk
+ORDER BY t._store, t._pk FOR UPDATE OF t""")
+
+_TAKE_KEYLESS = sql.SQL("""\
+UPDATE stores.{table} SET _deleted = true, _op = %(op)s, _event_at = now(),
+  _epoch = %(epoch)s, _file = %(file)s, _pos = %(pos)s, _row = %(row)s, _order = %(order)s
+WHERE ctid = (
+  SELECT ctid FROM stores.{table}
+  WHERE _store = %(store)s AND _pk >= %(content)s || ':' AND _pk < %(content)s || ';' AND NOT _deleted
+  ORDER BY _epoch, _file, _pos, _row, _order LIMIT 1)""")
+
+WITHDRAW_BELOW = sql.SQL("""\
+UPDATE stores.{table} SET _deleted = true, _op = 't'
+WHERE _store = %(store)s AND NOT _deleted
+  AND (_epoch, _file, _pos, _row, _order) < (%(epoch)s, %(file)s, %(pos)s, %(row)s, %(ord)s)
+RETURNING _key""")
+
+BACKFILL = sql.SQL("""\
+UPDATE stores.{table} SET {column} = %(value)s::text::{type}
+WHERE _store = %(store)s AND {column} IS NULL
+  AND (_epoch, _file, _pos, _row, _order) < (%(epoch)s, %(file)s, %(pos)s, %(row)s, %(ord)s)
+RETURNING _key""")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MirrorStatements:
+    """Everything one shape of one table needs."""
+
+    stage: str
+    create_stage: str
+    drop_stage: str
+    copy: str
+    upsert: str
+    lock_rows: str
+    inherit: str
+    drop_first: str
+    take_keyless: str
+
+
+def mirror_statements(
+    table: str, columns: tuple[str, ...], types: tuple[str, ...], *, shared: bool, stamped: tuple[str, ...]
+) -> MirrorStatements:
+    """`columns` are warehouse names, `types` those of the warehouse's table, `stamped` the columns with stamps."""
+    stage = stage_name(table, columns, types, shared)
+    parts = {
+        "table": sql.Identifier(table),
+        "name": sql.Literal(table),
+        "stage": sql.Identifier(stage),
+        "columns": names(columns),
+        "staged": names(columns, "s."),
+        "assignments": sql.SQL(", ").join(
+            sql.SQL("{0} = EXCLUDED.{0}").format(sql.Identifier(column)) for column in columns
+        ),
+    }
+    declared = sql.SQL(", ").join(
+        sql.SQL("{} {}").format(sql.Identifier(column), sql.SQL(kind))
+        for column, kind in zip(columns, types, strict=True)
+    )
+    meta = ROW_META + (SHARED_META if shared else ())
+    return MirrorStatements(
+        stage=stage,
+        create_stage=render(_STAGE.format(stage=parts["stage"], columns=declared)),
+        drop_stage=render(sql.SQL("DROP TABLE IF EXISTS {stage}").format(stage=parts["stage"])),
+        copy=render(_COPY.format(stage=parts["stage"], columns=names((*columns, *meta)))),
+        upsert=render(
+            _UPSERT_SHARED.format(**parts, missed=_missed(stamped, "t", "EXCLUDED"))
+            if shared
+            else _UPSERT.format(**parts)
+        ),
+        lock_rows=render(_LOCK_ROWS.format(**parts)),
+        inherit=render(_INHERIT.format(**parts, missed=_missed(stamped, "o", "s"))),
+        drop_first=render(_DROP_FIRST.format(**parts)),
+        take_keyless=render(_TAKE_KEYLESS.format(table=quoted(table))),
+    )
+
+
+def _missed(stamped: tuple[str, ...], stored: str, incoming: str) -> sql.Composable:
+    """Columns that differ from what is stored although no event of the batch changed them: an event was missed."""
+    if not stamped:
+        return sql.SQL("'{}'::text[]")
+    cases = sql.SQL(", ").join(
+        sql.SQL(
+            "CASE WHEN {stored}.{column} IS DISTINCT FROM {incoming}.{column}"
+            " AND NOT {incoming}._stamps ? {name} THEN {name} END"
+        ).format(
+            stored=sql.SQL(stored),
+            incoming=sql.SQL(incoming),
+            column=sql.Identifier(column),
+            name=sql.Literal(column),
+        )
+        for column in stamped
+    )
+    return sql.SQL("array_remove(ARRAY[{}]::text[], NULL)").format(cases)

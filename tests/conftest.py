@@ -1,0 +1,91 @@
+"""Real servers for the tiers that need them; a tier that asks for none starts none."""
+
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+import sqlalchemy
+
+from sinks.embedded_warehouse import EmbeddedWarehouse
+from tillstream.rehearsal.mysql import MySQLServer, find_install
+
+
+@contextmanager
+def directory_for_servers() -> Iterator[Path]:
+    """Unlike tmp_path it may be entered by `nobody`, whom servers run as when root runs the tests."""
+    directory = Path(tempfile.mkdtemp(prefix="tillstream-tests-"))
+    directory.chmod(0o711)
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture
+def server_directory() -> Iterator[Path]:
+    with directory_for_servers() as directory:
+        yield directory
+
+
+@pytest.fixture(scope="session")
+def mysql56() -> Iterator[MySQLServer]:
+    with (
+        directory_for_servers() as directory,
+        MySQLServer(find_install("5.6"), directory / "mysql56") as server,
+    ):
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mysql97() -> Iterator[MySQLServer]:
+    with (
+        directory_for_servers() as directory,
+        MySQLServer(find_install("9.7"), directory / "mysql97") as server,
+    ):
+        yield server
+
+
+@pytest.fixture(scope="session")
+def warehouse_url() -> Iterator[str]:
+    """The URL of a PostgreSQL for the whole session; a test that writes takes `fresh_database`."""
+    with directory_for_servers() as directory:
+        # fsync off: this one's data is never needed after its process
+        warehouse = EmbeddedWarehouse(directory / "warehouse", die_with_parent=True, options={"fsync": "off"})
+        with warehouse:
+            yield warehouse.url
+
+
+@pytest.fixture
+def fresh_database(warehouse_url: str) -> Iterator[str]:
+    """The URL of an empty database of the test's own."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    url = sqlalchemy.make_url(warehouse_url)
+    plain = url.set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(plain, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    yield url.set(database=name).render_as_string(hide_password=False)
+    with psycopg.connect(plain, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def store_database() -> Iterator[Callable[[MySQLServer], str]]:
+    """Makes a database of the test's own on the given server and returns its name."""
+    made: list[tuple[MySQLServer, str]] = []
+
+    def make(server: MySQLServer) -> str:
+        name = f"store_{os.getpid()}_{uuid.uuid4().hex[:8]}"
+        server.execute(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
+        made.append((server, name))
+        return name
+
+    yield make
+    for server, name in made:
+        if server.running:
+            server.execute(f"DROP DATABASE IF EXISTS {name}")

@@ -1,0 +1,97 @@
+"""tillstream config: look at tillstream.yaml and the policies without touching a store or the warehouse."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from conflict.policy import EMPTY_POLICY, Policy, parse_policy, policy_schema
+from tillstream.checked_yaml import load
+from tillstream.config import Config, config_schema, parse_config, policies_path, read_config, store_ids
+from tillstream.errors import ConfigError, Fault
+
+POLICIES_REMEDY = "correct `policies:` in tillstream.yaml; `tillstream config schema --of policies` helps"
+
+
+class Output(StrEnum):
+    TEXT = "text"
+    JSON = "json"
+
+
+class Subject(StrEnum):
+    CONFIG = "config"
+    POLICIES = "policies"
+
+
+ConfigPath = Annotated[Path, typer.Option("--config", help="The configuration file.")]
+OutputOption = Annotated[Output, typer.Option("--output", help="text for people, json for programs.")]
+
+DEFAULT_PATH = Path("tillstream.yaml")
+
+
+def register(app: typer.Typer) -> None:
+    group = typer.Typer(help="Check the configuration, or print its JSON Schema.", no_args_is_help=True)
+    group.command("validate")(validate)
+    group.command("schema")(schema)
+    app.add_typer(group, name="config")
+
+
+def validate(config: ConfigPath = DEFAULT_PATH, output: OutputOption = Output.TEXT) -> None:
+    """Check tillstream.yaml and its policies."""
+    try:
+        found, policy = load_all(config)
+    except ConfigError as error:
+        if output is Output.TEXT:
+            raise
+        print(json.dumps(_answer(error.faults), ensure_ascii=False))
+        raise typer.Exit(1) from None
+    stores, tables = len(found.stores), len(policy.tables)
+    if output is Output.JSON:
+        print(json.dumps({**_answer([]), "stores": stores, "shared_tables": tables}))
+    else:
+        print(f"{config}: ok, {_counted(stores, 'store')}, {_counted(tables, 'shared table')}")
+
+
+def schema(
+    of: Annotated[Subject, typer.Option("--of", help="Which file's schema.")] = Subject.CONFIG,
+) -> None:
+    """Print the JSON Schema of a file, for editors."""
+    document = policy_schema() if of is Subject.POLICIES else config_schema()
+    print(json.dumps(document, ensure_ascii=False, indent=2))
+
+
+def load_all(path: Path) -> tuple[Config, Policy]:
+    """The configuration and its policies; ConfigError with the faults of both files."""
+    faults: list[Fault] = []
+    config, policy = None, EMPTY_POLICY
+    document = read_config(path)
+    with _gathered(faults):
+        config = parse_config(document)
+    policies = policies_path(document)
+    if policies is not None:
+        with _gathered(faults):
+            policy = parse_policy(load(policies, remedy=POLICIES_REMEDY), known_stores=store_ids(document))
+    if config is None or faults:
+        raise ConfigError(faults)
+    return config, policy
+
+
+@contextmanager
+def _gathered(faults: list[Fault]) -> Iterator[None]:
+    try:
+        yield
+    except ConfigError as error:
+        faults.extend(error.faults)
+
+
+def _answer(faults: list[Fault]) -> dict[str, object]:
+    return {"schema": 1, "ok": not faults, "faults": [asdict(fault) for fault in faults]}
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

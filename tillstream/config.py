@@ -1,0 +1,472 @@
+"""tillstream.yaml: what it may say, and what the rest of the program gets to see of it.
+
+Nothing past this file looks at `defaults`: every Store is complete. No password is read before `reveal()`.
+"""
+
+import math
+import os
+import re
+import zoneinfo
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
+
+from tillstream.checked_yaml import Document, Entry, Steps, json_schema, load, suggestion, validate
+from tillstream.errors import ConfigError, Fault
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL  # a third of a second to import: `tillstream --help` must not pay for it
+
+MYSQL_PORT = 3306
+METRICS_PORT = 9464  # the port OpenTelemetry registered for Prometheus exporters
+WAREHOUSE_DRIVER = "postgresql+psycopg"
+STORE_ID = r"[a-z0-9][a-z0-9_]{0,40}"  # it becomes part of table names and Debezium's topic.prefix
+VARIABLE_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
+
+WAREHOUSE_FORM = f"must be `embedded` or a URL {WAREHOUSE_DRIVER}://user@host:5432/database"
+REMEDY = "name another with --config; `tillstream config schema` prints what may stand in it"
+PASSWORD_REMEDY = "write `password: {env: POS_PASSWORD}` or `password: {file: /run/secrets/pos}`"
+
+
+UNDECLARED = Fault(file="", line=0, path="password", message="")
+
+
+# --- what the program works with --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Secret:
+    """Where a secret is kept. It never holds the secret, so neither its repr nor a log line can show it."""
+
+    env: str | None = None
+    file: Path | None = None
+    owner: str = ""  # "store s001"
+    declared: Fault = UNDECLARED  # where the reference stands
+
+    def reveal(self) -> str:
+        """Read it now; ConfigError naming the owner and the variable or file if it is not there."""
+        value = os.environ.get(self.env) if self.env is not None else self._from_file()
+        if value is not None:
+            return value
+        lacking = f"the environment variable {self.env} is not set"
+        if self.env is None:
+            lacking = f"the file {self.file} cannot be read as text"
+        message = f"the password of {self.owner} is missing: {lacking}"
+        raise ConfigError([replace(self.declared, message=message)])
+
+    def _from_file(self) -> str | None:
+        try:
+            text = self.file.read_text(encoding="utf-8") if self.file else None
+        except (OSError, UnicodeDecodeError):
+            return None
+        return text.removesuffix("\n").removesuffix("\r") if text is not None else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Warehouse:
+    """A PostgreSQL that somebody else runs."""
+
+    address: SecretStr  # a URL may carry its password
+    password: Secret | None
+
+    def url(self) -> "URL":
+        """The URL with its password in it; str() of it shows ***."""
+        from sqlalchemy import make_url
+
+        url = make_url(self.address.get_secret_value())
+        return url if self.password is None else url.set(password=self.password.reveal())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Store:
+    """One store's MySQL, complete."""
+
+    id: str
+    name: str
+    host: str
+    port: int
+    user: str
+    password: Secret
+    database: str
+    timezone: str  # IANA name
+    location: tuple[float, float] | None = None  # latitude, longitude in degrees
+    attributes: Mapping[str, str | int | float] = field(default_factory=dict, hash=False)
+
+
+# --- what the file may say --------------------------------------------------------------------------------
+
+
+def _secret_mapping(given: Any) -> Any:
+    # Nothing of what was given is repeated: it may be the password itself, as a text or as a mistaken key.
+    if isinstance(given, dict) and len(given) == 1 and set(given) <= {"env", "file"}:
+        return given
+    raise ValueError(f"a password does not stand in this file; {PASSWORD_REMEDY}")
+
+
+def _variable_name(name: str) -> str:
+    if not re.fullmatch(VARIABLE_NAME, name):
+        raise ValueError("must be the name of an environment variable: letters, digits and _")
+    return name
+
+
+class SecretReference(Entry):
+    env: Annotated[str, AfterValidator(_variable_name)] | None = Field(
+        default=None, description="Name of the environment variable that holds the secret."
+    )
+    file: Path | None = Field(
+        default=None, description="File that holds the secret; relative to the configuration's directory."
+    )
+
+    @model_validator(mode="after")
+    def _points_somewhere(self) -> "SecretReference":
+        if self.env is None and self.file is None:
+            raise ValueError(f"the name is missing; {PASSWORD_REMEDY}")
+        return self
+
+
+def _known_timezone(name: str) -> str:
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (ValueError, KeyError, OSError):  # KeyError: not found; OSError: "Asia" is a directory
+        remedy = "; write an IANA name such as Asia/Shanghai"
+        near = suggestion(name, sorted(zoneinfo.available_timezones()), otherwise=remedy)
+        raise ValueError(f'"{name}" is not a time zone{near}') from None
+    return name
+
+
+def _well_formed_id(store_id: str) -> str:
+    if not re.fullmatch(STORE_ID, store_id):
+        raise ValueError(f'"{store_id}" cannot be a store id: 1 to 41 of a-z, 0-9 and _, not beginning with _')
+    return store_id
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _on_earth(given: Any) -> Any:
+    if given is None:
+        return None
+    numbers = given if isinstance(given, list) and all(_is_number(part) for part in given) else []
+    if len(numbers) != 2 or not (-90 <= numbers[0] <= 90 and -180 <= numbers[1] <= 180):
+        raise ValueError("must be [latitude, longitude] in degrees, such as [31.23, 121.47]")
+    return tuple(numbers)
+
+
+def _text_or_number(given: Any) -> Any:
+    if isinstance(given, str) or _is_number(given):
+        return given
+    raise ValueError("must be text or a number; put true, false and dates in quotes")
+
+
+def _embedded_capture(given: Any) -> Any:
+    if given == "embedded":
+        return given
+    if given == "kafka" or (isinstance(given, dict) and "kafka" in given):
+        raise ValueError("capture over Kafka is not there yet; write `capture: embedded`")
+    raise ValueError("must be `embedded`, the only way of capture there is so far")
+
+
+def _warehouse_mapping(given: Any) -> Any:
+    if given == "embedded" or given is None:
+        return None
+    if isinstance(given, str | dict):
+        return {"url": given} if isinstance(given, str) else given
+    raise ValueError(WAREHOUSE_FORM)
+
+
+def _warehouse_url(secret: SecretStr) -> SecretStr:
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        url = make_url(secret.get_secret_value())
+    except (SQLAlchemyError, ValueError):
+        raise ValueError(WAREHOUSE_FORM) from None
+    if url.drivername != WAREHOUSE_DRIVER:
+        raise ValueError(f"{url.drivername} is not supported; write {WAREHOUSE_DRIVER}://user@host/database")
+    if not url.host or not url.database or not url.username:
+        raise ValueError(f"must name user, host and database: {WAREHOUSE_DRIVER}://user@host:5432/database")
+    if "password" in url.query:
+        raise ValueError("the query of a URL is shown in logs; write {url: ..., password: {env: NAME}}")
+    return secret
+
+
+Value = TypeVar("Value")
+Text = Annotated[str, Field(min_length=1)]
+Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
+Whole = Annotated[int, Field(strict=True, ge=1)]
+Seconds = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
+TimeZone = Annotated[str, AfterValidator(_known_timezone)]
+Password = Annotated[SecretReference, BeforeValidator(_secret_mapping, json_schema_input_type=SecretReference)]
+Location = Annotated[
+    tuple[float, float] | None,
+    BeforeValidator(
+        _on_earth,
+        json_schema_input_type=Annotated[list[float], Field(min_length=2, max_length=2)] | None,
+    ),
+]
+AttributeValue = Annotated[str | int | float, BeforeValidator(_text_or_number)]
+
+
+class WarehouseEntry(Entry):
+    url: Annotated[SecretStr, AfterValidator(_warehouse_url)] = Field(
+        description="SQLAlchemy URL, postgresql+psycopg://user@host:5432/database."
+    )
+    password: Password | None = Field(default=None, description="Where the password is kept.")
+
+    @model_validator(mode="after")
+    def _one_password(self) -> "WarehouseEntry":
+        from sqlalchemy import make_url
+
+        if self.password is not None and make_url(self.url.get_secret_value()).password is not None:
+            raise ValueError("a password stands in the URL and beside it; take it out of the URL")
+        return self
+
+
+class Defaults(Entry):
+    port: Port = Field(default=MYSQL_PORT, description="Port of the stores' MySQL.")
+    user: Text | None = Field(default=None, description="MySQL user with the right to replicate.")
+    password: Password | None = Field(default=None, description="Where that user's password is kept.")
+    database: Text | None = Field(default=None, description="The POS's database.")
+    timezone: TimeZone = Field(default="UTC", description="IANA time zone of the stores' clocks.")
+
+
+class Tables(Entry):
+    include: Annotated[tuple[Text, ...], Field(min_length=1)] | None = Field(
+        default=None, description="Tables to take; all of the database if left out."
+    )
+    exclude: tuple[Text, ...] = Field(default=(), description="Tables never to take.")
+    exclude_columns: dict[str, Annotated[tuple[Text, ...], Field(min_length=1)]] = Field(
+        default_factory=dict, description="Columns per table that never leave the store."
+    )
+
+    @model_validator(mode="after")
+    def _decided(self) -> "Tables":
+        both = sorted(set(self.include or ()) & set(self.exclude))
+        if both:
+            raise ValueError(f"include and exclude both name {', '.join(both)}; take it out of one")
+        return self
+
+
+class Metrics(Entry):
+    host: Text = Field(default="127.0.0.1", description="Address that /metrics listens on.")
+    port: Annotated[int, Field(strict=True, ge=0, le=65535)] | None = Field(
+        default=METRICS_PORT, description="Port of /metrics; 0 takes a free one, null switches it off."
+    )
+
+
+class CaptureOptions(Entry):
+    heap_megabytes: Whole | None = Field(
+        default=None, description="Bound of the JVM's heap; sized by the number of stores if left out."
+    )
+    poll_interval_milliseconds: Whole = Field(default=20, description="How long an engine waits for events.")
+    heartbeat_seconds: Whole = Field(default=5, description="How often a quiet store reports its position.")
+    max_batch_rows: Whole = Field(default=8192, description="Most rows an engine hands over at once.")
+    snapshot_locking: Literal["minimal", "none"] = Field(
+        default="minimal", description="Whether a snapshot takes a short global read lock in the store."
+    )
+
+
+class Retry(Entry):
+    first_seconds: Seconds = Field(default=1.0, description="Wait before the first retry.")
+    most_seconds: Seconds = Field(default=60.0, description="Longest wait between two retries.")
+
+    @model_validator(mode="after")
+    def _grows(self) -> "Retry":
+        if self.most_seconds < self.first_seconds:
+            raise ValueError("most_seconds must be at least first_seconds")
+        return self
+
+
+class StoreEntry(Entry):
+    id: Annotated[str, AfterValidator(_well_formed_id)] = Field(
+        description="Short lasting name of the store.", json_schema_extra={"pattern": f"^{STORE_ID}$"}
+    )
+    name: Text | None = Field(default=None, description="Name for people; the id if left out.")
+    host: Text = Field(description="Address of the store's MySQL.")
+    port: Port | None = Field(default=None, description="Port, if not the default one.")
+    user: Text | None = Field(default=None, description="MySQL user, if not the default one.")
+    password: Password | None = Field(default=None, description="Where the password is kept, if elsewhere.")
+    database: Text | None = Field(default=None, description="The POS's database, if not the default one.")
+    location: Location = Field(default=None, description="[latitude, longitude] in degrees.")
+    attributes: dict[str, AttributeValue] = Field(
+        default_factory=dict, description="Facts about the store, such as {tier: flagship}."
+    )
+
+
+class ConfigFile(Entry):
+    """tillstream.yaml as it is written."""
+
+    data: Path = Field(default=Path("data"), description="Directory of the embedded warehouse and of caches.")
+    warehouse: Annotated[
+        WarehouseEntry | None,
+        BeforeValidator(_warehouse_mapping, json_schema_input_type=str | WarehouseEntry | None),
+    ] = Field(default=None, description="`embedded`, or where your own PostgreSQL is.")
+    capture: Annotated[Literal["embedded"], BeforeValidator(_embedded_capture)] = Field(
+        default="embedded", description="How events are captured; `embedded` is the only way so far."
+    )
+    defaults: Defaults = Field(default_factory=Defaults, description="What holds for each store that does not differ.")
+    tables: Tables = Field(default_factory=Tables, description="Which tables and columns to take.")
+    policies: Path | None = Field(default=None, description="File with the rules for shared tables.")
+    metrics: Metrics = Field(default_factory=Metrics, description="Where Prometheus may read.")
+    capture_options: CaptureOptions = Field(default_factory=CaptureOptions, description="How engines are run.")
+    retry: Retry = Field(default_factory=Retry, description="How long to wait for what does not answer.")
+    stores: Annotated[tuple[StoreEntry, ...], Field(min_length=1)] = Field(description="The stores to tail.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """tillstream.yaml, resolved: all paths absolute, all stores complete."""
+
+    file: str  # as faults name it
+    directory: Path
+    data: Path
+    warehouse: Warehouse | None  # None: the embedded one
+    capture: Literal["embedded"]
+    tables: Tables
+    policies: Path | None
+    metrics: Metrics
+    capture_options: CaptureOptions
+    retry: Retry
+    stores: tuple[Store, ...]
+
+
+# --- from the one to the other ----------------------------------------------------------------------------
+
+
+def load_config(path: Path) -> Config:
+    """Read, check and resolve; ConfigError with every fault of the file."""
+    return parse_config(read_config(path))
+
+
+def read_config(path: Path) -> Document:
+    return load(path, remedy=REMEDY)
+
+
+def parse_config(document: Document) -> Config:
+    entry = validate(document, ConfigFile, further=_faults_between_parts(document))
+    directory = document.directory
+    return Config(
+        file=document.file,
+        directory=directory,
+        data=directory / entry.data,
+        warehouse=_warehouse(entry, document),
+        capture=entry.capture,
+        tables=entry.tables,
+        policies=directory / entry.policies if entry.policies else None,
+        metrics=entry.metrics,
+        capture_options=entry.capture_options,
+        retry=entry.retry,
+        stores=tuple(_store(entry, index, document) for index in range(len(entry.stores))),
+    )
+
+
+def config_schema() -> dict[str, Any]:
+    return json_schema(ConfigFile, title="tillstream.yaml")
+
+
+def policies_path(document: Document) -> Path | None:
+    """Where the policies stand, even if the rest of the document is faulty."""
+    named = document.data.get("policies") if isinstance(document.data, dict) else None
+    return document.directory / named if isinstance(named, str) and named else None
+
+
+def store_ids(document: Document) -> list[str]:
+    """The stores' ids, even if the rest of the document is faulty."""
+    return [store["id"] for _, store in _raw_stores(document) if isinstance(store.get("id"), str)]
+
+
+def _warehouse(entry: ConfigFile, document: Document) -> Warehouse | None:
+    if entry.warehouse is None:
+        return None
+    kept = entry.warehouse.password
+    secret = _secret(kept, "the warehouse", document, ("warehouse", "password")) if kept else None
+    return Warehouse(address=entry.warehouse.url, password=secret)
+
+
+def _store(entry: ConfigFile, index: int, document: Document) -> Store:
+    own, shared = entry.stores[index], entry.defaults
+    place: Steps = ("stores", index, "password") if own.password else ("defaults", "password")
+    return Store(
+        id=own.id,
+        name=own.name or own.id,
+        host=own.host,
+        port=own.port or shared.port,
+        user=_given(own.user or shared.user),
+        password=_secret(_given(own.password or shared.password), f"store {own.id}", document, place),
+        database=_given(own.database or shared.database),
+        timezone=shared.timezone,
+        location=own.location,
+        attributes=own.attributes,
+    )
+
+
+def _given(value: Value | None) -> Value:
+    assert value is not None, "_faults_between_parts refuses a store without it"
+    return value
+
+
+def _secret(reference: SecretReference, owner: str, document: Document, place: Steps) -> Secret:
+    file = document.directory / reference.file if reference.file else None
+    return Secret(env=reference.env, file=file, owner=owner, declared=document.fault(place, ""))
+
+
+# Faults between parts are looked for in the raw data, so that they are found beside the faults of the parts.
+
+
+def _faults_between_parts(document: Document) -> Iterator[Fault]:
+    yield from _incomplete_stores(document)
+    ids = [(index, _text(store.get("id"))) for index, store in _raw_stores(document)]
+    yield from _repeated(document, "id", ids, "has the id")
+    servers = [(index, _server(store, _raw_defaults(document))) for index, store in _raw_stores(document)]
+    yield from _repeated(document, "host", servers, "is at the host, port and database")
+
+
+def _incomplete_stores(document: Document) -> Iterator[Fault]:
+    defaults = _raw_defaults(document)
+    for index, store in _raw_stores(document):
+        for name in ("user", "password", "database"):
+            if store.get(name) is None and defaults.get(name) is None:
+                remedy = f"; {PASSWORD_REMEDY}" if name == "password" else ""
+                yield document.fault(("stores", index, name), f"given neither here nor in defaults{remedy}")
+
+
+def _repeated(document: Document, name: str, values: Sequence[tuple[int, Hashable]], what: str) -> Iterator[Fault]:
+    """A fault for each store that has a value an earlier one has; None is no value."""
+    first: dict[Hashable, int] = {}
+    for index, value in values:
+        earlier = first.setdefault(value, index)
+        if value is None or earlier == index:
+            continue
+        here, there = (document.line_of(("stores", at, name)) for at in (index, earlier))
+        shown = f' "{value}"' if name == "id" else ""
+        message = f"the store in line {here} {what}{shown} of the store in line {there}; each must differ"
+        yield document.fault(("stores", index, name), message)
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _server(store: dict[str, Any], defaults: dict[str, Any]) -> Hashable:
+    host = store.get("host")
+    port = store.get("port") or defaults.get("port") or MYSQL_PORT
+    database = store.get("database") or defaults.get("database")
+    # As text, because a faulty value may be a list. Hosts' names have no case, databases' names do.
+    return (host.lower(), str(port), str(database)) if isinstance(host, str) else None
+
+
+def _raw_stores(document: Document) -> Iterator[tuple[int, dict[str, Any]]]:
+    stores = document.data.get("stores") if isinstance(document.data, dict) else None
+    for index, store in enumerate(stores if isinstance(stores, list) else []):
+        if isinstance(store, dict):
+            yield index, store
+
+
+def _raw_defaults(document: Document) -> dict[str, Any]:
+    defaults = document.data.get("defaults") if isinstance(document.data, dict) else None
+    return defaults if isinstance(defaults, dict) else {}

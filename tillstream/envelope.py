@@ -1,0 +1,136 @@
+"""What every stage speaks: one change of one store's log, and the shape its table had there."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import msgspec
+
+
+class Stamp(NamedTuple):
+    """Where in a store's log something stands. Compared as a tuple; never by time, never across stores.
+
+    `file` is the binlog file's number; `row` the index inside the row event; `order` the transaction's running
+    number, which alone tells events apart inside a compressed transaction (there all share file and position).
+    """
+
+    epoch: int
+    file: int
+    pos: int
+    row: int = -1
+    order: int = -1
+
+    def __str__(self) -> str:
+        return f"{self.epoch}/{self.file:06d}:{self.pos}.{self.row}"
+
+
+ORIGIN = Stamp(0, 0, 0, -1, -1)
+
+
+def file_number(file: str) -> int:
+    """`mysql-bin.000012` → 12."""
+    return int(file.rpartition(".")[2])
+
+
+class Source(msgspec.Struct, gc=False):
+    """The part of Debezium's `source` block that decides anything."""
+
+    file: str
+    pos: int
+    ts_us: int
+    row: int = 0
+    db: str = ""
+    table: str | None = None
+    snapshot: str | None = None
+
+
+class TransactionOrder(msgspec.Struct, gc=False):
+    total_order: int
+
+
+class DeclaredColumn(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+    """A column as the store declared it (Debezium's tableChanges)."""
+
+    name: str
+    type_name: str
+    position: int
+    length: int | None = None
+    scale: int | None = None
+    charset_name: str | None = None
+    optional: bool = True
+    default_value_expression: str | None = None
+    enum_values: list[str] | None = None
+
+
+class DeclaredTable(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+    primary_key_column_names: list[str]
+    columns: list[DeclaredColumn]
+
+
+class DeclaredChange(msgspec.Struct, frozen=True, kw_only=True):
+    type: str  # CREATE | ALTER | DROP
+    id: str  # "\"pos\".\"members\""
+    table: DeclaredTable | None = None
+
+
+class ChangeEvent(msgspec.Struct, rename={"table_changes": "tableChanges"}):
+    """One record of a lane: a row change, a TRUNCATE, a schema change or (with no source) a heartbeat.
+
+    `newkey` marks the `d` half of a primary-key change, which is no delete, and `oldkey` its `c` half.
+    """
+
+    source: Source | None = None
+    op: str | None = None
+    before: dict[str, Any] | None = None
+    after: dict[str, Any] | None = None
+    transaction: TransactionOrder | None = None
+    newkey: dict[str, Any] | None = None
+    oldkey: dict[str, Any] | None = None
+    ddl: str | None = None
+    table_changes: list[DeclaredChange] | None = None
+
+    @property
+    def is_snapshot(self) -> bool:
+        snapshot = self.source.snapshot if self.source else None
+        return snapshot is not None and snapshot != "false"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableVersion:
+    """One table of one store as it was declared from `since` on."""
+
+    store: str
+    database: str
+    table: str
+    since: Stamp
+    columns: tuple[DeclaredColumn, ...]
+    primary_key: tuple[str, ...]  # empty: keyless
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns)
+
+
+@dataclass(slots=True, kw_only=True)
+class LaneBatch:
+    """A run of one lane's events, in the store's log order, with the position that follows it.
+
+    `resume` is the engine's own position after the run, absent while more of the same hand-over is still to come.
+    `snapshot_done` says that the engine has read all of its snapshot by then.
+    """
+
+    store: str
+    epoch: int
+    events: list[ChangeEvent]
+    resume: "Resume | None"
+    handle: Any = field(default=None, repr=False)  # the lane's own; given back on commit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resume:
+    """From where the capture engine would go on."""
+
+    file: str
+    pos: int
+    in_snapshot: bool
+    raw: Mapping[str, Any]

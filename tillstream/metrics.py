@@ -1,0 +1,34 @@
+"""Every metric, declared once. Emitted per batch, never per row."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+REGISTRY = CollectorRegistry()
+
+EVENTS = Counter(
+    "tillstream_events", "Row changes taken in, by store and what became of them.", ["store", "outcome"],
+    registry=REGISTRY,
+)  # fmt: skip
+BATCH_ROWS = Histogram(
+    "tillstream_batch_rows", "Row changes in one transaction.", registry=REGISTRY,
+    buckets=(1, 10, 100, 1_000, 5_000, 20_000, 100_000),
+)  # fmt: skip
+BATCH_SECONDS = Histogram(
+    "tillstream_batch_seconds", "Time of one batch by step.", ["step"], registry=REGISTRY,
+    buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30),
+)  # fmt: skip
+CONFLICTS = Counter(
+    "tillstream_conflicts", "Contests between stores that were decided and recorded.", registry=REGISTRY
+)
+DEAD_LETTERS = Counter("tillstream_dead_letters", "Events set aside.", ["store"], registry=REGISTRY)
+RETRIES = Counter("tillstream_retries", "Batches tried again after a fault that may pass.", registry=REGISTRY)
+LAST_EVENT_TIMESTAMP_SECONDS = Gauge(
+    "tillstream_last_event_timestamp_seconds", "The store's own time of its last change in the warehouse.",
+    ["store"], registry=REGISTRY,
+)  # fmt: skip
+STORE_STATE = Gauge(
+    "tillstream_store_state", "1 for the state each store is in.", ["store", "state"], registry=REGISTRY
+)
+STORE_LAG_SECONDS = Gauge(
+    "tillstream_store_lag_seconds", "How long the store's log has been ahead of the warehouse.", ["store"],
+    registry=REGISTRY,
+)  # fmt: skip

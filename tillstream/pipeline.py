@@ -1,0 +1,131 @@
+"""Capture and worker put together, for `run` and for `demo`."""
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+
+from conflict.policy import Policy
+from connectors import jvm
+from connectors.debezium import OffsetStore
+from connectors.embedded import EmbeddedLanes
+from connectors.supervisor import PROBE_SECONDS, Supervisor
+from sinks.engine_offsets import EngineOffsets
+from sinks.names import in_warehouse_names
+from sinks.policy_switch import switch_policy
+from sinks.store_states import StoreStates
+from sinks.warehouse import Warehouse, mapped_errors
+from sinks.worker import Committed, Worker
+from tillstream.config import Config
+from tillstream.errors import RefusedError
+from tillstream.states import StoreReport
+
+log = logging.getLogger(__name__)
+
+HEAP_MEGABYTES, HEAP_MEGABYTES_PER_STORE = 96, 8
+_ONLY_ONE = "SELECT pg_try_advisory_lock(hashtextextended('tillstream run', 0))"
+
+
+class _Books:
+    """The warehouse as capture sees it."""
+
+    def __init__(self, warehouse: Warehouse, on_report: Callable[[StoreReport], None]) -> None:
+        states = StoreStates(warehouse)
+        self.prepare = EngineOffsets(warehouse).prepare
+        self.reached = states.reached
+        self._states, self._on_report = states, on_report
+
+    def report(self, report: StoreReport) -> None:
+        self._on_report(report)
+        self._states.report(report)
+
+
+class Pipeline:
+    """Every store into one warehouse. Only one at a time may work on a warehouse."""
+
+    def __init__(
+        self,
+        config: Config,
+        policy: Policy,
+        warehouse: Warehouse,
+        *,
+        on_commit: Callable[[Committed], None] = lambda committed: None,
+        on_report: Callable[[StoreReport], None] = lambda report: None,
+        probe_seconds: float = PROBE_SECONDS,
+    ) -> None:
+        self._config, self._policy, self._warehouse = config, in_warehouse_names(policy), warehouse
+        self._on_commit = on_commit
+        self._books = _Books(warehouse, on_report)
+        self._probe_seconds = probe_seconds
+        self._lanes = EmbeddedLanes()
+        self._stopping = threading.Event()
+        self._supervisors: list[Supervisor] = []
+        self._worker: threading.Thread | None = None
+        self._only_one: psycopg.Connection[Any] | None = None
+        self.failure: BaseException | None = None
+
+    def start(self) -> None:
+        """Returns once everything is on its way. RefusedError if another process works on this warehouse."""
+        self._be_the_only_one()
+        self._warehouse.check_version()
+        policy_id = switch_policy(self._warehouse, self._policy)
+        worker = Worker(self._warehouse, self._lanes, self._policy, policy_id=policy_id, on_commit=self._on_commit)
+        self._worker = threading.Thread(target=self._work, args=(worker,), name="worker", daemon=True)
+        self._worker.start()
+        stores = self._config.stores
+        heap = self._config.capture_options.heap_megabytes
+        jvm.start(heap or HEAP_MEGABYTES + HEAP_MEGABYTES_PER_STORE * len(stores))
+        owners: dict[str, str] = {}
+        kept = _offset_store(self._warehouse)
+        for store in stores:
+            supervisor = Supervisor(
+                self._config, store, self._lanes, kept, self._books, owners, probe_seconds=self._probe_seconds
+            )
+            supervisor.start()
+            self._supervisors.append(supervisor)
+
+    def wait(self, timeout_seconds: float | None = None) -> bool:
+        """Until the worker has ended, which it does only when told to or when it fails."""
+        assert self._worker is not None
+        self._worker.join(timeout_seconds)
+        return not self._worker.is_alive()
+
+    def stop(self) -> None:
+        """Drain: engines close, what was taken from them is finished, the warehouse is left at a commit."""
+        for supervisor in self._supervisors:
+            supervisor.stop()
+        for supervisor in self._supervisors:
+            supervisor.join(60)
+        self._stopping.set()
+        if self._worker is not None:
+            self._worker.join(60)
+        if self._only_one is not None:
+            self._only_one.close()
+
+    def _work(self, worker: Worker) -> None:
+        try:
+            worker.run(self._stopping.is_set)
+        except BaseException as error:
+            self.failure = error
+
+    def _be_the_only_one(self) -> None:
+        url = self._warehouse.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        with mapped_errors():
+            self._only_one = psycopg.connect(url, autocommit=True, connect_timeout=10)
+            held = self._only_one.execute(_ONLY_ONE).fetchone()
+        if not held or not held[0]:
+            self._only_one.close()
+            raise RefusedError(
+                "another `tillstream run` is at work on this warehouse; stop it first, or give this one its own"
+            )
+
+
+def _offset_store(warehouse: Warehouse) -> OffsetStore:
+    url = warehouse.url
+    return OffsetStore(
+        jdbc_url=f"jdbc:postgresql://{url.host}:{url.port or 5432}/{url.database}?currentSchema=debezium",
+        user=url.username or "",
+        password=url.password or "",
+    )

@@ -1,0 +1,23 @@
+"""The states a store can be in, and what its supervisor reports."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class StoreState(StrEnum):
+    STARTING = "starting"
+    SNAPSHOT = "snapshot"  # being read for the first time, or anew
+    LIVE = "live"  # following the store's log
+    UNREACHABLE = "unreachable"  # retried for ever
+    REFUSED = "refused"  # something a person has to put right; the reason says what
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreReport:
+    store: str
+    name: str
+    state: StoreState
+    reason: str = ""
+    head: tuple[int, int] | None = None  # where the store's log ends: (file number, position)
+    lag_seconds: float | None = None  # how long that has been ahead of the warehouse; None: not known yet
