@@ -43,6 +43,9 @@ class DeadLetters:
     def later(self, letter: DeadLetter) -> None:
         self._later.append(letter)
 
+    def gathered(self) -> list[DeadLetter]:
+        return list(self._later)
+
     def flush(self, tx: Transaction) -> list[DeadLetter]:
         """Write what was gathered; returns it, for the worker to count."""
         letters, self._later = self._later, []

@@ -66,7 +66,7 @@ class Catalog:
     def _differs(self, present: Mapping[str, str], wanted: Mapping[str, str], codec: RowCodec) -> bool:
         if codec.policy is not None and codec.table not in self._central:
             return True
-        return any(present.get(name) != wider(present.get(name, ""), kind) for name, kind in wanted.items())
+        return any(name not in present or present[name] != wider(present[name], kind) for name, kind in wanted.items())
 
     def _follow(self, tx: Transaction, codec: RowCodec, wanted: Mapping[str, str]) -> None:
         table = sql.Identifier(codec.table)

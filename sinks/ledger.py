@@ -31,8 +31,10 @@ WHERE l.store = n.store AND l.lease_generation = n.generation"""
 _VERSIONS = """\
 SELECT DISTINCT ON (database, table_name)
        database, table_name, epoch, file, pos, row, ord, columns, primary_key
-FROM tillstream.schema_versions WHERE store = %s
+FROM tillstream.schema_versions WHERE store = %s AND (epoch, file, pos, row, ord) <= (%s, %s, %s, %s, %s)
 ORDER BY database, table_name, epoch DESC, file DESC, pos DESC, row DESC, ord DESC"""
+
+_END_OF_TIME = Stamp(2**31 - 1, 0, 0)
 
 _KEEP_VERSION = """\
 INSERT INTO tillstream.schema_versions
@@ -74,14 +76,15 @@ class Ledger:
         return Lane(
             store=store,
             stamp=Stamp(epoch, file, pos, row, ord_),
-            codecs=self._codecs(tx, store, policy),
+            codecs=self.codecs_at(tx, store, _END_OF_TIME, policy),
             generation=generation,
             snapshot_done=snapshot_done,
         )
 
-    def _codecs(self, tx: Transaction, store: str, policy: Policy) -> dict[TableId, RowCodec]:
+    def codecs_at(self, tx: Transaction, store: str, stamp: Stamp, policy: Policy) -> dict[TableId, RowCodec]:
+        """The shapes that the store's tables had at that position of its log."""
         codecs: dict[TableId, RowCodec] = {}
-        for database, table, epoch, file, pos, row, ord_, columns, primary_key in tx.rows(_VERSIONS, [store]):
+        for database, table, epoch, file, pos, row, ord_, columns, primary_key in tx.rows(_VERSIONS, [store, *stamp]):
             version = TableVersion(
                 store=store,
                 database=database,

@@ -143,6 +143,11 @@ class Worker:
             self._catalog_loaded = False
             self._isolate(parts, error)
             return parts
+        except RefusedError as error:
+            self._catalog_loaded = False
+            self._dead_letters.forget()
+            self._refuse_alone(parts, error)
+            return parts
         except BaseException:
             self._catalog_loaded = False  # what the transaction made of it was rolled back with it
             self._dead_letters.forget()
@@ -162,6 +167,15 @@ class Worker:
         for piece in pieces:
             self._dead_letters.forget()
             self._write_all([piece])
+
+    def _refuse_alone(self, parts: list[LaneBatch], error: RefusedError) -> None:
+        """The warehouse refused something: only the lanes that bring it stop."""
+        if len(parts) == 1:
+            raise LaneRefused(parts[0].store, error) from error
+        if not parts:
+            raise error
+        for part in parts:
+            self._write_all([part])
 
     def _bury(self, parts: list[LaneBatch], lanes: Mapping[str, Lane], reason: str) -> Fold:
         """The fold of one single event whose value the warehouse refused."""

@@ -68,7 +68,7 @@ class Pipeline:
 
     def start(self) -> None:
         """Returns once everything is on its way. RefusedError if another process works on this warehouse."""
-        self._be_the_only_one()
+        self.claim()
         self._warehouse.check_version()
         policy_id = switch_policy(self._warehouse, self._policy)
         worker = Worker(self._warehouse, self._lanes, self._policy, policy_id=policy_id, on_commit=self._on_commit)
@@ -110,7 +110,10 @@ class Pipeline:
         except BaseException as error:
             self.failure = error
 
-    def _be_the_only_one(self) -> None:
+    def claim(self) -> None:
+        """Be the only one at work on this warehouse, until `stop`."""
+        if self._only_one is not None:
+            return
         url = self._warehouse.url.set(drivername="postgresql").render_as_string(hide_password=False)
         with mapped_errors():
             self._only_one = psycopg.connect(url, autocommit=True, connect_timeout=10)

@@ -1,0 +1,109 @@
+"""tillstream run: every store into the warehouse, until told to stop."""
+
+import logging
+import signal
+import threading
+from typing import Annotated
+
+import typer
+from prometheus_client import start_http_server
+
+from sinks.engine_offsets import EngineOffsets
+from sinks.warehouse import Warehouse
+from tillstream import logs, metrics
+from tillstream.commands.config import DEFAULT_PATH, ConfigPath, load_all
+from tillstream.config import Config
+from tillstream.errors import RefusedError
+from tillstream.opening import open_warehouse
+from tillstream.pipeline import Pipeline
+from tillstream.states import StoreReport, StoreState
+
+log = logging.getLogger(__name__)
+
+
+def register(app: typer.Typer) -> None:
+    app.command("run")(run)
+
+
+def run(
+    config: ConfigPath = DEFAULT_PATH,
+    resnapshot: Annotated[
+        list[str] | None, typer.Option("--resnapshot", help="Read this store anew; rows it no longer has go.")
+    ] = None,
+    log_format: Annotated[str, typer.Option("--log-format", help="text or json, on stderr.")] = "text",
+) -> None:
+    """Follow every store until SIGTERM or Ctrl-C; what was taken in by then is finished first."""
+    logs.configure(as_json=log_format == "json")
+    settings, policy = load_all(config)
+    _require_known(settings, resnapshot or [])
+    with open_warehouse(settings) as warehouse:
+        if settings.warehouse is None:
+            warehouse.migrate()  # an embedded warehouse is ours alone; a shared one waits for `tillstream migrate`
+        pipeline = Pipeline(settings, policy, warehouse, on_report=_Announcer().announce)
+        interrupted = _work(settings, pipeline, warehouse, resnapshot or [])
+    if pipeline.failure is not None:
+        raise pipeline.failure
+    if interrupted:
+        raise KeyboardInterrupt
+
+
+def _work(settings: Config, pipeline: Pipeline, warehouse: Warehouse, resnapshot: list[str]) -> bool:
+    """Whether it was Ctrl-C that ended it."""
+    received: list[int] = []
+    stop = threading.Event()
+
+    def note(number: int, frame: object) -> None:
+        received.append(number)
+        stop.set()
+
+    pipeline.claim()  # before anything is reset: a second `run` must not disturb the first
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, note)
+    for store in resnapshot:
+        EngineOffsets(warehouse).reset(store)
+    _serve_metrics(settings)
+    try:
+        pipeline.start()
+        log.info("following %d stores; Ctrl-C or SIGTERM ends it", len(settings.stores))
+        while not stop.is_set() and not pipeline.wait(0.2):
+            pass
+        log.info("finishing what was taken in")
+    finally:
+        pipeline.stop()
+    return signal.SIGINT in received
+
+
+def _serve_metrics(settings: Config) -> None:
+    port = settings.metrics.port
+    if port is None:
+        return
+    try:
+        server, _ = start_http_server(port, settings.metrics.host, registry=metrics.REGISTRY)
+    except OSError as error:
+        raise RefusedError(
+            f"the metrics address {settings.metrics.host}:{port} cannot be opened ({error.strerror}); set "
+            "`metrics: {port: ...}` in tillstream.yaml, or null to switch it off"
+        ) from error
+    log.info("metrics at http://%s:%d/metrics", settings.metrics.host, server.server_port)
+
+
+def _require_known(settings: Config, stores: list[str]) -> None:
+    known = {store.id for store in settings.stores}
+    for store in stores:
+        if store not in known:
+            raise RefusedError(f"--resnapshot {store}: there is no such store in {settings.file}")
+
+
+class _Announcer:
+    """A line when a store's state or its reason changes, and none otherwise."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, tuple[StoreState, str]] = {}
+
+    def announce(self, report: StoreReport) -> None:
+        told = (report.state, report.reason)
+        if self._last.get(report.store) != told:
+            self._last[report.store] = told
+            tail = f": {report.reason}" if report.reason else ""
+            level = logging.WARNING if report.reason else logging.INFO
+            log.log(level, "store %s (%s) is %s%s", report.store, report.name, report.state.value, tail)

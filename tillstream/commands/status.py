@@ -1,0 +1,91 @@
+"""tillstream status: how every store is doing, from what the warehouse knows."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from sinks.store_states import StoreStates
+from sinks.warehouse import Warehouse
+from tillstream.commands.config import DEFAULT_PATH, ConfigPath, Output, OutputOption, load_all
+from tillstream.config import Config
+from tillstream.opening import open_warehouse
+
+SILENT_SECONDS = 30.0  # a supervisor reports every five seconds: after six missed ones nobody is at work
+
+
+def register(app: typer.Typer) -> None:
+    app.command("status")(status)
+
+
+def status(config: ConfigPath = DEFAULT_PATH, output: OutputOption = Output.TEXT) -> None:
+    """Every store's state, how far its log is in, and what waits for a person."""
+    settings, _ = load_all(config)
+    with open_warehouse(settings) as warehouse:
+        warehouse.check_version()
+        found = _answer(settings, warehouse)
+    if output is Output.JSON:
+        print(json.dumps(found, ensure_ascii=False))
+    else:
+        _print(found)
+
+
+def _answer(settings: Config, warehouse: Warehouse) -> dict[str, Any]:
+    known = {row["store"]: row for row in StoreStates(warehouse).read()}
+    with warehouse.transaction() as tx:
+        letters = tx.value("SELECT count(*) FROM tillstream.dead_letters WHERE status = 'open'")
+        conflicts = tx.value("SELECT count(*) FROM tillstream.conflicts")
+        dirty = tx.value("SELECT count(*) FROM tillstream.dirty_keys")
+    stores = [_store(store.id, store.name, known.get(store.id)) for store in settings.stores]
+    return {
+        "schema": 1,
+        "running": any(each["reported_seconds_ago"] is not None
+                       and each["reported_seconds_ago"] < SILENT_SECONDS for each in stores),
+        "stores": stores,
+        "dead_letters": letters,
+        "conflicts": conflicts,
+        "keys_to_decide": dirty,
+    }  # fmt: skip
+
+
+def _store(store: str, name: str, row: dict[str, Any] | None) -> dict[str, Any]:
+    now = datetime.now(UTC)
+    reported = row and row["reported_at"]
+    ago = (now - reported).total_seconds() if reported else None
+    state = "never seen" if row is None or row["state"] is None else row["state"]
+    return {
+        "id": store,
+        "name": name,
+        "state": state if ago is None or ago < SILENT_SECONDS else "not running",
+        "reason": (row and row["reason"]) or "",
+        "lag_seconds": row["lag_seconds"] if row else None,
+        "position": f"{row['file']:06d}:{row['pos']}" if row else None,
+        "snapshot_done": bool(row and row["snapshot_done"]),
+        "events": row["events"] if row else 0,
+        "last_event_at": row["last_event_at"].isoformat() if row and row["last_event_at"] else None,
+        "reported_seconds_ago": round(ago, 1) if ago is not None else None,
+    }
+
+
+def _print(found: dict[str, Any]) -> None:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("store", "name", "state", "lag", "position", "row changes", "last change"):
+        table.add_column(heading, justify="right" if heading in ("lag", "row changes") else "left")
+    for store in found["stores"]:
+        lag = store["lag_seconds"]
+        table.add_row(
+            store["id"], store["name"], store["state"], "-" if lag is None else f"{lag:.0f} s",
+            store["position"] or "-", str(store["events"]), store["last_event_at"] or "-",
+        )  # fmt: skip
+    console = Console()
+    console.print(table)
+    for store in found["stores"]:
+        if store["reason"]:
+            console.print(f"{store['id']}: {store['reason']}", soft_wrap=True, highlight=False)
+    if not found["running"]:
+        console.print("`tillstream run` is not at work on this warehouse.")
+    if found["dead_letters"]:
+        console.print(f"{found['dead_letters']} events are set aside: `tillstream dead-letters list`")
