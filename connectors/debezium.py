@@ -113,7 +113,7 @@ def _log(config: Config, *, compressed: bool) -> dict[str, str]:
         "heartbeat.interval.ms": str(int(capture.heartbeat_seconds * 1000)),
         "snapshot.mode": "initial",
         "snapshot.locking.mode": capture.snapshot_locking,
-        "snapshot.fetch.size": str(SNAPSHOT_FETCH_ROWS),
+        "snapshot.fetch.size": str(-(2**31)),
         "poll.interval.ms": str(capture.poll_interval_milliseconds),
         "max.batch.size": str(capture.max_batch_rows),
         "max.queue.size": str(capture.max_batch_rows * 2),

@@ -78,7 +78,7 @@ def store_connection(store: Store) -> Iterator["pymysql.connections.Connection[A
             host=store.host,
             port=store.port,
             user=store.user,
-            password=store.password.reveal(),
+            password=store.password.reveal().encode(),  # a text would be sent as Latin-1; the engine sends UTF-8
             database=store.database,
             charset="utf8mb4",
             connect_timeout=CONNECT_SECONDS,

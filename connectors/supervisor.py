@@ -73,7 +73,7 @@ class Supervisor(threading.Thread):
         self._probe_seconds = probe_seconds
         self._stopping = threading.Event()
         self._freshness = Freshness()
-        self._backoff = wait_exponential_jitter(config.retry.first_seconds, config.retry.most_seconds)
+        self._backoff = wait_exponential_jitter(multiplier=config.retry.first_seconds, max=config.retry.most_seconds)
         self._failures = 0
 
     def stop(self) -> None:

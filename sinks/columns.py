@@ -27,6 +27,7 @@ class ColumnType:
     warehouse_text: str = "{c}::text"
     implicit: str | None = "0"  # what MySQL gives old rows for an added NOT NULL column without a default
     by_value: bool = False  # no text form is alike on both sides: compared as values, row by row
+    only_odd_text: bool = False  # decode passes a text through, or refuses it if it holds something odd
     decode_snapshot: Decode | None = None  # where Debezium renders snapshot rows otherwise than streamed ones
 
 
@@ -118,6 +119,7 @@ _DOUBLE = ColumnType(warehouse="double precision", by_value=True)
 _TEXT = ColumnType(
     warehouse="text",
     decode=_text,
+    only_odd_text=True,
     store_text="CONVERT({c} USING utf8mb4)",
     warehouse_text="{c}",
     implicit="",
@@ -234,6 +236,7 @@ def _for_text(column: DeclaredColumn, name: str) -> ColumnType:
     return ColumnType(
         warehouse="text",
         decode=decode,
+        only_odd_text=True,
         store_text=_TEXT.store_text,
         warehouse_text="{c}",
         implicit=(column.enum_values or [""])[0] if name == "ENUM" else "",

@@ -17,6 +17,7 @@ from tillstream.envelope import ChangeEvent, LaneBatch, Stamp, file_number
 from tillstream.errors import PoisonError, RefusedError
 
 MOVED = "m"  # the old half of a primary-key change: a withdrawal, not a delete
+_new_stamp = tuple.__new__  # a third of the time of Stamp(...), once an event
 TableId = tuple[str, str]  # (database, table) as the store names them
 
 
@@ -33,20 +34,36 @@ class Lane:
     snapshot_rows: dict[TableId, int] = field(default_factory=dict)  # of keyless tables, read so far
 
 
-@dataclass(slots=True)
 class Change:
     """The last state of one row in this batch."""
 
-    codec: RowCodec
-    stamp: Stamp
-    event: ChangeEvent
-    ordinal: int = 0  # of a keyless row within its snapshot
-    # the rest is for shared tables only
-    first: Stamp | None = None
-    effective_us: int = 0  # never runs backwards within the row
-    first_us: int = 0
-    stamps: dict[str, tuple[Stamp, int]] = field(default_factory=dict)
-    moved_from: str | None = None
+    __slots__ = ("codec", "event", "stamp")
+
+    def __init__(self, codec: RowCodec, stamp: Stamp, event: ChangeEvent) -> None:
+        self.codec, self.stamp, self.event = codec, stamp, event
+
+
+class KeylessChange(Change):
+    """One change of a keyless row; `ordinal` tells rows of one snapshot apart, which share its stamp."""
+
+    __slots__ = ("ordinal",)
+
+    def __init__(self, codec: RowCodec, stamp: Stamp, event: ChangeEvent, ordinal: int) -> None:
+        super().__init__(codec, stamp, event)
+        self.ordinal = ordinal
+
+
+class SharedChange(Change):
+    """Also what was observed on the way to it."""
+
+    __slots__ = ("effective_us", "first", "first_us", "moved_from", "stamps")
+
+    def __init__(self, codec: RowCodec, stamp: Stamp, event: ChangeEvent, at_us: int) -> None:
+        super().__init__(codec, stamp, event)
+        self.first, self.first_us = stamp, at_us
+        self.effective_us = 0  # never runs backwards within the row
+        self.stamps: dict[str, tuple[Stamp, int]] = {}
+        self.moved_from: str | None = None
 
 
 @dataclass(slots=True)
@@ -64,19 +81,21 @@ class Fold:
     """One batch, ready for the warehouse. `rows` is by (store, primary key) within a stage's shape."""
 
     rows: dict[tuple[Any, ...], dict[tuple[str, str], Change]] = field(default_factory=lambda: defaultdict(dict))
-    keyless: list[tuple[str, Change]] = field(default_factory=list)  # in order, store first
+    keyless: list[tuple[str, KeylessChange]] = field(default_factory=list)  # in order, store first
     dead_letters: list[DeadLetter] = field(default_factory=list)
     reached: dict[str, Stamp] = field(default_factory=dict)  # per store, the last event's stamp
     events: dict[str, int] = field(default_factory=lambda: defaultdict(int))  # row changes taken in
     dropped: dict[str, int] = field(default_factory=lambda: defaultdict(int))  # already in the warehouse
     last_event_us: dict[str, int] = field(default_factory=dict)
+    odd_text: bool = False  # some text may hold what its column cannot keep: only then is every text looked at
 
 
 def stamp_of(event: ChangeEvent, epoch: int) -> Stamp:
     """Where a record that has a source stands."""
     source = event.source
     assert source is not None
-    order = event.transaction.total_order if event.transaction else 0
+    # both halves of a primary-key change stand at one position; the new one is no news if it is not the later one
+    order = event.transaction.total_order if event.transaction else int(event.oldkey is not None)
     return Stamp(epoch, file_number(source.file), source.pos, source.row, order)
 
 
@@ -84,6 +103,7 @@ def fold(batches: Iterable[LaneBatch], lanes: Mapping[str, Lane]) -> Fold:
     """Fold the row changes of a batch; schema changes and TRUNCATE never stand among them (see `Worker`)."""
     result = Fold()
     for batch in batches:
+        result.odd_text = result.odd_text or batch.odd_text
         _fold_lane(batch, lanes[batch.store], result)
     return result
 
@@ -100,8 +120,8 @@ def _fold_lane(batch: LaneBatch, lane: Lane, result: Fold) -> None:
             continue
         if source.file != file:
             file, number = source.file, file_number(source.file)
-        order = event.transaction.total_order if event.transaction else 0
-        stamp = Stamp(epoch, number, source.pos, source.row, order)
+        order = event.transaction.total_order if event.transaction else int(event.oldkey is not None)
+        stamp = _new_stamp(Stamp, (epoch, number, source.pos, source.row, order))
         if event.op != "r":
             if stamp <= floor:
                 dropped += 1
@@ -115,11 +135,17 @@ def _fold_lane(batch: LaneBatch, lane: Lane, result: Fold) -> None:
                 f"store {store}: a change of {source.db}.{source.table} at {stamp}, but no CREATE TABLE was seen "
                 "for it; resync the store"
             )
-        if codec.keyless:
+        if codec.isolated:
+            image = event.after if event.after is not None else event.before
+            try:
+                result.rows[codec.shape][store, codec.pk_of(image)] = Change(codec, stamp, event)  # type: ignore[arg-type]
+            except (ValueError, KeyError, TypeError) as error:
+                result.dead_letters.append(_no_key(store, codec, stamp, event, error))
+        elif codec.keyless:
             ordinal = _next_ordinal(lane, event) if event.op == "r" else 0
-            result.keyless.append((store, Change(codec, stamp, event, ordinal)))
+            result.keyless.append((store, KeylessChange(codec, stamp, event, ordinal)))
         else:
-            _fold_row(result, store, codec, stamp, event)
+            _fold_shared(result, store, codec, stamp, event)
     result.events[store] += taken
     result.dropped[store] += dropped
     if last_us is not None:
@@ -135,27 +161,28 @@ def _next_ordinal(lane: Lane, event: ChangeEvent) -> int:
     return lane.snapshot_rows[table]
 
 
-def _fold_row(result: Fold, store: str, codec: RowCodec, stamp: Stamp, event: ChangeEvent) -> None:
+def _fold_shared(result: Fold, store: str, codec: RowCodec, stamp: Stamp, event: ChangeEvent) -> None:
     image = event.after if event.after is not None else event.before
     try:
         pk = codec.pk_of(image or {})
     except (ValueError, KeyError) as error:
-        result.dead_letters.append(
-            DeadLetter(store, codec, "", stamp, event, f"the primary key cannot be read: {error}")
-        )
+        result.dead_letters.append(_no_key(store, codec, stamp, event, error))
         return
     rows = result.rows[codec.shape]
-    if codec.policy is None:
-        rows[store, pk] = Change(codec, stamp, event)
-    else:
-        rows[store, pk] = _observe(rows.get((store, pk)), codec, stamp, event)
+    earlier = rows.get((store, pk))
+    assert earlier is None or isinstance(earlier, SharedChange)
+    rows[store, pk] = _observe(earlier, codec, stamp, event)
 
 
-def _observe(earlier: Change | None, codec: RowCodec, stamp: Stamp, event: ChangeEvent) -> Change:
+def _no_key(store: str, codec: RowCodec, stamp: Stamp, event: ChangeEvent, error: Exception) -> DeadLetter:
+    return DeadLetter(store, codec, "", stamp, event, f"the primary key cannot be read: {error}")
+
+
+def _observe(earlier: SharedChange | None, codec: RowCodec, stamp: Stamp, event: ChangeEvent) -> SharedChange:
     """Join one event to what the batch already saw of the row: per column the last change wins."""
     assert event.source is not None
     at_us = event.source.ts_us
-    change = earlier or Change(codec, stamp, event, first=stamp, first_us=at_us)
+    change = earlier or SharedChange(codec, stamp, event, at_us)
     change.stamp, change.event = stamp, event
     if event.op == "r":
         return change
@@ -176,22 +203,21 @@ def _observe(earlier: Change | None, codec: RowCodec, stamp: Stamp, event: Chang
     return change
 
 
-def decoded(change: Change, store: str) -> list[Any]:
+def decoded(change: Change, store: str, *, odd_text: bool = True) -> list[Any]:
     """The row's values for COPY. PoisonError where one cannot be kept."""
     event, codec = change.event, change.codec
     image = event.after if event.after is not None else event.before
     try:
-        return codec.values(image or {}, snapshot=event.op == "r")
+        return codec.values(image or {}, snapshot=event.op == "r", odd_text=odd_text)
     except (ValueError, KeyError) as error:
         reason = f"column {error} is missing in the event" if isinstance(error, KeyError) else str(error)
         raise PoisonError(reason, store=store, table=codec.version.table, position=str(change.stamp)) from None
 
 
-def stamps_json(change: Change) -> str:
+def stamps_json(change: SharedChange) -> str:
     """The sparse stamps as `tillstream.join_stamps` takes them; "" holds the batch's first stamp."""
     document: dict[str, list[int]] = {
         column: [*stamp, effective_us, 0] for column, (stamp, effective_us) in change.stamps.items()
     }
-    if change.first is not None:
-        document[""] = [*change.first, change.first_us, 0]
+    document[""] = [*change.first, change.first_us, 0]
     return msgspec.json.encode(document).decode()

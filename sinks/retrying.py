@@ -63,7 +63,7 @@ def _retry(tx: Transaction, policy: Policy, policy_id: int, letter: int) -> str:
     lane = Lane(store=store, stamp=ORIGIN, codecs=codecs)
     batch = LaneBatch(store=store, epoch=stamp.epoch, events=[event], resume=None)
     folded = fold([batch], {store: lane})
-    applied = Mirror(catalog, dead_letters).apply(tx, folded)
+    applied = Mirror(catalog, dead_letters, late=True).apply(tx, folded)
     refused = [*folded.dead_letters, *dead_letters.gathered()]
     if refused:
         raise PoisonError(refused[0].reason, store=store, table=row[3], key=row[4], position=str(stamp))

@@ -33,33 +33,42 @@ class RowCodec:
         self.columns = tuple(identifier(name) for name in names)
         self.warehouse_types = tuple(kind.warehouse for kind in types)
         self.keyless = not version.primary_key
+        self.isolated = policy is None and not self.keyless
         # what a stage and its statements depend on: stores that agree in this share one COPY
         self.shape = (self.table, self.columns, policy is not None, self.keyless)
         self.stamped = tuple(
             (name, identifier(name)) for name in names if policy and _needs_stamps(policy, identifier(name))
         )
         self._get = _tuple_getter(names)
-        self._streamed = [(i, kind.decode) for i, kind in enumerate(types) if kind.decode]
-        self._snapshot = [
-            (i, kind.decode_snapshot or kind.decode)
-            for i, kind in enumerate(types)
-            if kind.decode_snapshot or kind.decode
-        ]
+        self._decoders = {
+            (snapshot, odd_text): [
+                (i, decode)
+                for i, kind in enumerate(types)
+                if (decode := (snapshot and kind.decode_snapshot) or kind.decode)
+                and (odd_text or not kind.only_odd_text)
+            ]
+            for snapshot in (False, True)
+            for odd_text in (False, True)
+        }
         self.pk_of = self._pk_getter()
         self._key_parts = policy.key if policy else ()
         if policy:
             self._require_key_columns(policy)
 
-    def values(self, row: Row, *, snapshot: bool = False) -> list[Any]:
-        """The row's values for COPY, in `columns` order. ValueError names the column that cannot be kept."""
+    def values(self, row: Row, *, snapshot: bool = False, odd_text: bool = True) -> list[Any]:
+        """The row's values for COPY, in `columns` order. ValueError names the column that cannot be kept.
+
+        `odd_text=False` says that no text in sight holds NUL, U+FFFD or an escaped comma: none is looked at then.
+        """
         values = self._get(row)
-        for index, decode in self._snapshot if snapshot else self._streamed:
-            value = values[index]
-            if value is not None:
-                try:
-                    values[index] = decode(value)  # type: ignore[misc]
-                except ValueError as error:
-                    raise ValueError(f"column {self.names[index]}: {error}") from None
+        index = 0
+        try:
+            for index, decode in self._decoders[snapshot, odd_text]:
+                value = values[index]
+                if value is not None:
+                    values[index] = decode(value)
+        except ValueError as error:
+            raise ValueError(f"column {self.names[index]}: {error}") from None
         return values
 
     def key_of(self, values: list[Any]) -> str | None:

@@ -73,7 +73,7 @@ class DeclaredChange(msgspec.Struct, frozen=True, kw_only=True):
     table: DeclaredTable | None = None
 
 
-class ChangeEvent(msgspec.Struct, rename={"table_changes": "tableChanges"}):
+class ChangeEvent(msgspec.Struct, gc=False, rename={"table_changes": "tableChanges"}):
     """One record of a lane: a row change, a TRUNCATE, a schema change or (with no source) a heartbeat.
 
     `newkey` marks the `d` half of a primary-key change, which is no delete, and `oldkey` its `c` half.
@@ -116,13 +116,14 @@ class LaneBatch:
     """A run of one lane's events, in the store's log order, with the position that follows it.
 
     `resume` is the engine's own position after the run, absent while more of the same hand-over is still to come.
-    `snapshot_done` says that the engine has read all of its snapshot by then.
+    `odd_text` is False where no text among them holds NUL, U+FFFD or an escaped comma.
     """
 
     store: str
     epoch: int
     events: list[ChangeEvent]
     resume: "Resume | None"
+    odd_text: bool = True
     handle: Any = field(default=None, repr=False)  # the lane's own; given back on commit
 
 

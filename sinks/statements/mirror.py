@@ -39,17 +39,12 @@ CREATE TEMP TABLE IF NOT EXISTS {stage} (
 
 _COPY = sql.SQL("COPY {stage} ({columns}) FROM STDIN")
 
-# The floor join matters to what arrives late (a retried dead letter, a resync): below it a row does not live.
 _UPSERT = sql.SQL("""\
 INSERT INTO stores.{table} AS t
   ({columns}, _store, _pk, _epoch, _file, _pos, _row, _order, _event_at, _op, _deleted)
 SELECT {staged}, s._store, s._pk, s._epoch, s._file, s._pos, s._row, s._order,
-       timestamptz 'epoch' + s._event_us * interval '1 microsecond',
-       CASE WHEN b.below AND s._op <> 'd' THEN 't' ELSE s._op END, s._deleted OR b.below
+       timestamptz 'epoch' + s._event_us * interval '1 microsecond', s._op, s._deleted
 FROM {stage} s
-LEFT JOIN tillstream.floors f ON f.table_name = {name} AND f.store = s._store
-CROSS JOIN LATERAL (SELECT coalesce(
-  (s._epoch, s._file, s._pos, s._row, s._order) < (f.epoch, f.file, f.pos, f.row, f.ord), false) AS below) b
 ON CONFLICT (_store, _pk) DO UPDATE SET
   {assignments},
   _epoch = EXCLUDED._epoch, _file = EXCLUDED._file, _pos = EXCLUDED._pos,
@@ -59,18 +54,22 @@ ON CONFLICT (_store, _pk) DO UPDATE SET
 WHERE (t._epoch, t._file, t._pos, t._row, t._order)
     < (EXCLUDED._epoch, EXCLUDED._file, EXCLUDED._pos, EXCLUDED._row, EXCLUDED._order)""")
 
+# A lane's own events lie above every floor that the lane has raised. What arrives late (a dead letter tried again)
+# may lie below: it does not live.
+_SINK_BELOW_FLOOR = sql.SQL("""\
+UPDATE {stage} s SET _deleted = true, _op = CASE s._op WHEN 'd' THEN 'd' ELSE 't' END
+FROM tillstream.floors f
+WHERE f.table_name = {name} AND f.store = s._store
+  AND (s._epoch, s._file, s._pos, s._row, s._order) < (f.epoch, f.file, f.pos, f.row, f.ord)""")
+
 _UPSERT_SHARED = sql.SQL("""\
 INSERT INTO stores.{table} AS t
   ({columns}, _store, _pk, _epoch, _file, _pos, _row, _order, _event_at, _op, _deleted,
    _key, _changed_us, _stamps)
 SELECT {staged}, s._store, s._pk, s._epoch, s._file, s._pos, s._row, s._order,
-       timestamptz 'epoch' + s._event_us * interval '1 microsecond',
-       CASE WHEN b.below AND s._op <> 'd' THEN 't' ELSE s._op END, s._deleted OR b.below,
+       timestamptz 'epoch' + s._event_us * interval '1 microsecond', s._op, s._deleted,
        s._key, s._changed_us, s._stamps
 FROM {stage} s
-LEFT JOIN tillstream.floors f ON f.table_name = {name} AND f.store = s._store
-CROSS JOIN LATERAL (SELECT coalesce(
-  (s._epoch, s._file, s._pos, s._row, s._order) < (f.epoch, f.file, f.pos, f.row, f.ord), false) AS below) b
 ORDER BY s._store, s._pk
 ON CONFLICT (_store, _pk) DO UPDATE SET
   {assignments},
@@ -132,6 +131,7 @@ class MirrorStatements:
     drop_stage: str
     copy: str
     upsert: str
+    sink_below_floor: str
     lock_rows: str
     inherit: str
     drop_first: str
@@ -168,6 +168,7 @@ def mirror_statements(
             if shared
             else _UPSERT.format(**parts)
         ),
+        sink_below_floor=render(_SINK_BELOW_FLOOR.format(**parts)),
         lock_rows=render(_LOCK_ROWS.format(**parts)),
         inherit=render(_INHERIT.format(**parts, missed=_missed(stamped, "o", "s"))),
         drop_first=render(_DROP_FIRST.format(**parts)),

@@ -1,0 +1,149 @@
+"""central.<table> against the policy's function of what the stores contribute, decided anew by the same code."""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from conflict.identity import business_key
+from conflict.policy import Policy
+from sinks.central import Central, central_row
+from sinks.differences import Compared, Difference, Kind
+from sinks.evolution import Catalog
+from sinks.row_forms import SHOWN_CHARACTERS
+from sinks.statements import central as central_sql
+from sinks.statements import verification as statements
+from sinks.warehouse import Transaction
+from tillstream.errors import RefusedError
+
+KEYS_AT_ONCE = 500
+SAMPLED_KEYS = 10
+
+
+class CentralComparison:
+    """Reads everything in one snapshot, so that what a worker writes meanwhile is not seen by halves."""
+
+    def __init__(self, tx: Transaction, policy: Policy, stores: Collection[str] | None) -> None:
+        self._tx, self._policy = tx, policy
+        self._stores = None if stores is None else sorted(stores)
+        tx.execute(statements.ONE_SNAPSHOT)
+        self._catalog = Catalog()
+        self._catalog.load(tx)
+        self._central = Central(self._catalog, policy, 0)
+        self._require_present_policy()
+
+    def run(self, tables: Collection[str] | None) -> list[Compared]:
+        """One result per shared table that the warehouse has; `tables` are the warehouse's names."""
+        wanted = [table for table in sorted(self._policy.tables) if tables is None or table in tables]
+        here = [table for table in wanted if self._catalog.columns(table)]
+        for table in here:
+            if self._catalog.central_columns(table):
+                self._tx.execute(self._stage(table)[0])
+        self._tx.execute(statements.READ_ONLY)  # no table can be made any more, and none but the stages be written
+        return [self._compare(table) for table in here]
+
+    def _require_present_policy(self) -> None:
+        fingerprint = self._tx.value("SELECT fingerprint FROM tillstream.policies ORDER BY id DESC LIMIT 1")
+        if self._policy.tables and fingerprint != self._policy.fingerprint:
+            raise RefusedError(
+                "central.*: the warehouse was not decided by the policies as they are now; `tillstream run` applies them"
+            )
+
+    def _compare(self, table: str) -> Compared:
+        found = Compared(store="", table=table)
+        if not self._catalog.central_columns(table):
+            raise RefusedError(f"central.{table} is not in the warehouse; `tillstream run` makes it")
+        for keys in self._keys(table):
+            found.rows += len(keys)
+            self._compare_keys(table, keys, found)
+        self._compare_business_keys(table, found)
+        return found
+
+    def _keys(self, table: str) -> Iterator[list[str]]:
+        statement = statements.central_keys(table)
+        last = ""
+        while keys := [
+            key for (key,) in self._tx.rows(statement, {"last": last, "limit": KEYS_AT_ONCE, "stores": self._stores})
+        ]:
+            yield keys
+            last = keys[-1]
+
+    def _compare_keys(self, table: str, keys: list[str], found: Compared) -> None:
+        columns = tuple(self._catalog.central_columns(table))
+        dirty = {key for (key,) in self._tx.rows(statements.DIRTY, [table, keys])}
+        self._decide(table, columns, keys)
+        for key, *facts in self._tx.rows(statements.central_differing(table, columns, self._stage_name(table)), [keys]):
+            if key in dirty:
+                found.in_flux += 1
+                continue
+            found.differences += 1
+            if found.differences <= SAMPLED_KEYS:
+                found.samples.extend(_samples(table, key, columns, facts))
+
+    def _decide(self, table: str, columns: tuple[str, ...], keys: Sequence[str]) -> None:
+        """What should stand in central.*, put into the stage that Central writes through: the types are alike."""
+        self._tx.execute(statements.empty_stage(self._stage_name(table)))
+        resolutions = self._central.resolutions(self._tx, table, keys)
+        policy = self._central.table_policy(table)
+        rows = (
+            central_row(policy, columns, key, resolution, 0)
+            for key, resolution in resolutions.items()
+            if resolution.exists
+        )
+        self._tx.copy(self._stage(table)[1], rows)
+
+    def _stage(self, table: str) -> tuple[str, str, str]:
+        kinds = self._catalog.central_columns(table)
+        return central_sql.stage(table, tuple(kinds), tuple(kinds.values()))
+
+    def _stage_name(self, table: str) -> str:
+        kinds = self._catalog.central_columns(table)
+        return central_sql.stage_name("central", table, tuple(kinds), tuple(kinds.values()))
+
+    def _compare_business_keys(self, table: str, found: Compared) -> None:
+        """Contributions stand under the key that their values make, or the whole decision is about other rows."""
+        policy = self._policy.tables[table]
+        parts = [part.column for part in policy.key]
+        statement = statements.business_keys(table, parts)
+        last: Sequence[Any] = ("", "")
+        while rows := self._tx.rows(statement, [*last, self._stores, self._stores, KEYS_AT_ONCE]):
+            for store, pk, key, *values in rows:
+                should = business_key(policy.key, dict(zip(parts, values, strict=True)))
+                if should != key:
+                    found.differences += 1
+                    if found.differences <= SAMPLED_KEYS:
+                        found.samples.append(_wrong_key(store, table, pk, should, key))
+            last = rows[-1][:2]
+
+
+def _samples(table: str, key: str, columns: Iterable[str], facts: Sequence[Any]) -> Iterator[Difference]:
+    exists, stands, *values = facts
+    if not exists or not stands:
+        yield _central(table, key, "", "a row" if exists else None, "a row" if stands else None)
+        return
+    names = (*columns, *statements.DECIDED)
+    for name, differs, should, stands in zip(names, values[::3], values[1::3], values[2::3], strict=True):
+        if differs:
+            yield _central(table, key, name, should, stands)
+
+
+def _central(table: str, key: str, column: str, should: str | None, stands: str | None) -> Difference:
+    return Difference(
+        store="",
+        table=table,
+        key=key,
+        column=column,
+        store_value=should and should[:SHOWN_CHARACTERS],
+        warehouse_value=stands and stands[:SHOWN_CHARACTERS],
+        kind=Kind.CENTRAL,
+    )
+
+
+def _wrong_key(store: str, table: str, pk: str, should: str | None, key: str | None) -> Difference:
+    return Difference(
+        store=store,
+        table=table,
+        key=pk,
+        column="_key",
+        store_value=should,
+        warehouse_value=key,
+        kind=Kind.CENTRAL,
+    )

@@ -1,0 +1,162 @@
+"""One table's rows as SQL expressions that come out alike in the store and in the warehouse."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from psycopg import sql
+
+from sinks.columns import ColumnType, column_type
+from sinks.names import identifier
+from sinks.statements import quoted, render
+from tillstream.envelope import DeclaredColumn, TableVersion
+
+SHOWN_CHARACTERS = 200  # of a value, in a sample
+_INTEGERS = frozenset({"smallint", "integer", "bigint"})
+# a whole number as well, though the warehouse keeps it as numeric
+_UNSIGNED_64 = column_type(DeclaredColumn(name="", type_name="BIGINT UNSIGNED", position=0))
+_JOINED = " || ',' || "
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """The expressions of one side. Columns are in the version's order, `exact` and `shown` are parallel to it."""
+
+    source: str  # the table
+    identity: str  # MD5 of the primary key; of the whole row where there is none
+    digest: str  # MD5 of every column but those compared by value
+    floats: tuple[str, ...]  # those
+    key: tuple[str, ...]  # the text of each part of the primary key
+    lead: str | None  # the first part of the primary key, where it is an integer and can be cut into ranges
+    exact: tuple[str, ...]  # per column: equal here exactly if equal at all
+    shown: tuple[str, ...]  # per column: what a person gets to see
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowForms:
+    store: Side
+    warehouse: Side
+    names: tuple[str, ...]
+    single: tuple[bool, ...]  # per float: whether the store keeps it in 32 bits
+    float_at: tuple[int | None, ...]  # per column: its place among the floats
+    pk_is_plain: bool  # the warehouse's _pk can be told from the key's texts, without doubt
+
+
+def row_forms(version: TableVersion, columns: tuple[DeclaredColumn, ...], present: Mapping[str, str]) -> RowForms:
+    """Of these columns of the version; `present` are the warehouse's: one it lacks reads as NULL."""
+    kinds = {column.name: column_type(column) for column in columns}
+    by_value = [name for name, kind in kinds.items() if kind.by_value]
+    key = [name for name in version.primary_key if name in kinds]
+    return RowForms(
+        store=_store_side(version, kinds, key),
+        warehouse=_warehouse_side(version, kinds, key, present),
+        names=tuple(kinds),
+        single=tuple(kinds[name].warehouse == "real" for name in by_value),
+        float_at=tuple(by_value.index(name) if name in by_value else None for name in kinds),
+        pk_is_plain=bool(key) and all(_is_plain(kinds[name]) for name in key),
+    )
+
+
+def _is_plain(kind: ColumnType) -> bool:
+    return kind.warehouse == "text" or _is_integer(kind)
+
+
+def _is_integer(kind: ColumnType) -> bool:
+    return kind.warehouse in _INTEGERS or kind is _UNSIGNED_64
+
+
+def _store_side(version: TableVersion, kinds: Mapping[str, ColumnType], key: list[str]) -> Side:
+    exact = {name: _store_exact(kind, _backticked(name)) for name, kind in kinds.items()}
+    floats = tuple(f"{_backticked(name)} + 0e0" for name, kind in kinds.items() if kind.by_value)
+    digest = _store_digest([exact[name] for name, kind in kinds.items() if not kind.by_value])
+    return Side(
+        source=f"{_backticked(version.database)}.{_backticked(version.table)}",
+        identity=_store_digest([exact[name] for name in key if not kinds[name].by_value]) if key else digest,
+        digest=digest,
+        floats=floats,
+        key=tuple(_store_text(kinds[name], _backticked(name)) for name in key),
+        lead=_backticked(key[0]) if key and _is_integer(kinds[key[0]]) else None,
+        exact=tuple(exact.values()),
+        shown=tuple(_store_shown(kind, _backticked(name)) for name, kind in kinds.items()),
+    )
+
+
+def _warehouse_side(
+    version: TableVersion, kinds: Mapping[str, ColumnType], key: list[str], present: Mapping[str, str]
+) -> Side:
+    column = partial(_column, kinds=kinds, present=present)
+    exact = {name: _warehouse_exact(kind, column(name)) for name, kind in kinds.items()}
+    digest = _warehouse_digest([exact[name] for name, kind in kinds.items() if not kind.by_value])
+    return Side(
+        source=f"stores.{_quoted(version.table)}",
+        identity=_warehouse_digest([exact[name] for name in key if not kinds[name].by_value]) if key else digest,
+        digest=digest,
+        floats=tuple(f"{column(name)}::float8" for name, kind in kinds.items() if kind.by_value),
+        key=tuple(_warehouse_text(kinds[name], column(name)) for name in key),
+        lead=column(key[0]) if key and _is_integer(kinds[key[0]]) else None,
+        exact=tuple(exact.values()),
+        shown=tuple(_warehouse_shown(kind, column(name)) for name, kind in kinds.items()),
+    )
+
+
+def _column(name: str, kinds: Mapping[str, ColumnType], present: Mapping[str, str]) -> str:
+    return _quoted(name) if identifier(name) in present else f"NULL::{kinds[name].warehouse}"
+
+
+def _backticked(name: str) -> str:
+    return "`" + name.replace("`", "``") + "`"
+
+
+def _quoted(name: str) -> str:
+    return render(sql.Composed([quoted(identifier(name))]))
+
+
+def _store_text(kind: ColumnType, column: str) -> str:
+    return f"{column} + 0e0" if kind.by_value else kind.store_text.format(c=column)
+
+
+def _warehouse_text(kind: ColumnType, column: str) -> str:
+    return f"{column}::float8" if kind.by_value else kind.warehouse_text.format(c=column)
+
+
+# Texts and bytes enter by their own MD5: then no value can imitate the comma between two of them, and nothing grows
+# past the store's max_allowed_packet, where MySQL's CONCAT and HEX answer NULL.
+
+
+def _store_exact(kind: ColumnType, column: str) -> str:
+    if kind.warehouse == "bytea":
+        return f"MD5({column})"
+    text = _store_text(kind, column)
+    return f"MD5({text})" if kind.warehouse == "text" else text
+
+
+def _warehouse_exact(kind: ColumnType, column: str) -> str:
+    if kind.warehouse == "bytea":
+        return f"md5({column})"
+    text = _warehouse_text(kind, column)
+    return f"md5({text})" if kind.warehouse == "text" else text
+
+
+def _store_digest(texts: list[str]) -> str:
+    parts = [f"COALESCE(CONCAT('=', {text}), '-')" for text in texts]
+    return f"MD5(CONCAT_WS(',', {', '.join(parts)}))" if parts else "MD5('')"
+
+
+def _warehouse_digest(texts: list[str]) -> str:
+    # not concat_ws: a PostgreSQL function takes at most 100 arguments
+    parts = [f"coalesce('=' || {text}, '-')" for text in texts]
+    return f"md5({_JOINED.join(parts)})" if parts else "md5('')"
+
+
+def _store_shown(kind: ColumnType, column: str) -> str:
+    if kind.warehouse == "bytea":
+        return f"LOWER(HEX(LEFT({column}, {SHOWN_CHARACTERS // 2})))"
+    text = _store_text(kind, column)
+    return f"LEFT({text}, {SHOWN_CHARACTERS})" if kind.warehouse == "text" else text
+
+
+def _warehouse_shown(kind: ColumnType, column: str) -> str:
+    if kind.warehouse == "bytea":
+        return f"encode(substr({column}, 1, {SHOWN_CHARACTERS // 2}), 'hex')"
+    text = _warehouse_text(kind, column)
+    return f"left({text}, {SHOWN_CHARACTERS})" if kind.warehouse == "text" else text

@@ -1,0 +1,100 @@
+"""One store's MySQL while it is verified: its rows, where its log ends, and whether the warehouse has followed."""
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import pymysql
+
+from sinks.statements import verification as statements
+from sinks.warehouse import Warehouse
+from tillstream.errors import RefusedError
+
+Position = tuple[int, int]  # (file number, position)
+LOOK_SECONDS = 0.1
+# A new log file begins with its format and the GTIDs of the files before it: no row ends below this position, and an
+# engine may have nothing to report from there.
+FILE_HEAD_BYTES = 157
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreSource:
+    """How to ask one store. Both raise TillstreamError where it cannot be asked."""
+
+    id: str
+    connect: Callable[[], AbstractContextManager["pymysql.connections.Connection[Any]"]]
+    head: Callable[[], Position]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    settle_seconds: float = 1.0  # MySQL 5.6 shows a log position before the rows written there can be seen
+    follow_seconds: float = 30.0  # how long the warehouse may take to come up to a store's log
+
+
+class StoreSession:
+    def __init__(
+        self,
+        source: StoreSource,
+        connection: "pymysql.connections.Connection[Any]",
+        warehouse: Warehouse,
+        patience: Patience,
+    ) -> None:
+        self._source, self._connection, self._warehouse, self._patience = source, connection, warehouse, patience
+        self._stalled_at: tuple[Any, ...] | None = None
+        for statement in statements.STORE_SESSION:
+            self.rows(statement)
+        self._require_one_history()
+
+    @property
+    def is_stalled(self) -> bool:
+        """The warehouse did not follow the store's log in time: capture stands still, or is far behind."""
+        return self._stalled_at is not None
+
+    def rows(self, statement: str, parameters: tuple[str, ...] | None = None) -> tuple[tuple[Any, ...], ...]:
+        with self._connection.cursor() as cursor:
+            cursor.execute(statement, parameters)
+            return tuple(cursor.fetchall())
+
+    def columns(self, database: str, table: str) -> frozenset[str]:
+        """The names, in lower case, of the columns that the store's table has now; none for no table."""
+        return frozenset(str(name).lower() for (name,) in self.rows(statements.STORE_COLUMNS, (database, table)))
+
+    def low(self) -> Position:
+        """Everything that the store's log held up to here is visible to the next statement."""
+        head = self._source.head()
+        time.sleep(self._patience.settle_seconds)
+        return head
+
+    def follow(self) -> int | None:
+        """Wait until the warehouse holds all that the store's log holds now: the epoch it is in, None if it does not.
+
+        Waits once only for a warehouse that does not move.
+        """
+        file, position = self._source.head()
+        high = (file, position if position > FILE_HEAD_BYTES else 0)
+        deadline = time.monotonic() + self._patience.follow_seconds
+        while True:
+            epoch, *reached, snapshot_done = ledger = self._ledger()
+            if snapshot_done and tuple(reached) >= high:
+                self._stalled_at = None
+                return int(epoch)
+            if ledger == self._stalled_at or time.monotonic() > deadline:
+                self._stalled_at = ledger
+                return None
+            time.sleep(LOOK_SECONDS)
+
+    def _ledger(self) -> tuple[Any, ...]:
+        with self._warehouse.transaction() as tx:
+            found = tx.rows(statements.LEDGER, [self._source.id])
+        return found[0] if found else (0, 0, 0, False)
+
+    def _require_one_history(self) -> None:
+        _, file, position, _ = self._ledger()  # first: the log only grows, so its end comes to lie behind this
+        if (file, position) > self._source.head():
+            raise RefusedError(
+                f"store {self._source.id}: its log ends before {file:06d}:{position}, which the warehouse has already "
+                "read: the log was reset or the disk restored; `tillstream run` says what to do"
+            )

@@ -1,0 +1,176 @@
+"""A chain of real servers through the real pipeline, for the tests that need all of it at once."""
+
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pymysql
+import sqlalchemy
+
+from conflict.policy import EMPTY_POLICY, parse_policy
+from sinks.warehouse import Warehouse
+from tillstream import checked_yaml
+from tillstream.config import load_config
+from tillstream.pipeline import Pipeline
+from tillstream.rehearsal.mysql import MySQLServer
+
+HEAP_MEGABYTES = 300  # the JVM starts once per pytest process: the first chain decides for all of them
+SETTLE_SECONDS = 60.0
+MARKER = "zz_marker"  # a table of the harness: what stands before its newest row in a log has arrived with it
+PASSWORD = "captured & %20 §"
+
+
+class Chain:
+    """Servers as stores, one database name in all of them, one empty warehouse."""
+
+    def __init__(
+        self,
+        directory: Path,
+        warehouse_url: str,
+        stores: Mapping[str, MySQLServer],
+        *,
+        database: str,
+        policies: str | None = None,
+        settings: str = "",
+    ) -> None:
+        """`policies` and `settings` are YAML: the whole of policies.yaml, and more of tillstream.yaml."""
+        self.stores = stores
+        self.database = database
+        self._markers = 0
+        for server in stores.values():
+            server.create_capture_user(password=PASSWORD)
+            server.execute(f"DROP DATABASE IF EXISTS `{database}`")
+            server.execute(f"CREATE DATABASE `{database}` CHARACTER SET utf8mb4")
+        for store in stores:
+            self.on(store, f"CREATE TABLE {MARKER} (n INT PRIMARY KEY)")
+        (directory / "password").write_text(PASSWORD)
+        file = directory / "tillstream.yaml"
+        file.write_text(_settings(stores, database) + settings)
+        self.config = load_config(file)
+        self.policy = EMPTY_POLICY
+        if policies is not None:
+            (directory / "policies.yaml").write_text(policies)
+            self.policy = parse_policy(checked_yaml.load(directory / "policies.yaml"), known_stores=stores)
+        self.warehouse = Warehouse(warehouse_url)
+        self.warehouse.migrate()
+        self.pipeline: Pipeline | None = None
+
+    # --- the stores -------------------------------------------------------------------------------------
+
+    def on(self, store: str, *statements: str, **options: Any) -> None:
+        """Run statements in one session of a store's server."""
+        with self.session(store, **options) as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+
+    def on_all(self, *statements: str, **options: Any) -> None:
+        for store in self.stores:
+            self.on(store, *statements, **options)
+
+    @contextmanager
+    def session(self, store: str, **options: Any) -> Iterator["pymysql.cursors.Cursor"]:
+        connection = self.stores[store].connect(self.database, **options)
+        try:
+            with connection.cursor() as cursor:
+                yield cursor
+        finally:
+            connection.close()
+
+    def asked(self, store: str, query: str) -> list[tuple[Any, ...]]:
+        """What the store itself answers, its TIMESTAMPs in UTC."""
+        with self.session(store) as cursor:
+            cursor.execute("SET time_zone = '+00:00'")
+            cursor.execute(query)
+            return [tuple(row) for row in cursor.fetchall()]
+
+    # --- the pipeline -----------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        self.pipeline = Pipeline(self.config, self.policy, self.warehouse, probe_seconds=1.0)
+        self.pipeline.start()
+        self._wait(self._snapshots_done, list(self.stores))
+
+    def settle(self, *, without: tuple[str, ...] = ()) -> None:
+        """Return once everything that the stores wrote so far has arrived and is decided."""
+        self._markers += 1
+        stores = [store for store in self.stores if store not in without]
+        for store in stores:
+            self.on(store, f"INSERT INTO {MARKER} VALUES ({self._markers})")
+        self._wait(lambda: self._arrived(stores), stores)
+
+    def stop(self) -> None:
+        if self.pipeline is not None:
+            self.pipeline.stop()
+            failure, self.pipeline = self.pipeline.failure, None
+            assert failure is None, failure
+
+    def close(self) -> None:
+        try:
+            self.stop()
+        finally:
+            self.warehouse.dispose()
+            for server in self.stores.values():
+                if server.running:
+                    server.execute(f"DROP DATABASE IF EXISTS `{self.database}`")
+
+    # --- the warehouse ----------------------------------------------------------------------------------
+
+    def rows(self, query: Any, parameters: Any = None) -> list[tuple[Any, ...]]:
+        with self.warehouse.transaction() as tx:
+            return tx.rows(query, parameters)
+
+    def letters(self, store: str, table: str) -> dict[str, str]:
+        """Open dead letters: primary key → reason."""
+        return dict(
+            self.rows(
+                "SELECT pk, reason FROM tillstream.dead_letters"
+                " WHERE status = 'open' AND store = %s AND table_name = %s",
+                [store, table],
+            )
+        )
+
+    def states(self) -> dict[str, tuple[str, str]]:
+        return {s: (state, why) for s, state, why in self.rows("SELECT store, state, reason FROM tillstream.store_states")}
+
+    def _snapshots_done(self) -> bool:
+        done = {store for (store,) in self.rows("SELECT store FROM tillstream.ledger WHERE snapshot_done")}
+        return done >= set(self.stores)
+
+    def _arrived(self, stores: list[str]) -> bool:
+        marked = self.rows(f"SELECT count(*) FROM stores.{MARKER} WHERE _pk = %s AND _store = ANY(%s)",
+                           [str(self._markers), stores])  # fmt: skip
+        undecided = self.rows("SELECT count(*) FROM tillstream.dirty_keys")
+        return marked[0][0] == len(stores) and undecided[0][0] == 0
+
+    def _wait(self, reached: Callable[[], bool], stores: Collection[str]) -> None:
+        deadline = time.monotonic() + SETTLE_SECONDS
+        while not reached():
+            assert self.pipeline is not None
+            assert self.pipeline.failure is None, self.pipeline.failure
+            assert time.monotonic() < deadline, f"nothing more arrives: {self.states()}"
+            refused = {s: why for s, (state, why) in self.states().items() if state == "refused" and s in stores}
+            assert not refused, refused
+            time.sleep(0.05)
+
+
+def fresh_warehouse(warehouse_url: str, name: str) -> str:
+    """The URL of an empty database on the same PostgreSQL."""
+    url = sqlalchemy.make_url(warehouse_url)
+    plain = url.set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(plain, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        connection.execute(f"CREATE DATABASE {name}")
+    return url.set(database=name).render_as_string(hide_password=False)
+
+
+def _settings(stores: Mapping[str, MySQLServer], database: str) -> str:
+    lines = "".join(f"  - {{id: {store}, host: {server.host}, port: {server.port}}}\n" for store, server in stores.items())
+    return (
+        f"defaults: {{user: tillstream, password: {{file: password}}, database: {database}}}\n"
+        f"metrics: {{port: null}}\n"
+        f"capture_options: {{heap_megabytes: {HEAP_MEGABYTES}, heartbeat_seconds: 1}}\n"
+        f"stores:\n{lines}"
+    )

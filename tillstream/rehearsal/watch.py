@@ -1,0 +1,171 @@
+"""What a watcher of the rehearsal sees: stores, the pool of points, conflicts as they are decided."""
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Protocol, Self
+
+import psutil
+import pymysql
+
+from sinks.warehouse import Warehouse
+from sinks.worker import Committed
+from tillstream.errors import TillstreamError
+from tillstream.rehearsal.chain import Shop
+from tillstream.states import StoreReport, StoreState
+
+log = logging.getLogger(__name__)
+
+SHOWN_CONFLICTS = 6
+LOOK_SECONDS = 0.5
+
+# What stays in a shop although the chain has no such member any more: another shop deleted it later.
+_POOL = """\
+SELECT (SELECT coalesce(sum(points), 0) FROM central.members),
+       (SELECT coalesce(sum(points), 0) FROM stores.members m WHERE NOT _deleted
+        AND NOT EXISTS (SELECT FROM central.members c WHERE c._key = m._key))"""
+_CONFLICTS = """\
+SELECT table_name, key, column_name, winner, value, losers, reason, count(*) OVER ()
+FROM tillstream.conflicts ORDER BY decided_at DESC, fingerprint LIMIT %s"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """All points of the chain: what it agreed on, what only single shops still hold, and what the shops' books say."""
+
+    central: Decimal
+    withheld: Decimal
+    shops: Decimal
+
+    @property
+    def adds_up(self) -> bool:
+        return self.central + self.withheld == self.shops
+
+    def __str__(self) -> str:
+        withheld = f" + {self.withheld:,} of members deleted elsewhere" if self.withheld else ""
+        return f"{self.central:,} agreed{withheld}, {self.shops:,} in the shops' own books"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreLine:
+    id: str
+    name: str
+    state: str
+    lag_seconds: float | None
+    per_second: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """One look at everything. `conflicts` are the newest, each told in a line."""
+
+    stores: tuple[StoreLine, ...]
+    row_changes: int
+    pool: Pool | None
+    conflict_count: int
+    conflicts: tuple[str, ...]
+
+
+class Display(Protocol):
+    def say(self, line: str) -> None: ...
+
+    def show(self, picture: Picture) -> None: ...
+
+
+class Watch:
+    """A thread that looks twice a second; what the pipeline calls only writes down what it is told."""
+
+    def __init__(self, shops: Sequence[Shop], warehouse: Warehouse, display: Display) -> None:
+        self.peak_bytes = 0
+        self.reports: dict[str, StoreReport] = {}
+        self._shops, self._warehouse, self._display = shops, warehouse, display
+        self._taken_in = dict.fromkeys((shop.id for shop in shops), 0)
+        self._before = (time.monotonic(), dict(self._taken_in))
+        self._points = dict.fromkeys((shop.id for shop in shops), Decimal(0))
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._look_on, name="watch", daemon=True)
+
+    def on_report(self, report: StoreReport) -> None:
+        self.reports[report.store] = report
+
+    def on_commit(self, committed: Committed) -> None:
+        for store, events in committed.events.items():
+            self._taken_in[store] += events
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def state(self, store: str) -> StoreState:
+        report = self.reports.get(store)
+        return report.state if report else StoreState.STARTING
+
+    def pool(self) -> Pool:
+        """Asked of the shops themselves; a dark one counts with what it had last."""
+        for shop in self._shops:
+            with suppress(pymysql.err.MySQLError, OSError):
+                self._points[shop.id] = shop.points()
+        with self._warehouse.transaction() as tx:
+            ((central, withheld),) = tx.rows(_POOL)
+        return Pool(central=central, withheld=withheld, shops=sum(self._points.values(), Decimal(0)))
+
+    def conflicts(self) -> tuple[int, tuple[str, ...]]:
+        """How many there were, and the newest, each in a line."""
+        with self._warehouse.transaction() as tx:
+            rows = tx.rows(_CONFLICTS, [SHOWN_CONFLICTS])
+        return (rows[0][-1] if rows else 0), tuple(_told(*row[:-1]) for row in rows)
+
+    def _look_on(self) -> None:
+        own = psutil.Process()
+        while not self._done.wait(LOOK_SECONDS):
+            self.peak_bytes = max(self.peak_bytes, own.memory_info().rss)
+            try:
+                self._display.show(self._picture())
+            except TillstreamError as error:
+                log.debug("nothing to see: %s", error)
+
+    def _picture(self) -> Picture:
+        everything_read = all(self.state(shop.id) is not StoreState.STARTING for shop in self._shops)
+        count, conflicts = self.conflicts()
+        return Picture(
+            stores=self._stores(),
+            row_changes=sum(self._taken_in.values()),
+            pool=self._pool_if_any() if everything_read else None,
+            conflict_count=count,
+            conflicts=conflicts,
+        )
+
+    def _pool_if_any(self) -> Pool | None:
+        with self._warehouse.transaction() as tx:
+            if tx.value("SELECT to_regclass('central.members')") is None:
+                return None
+        return self.pool()
+
+    def _stores(self) -> tuple[StoreLine, ...]:
+        now, taken_in = time.monotonic(), dict(self._taken_in)
+        (earlier, before), self._before = self._before, (now, taken_in)
+        return tuple(
+            StoreLine(
+                id=shop.id,
+                name=shop.name,
+                state=self.state(shop.id).value,
+                lag_seconds=self.reports[shop.id].lag_seconds if shop.id in self.reports else None,
+                per_second=(taken_in[shop.id] - before[shop.id]) / (now - earlier),
+            )
+            for shop in self._shops
+        )
+
+
+def _told(
+    table: str, key: str, column: str, winner: str | None, value: str | None, losers: list[dict[str, Any]], reason: str
+) -> str:
+    others = ", ".join(f"{loser['store']} {loser['value']}" for loser in losers)
+    return f"{table} {key} {column}: {winner or 'all'} {value} over {others} ({reason})"

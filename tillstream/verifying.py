@@ -1,0 +1,17 @@
+"""The stores of tillstream.yaml, as `verify` asks them."""
+
+from functools import partial
+
+from conflict.policy import Policy
+from connectors.preflight import read_head, store_connection
+from sinks.verification import StoreSource, Verification
+from sinks.warehouse import Warehouse
+from tillstream.config import Config, Store
+
+
+def verification_for(config: Config, policy: Policy, warehouse: Warehouse) -> Verification:
+    return Verification([_source(store) for store in config.stores], policy, warehouse)
+
+
+def _source(store: Store) -> StoreSource:
+    return StoreSource(id=store.id, connect=partial(store_connection, store), head=partial(read_head, store))
