@@ -1,6 +1,6 @@
 """central.<table> against the policy's function of what the stores contribute, decided anew by the same code."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from conflict.identity import business_key
@@ -10,6 +10,7 @@ from sinks.differences import Compared, Difference, Kind
 from sinks.evolution import Catalog
 from sinks.row_forms import SHOWN_CHARACTERS
 from sinks.statements import central as central_sql
+from sinks.statements import stage_name
 from sinks.statements import verification as statements
 from sinks.warehouse import Transaction
 from tillstream.errors import RefusedError
@@ -44,7 +45,8 @@ class CentralComparison:
         fingerprint = self._tx.value("SELECT fingerprint FROM tillstream.policies ORDER BY id DESC LIMIT 1")
         if self._policy.tables and fingerprint != self._policy.fingerprint:
             raise RefusedError(
-                "central.*: the warehouse was not decided by the policies as they are now; `tillstream run` applies them"
+                "central.*: the warehouse was not decided by the policies as they are now; `tillstream run` applies "
+                "them"
             )
 
     def _compare(self, table: str) -> Compared:
@@ -96,7 +98,7 @@ class CentralComparison:
 
     def _stage_name(self, table: str) -> str:
         kinds = self._catalog.central_columns(table)
-        return central_sql.stage_name("central", table, tuple(kinds), tuple(kinds.values()))
+        return stage_name("central", table, tuple(kinds), tuple(kinds.values()))
 
     def _compare_business_keys(self, table: str, found: Compared) -> None:
         """Contributions stand under the key that their values make, or the whole decision is about other rows."""

@@ -131,11 +131,11 @@ def _bytes() -> dict[str, Case]:
 
 
 def _times() -> dict[str, Case]:
-    dates = ("1000-01-01", "9999-12-31", "0001-01-01", "0099-12-31", "1582-10-04", "1582-10-15", "1969-12-31",
+    dates = ("1000-01-01", "9999-12-31", "0001-01-01", "0099-12-31", "1582-10-04", "1582-10-25", "1969-12-31",
              "1970-01-01", "2000-02-29", "2024-02-29", "2038-01-20")  # fmt: skip
     clocks = ("00:00:00", "23:59:59", "12:34:56")
     cases = {
-        "date": Case(declared="date", values=tuple(f"'{date}'" for date in (*dates, "1582-10-10"))),
+        "date": Case(declared="date", values=tuple(f"'{date}'" for date in (*dates, "1582-10-10", "1582-10-15"))),
         "year": Case(declared="year", values=("1901", "2155", "2024", "1970", "2000", "0")),
     }
     # the gap and the doubled hour of New York, where this tier's JVM believes to be, and of Shanghai's last summer time

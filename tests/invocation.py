@@ -1,0 +1,28 @@
+"""How the end-to-end tests call `tillstream`: its path, its environment and its files."""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+TILLSTREAM = Path(sys.executable).with_name("tillstream")
+PASSWORD = "till & %20 §"
+
+
+def environment() -> dict[str, str]:
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "TILLSTREAM_CACHE") if name in os.environ}
+    return {**kept, "POS_PASSWORD": PASSWORD, "LANG": "C.UTF-8"}
+
+
+def write_config(directory: Path, warehouse_url: str, stores: Mapping[str, int], *, policies: str = "") -> None:
+    """tillstream.yaml for stores on these ports, with the warehouse given by URL."""
+    entries = "".join(f"  - {{id: {store}, host: 127.0.0.1, port: {port}}}\n" for store, port in stores.items())
+    policy_line = "policies: policies.yaml\n" if policies else ""
+    (directory / "tillstream.yaml").write_text(
+        f"warehouse: {{url: '{warehouse_url}'}}\n"
+        "defaults: {user: tillstream, password: {env: POS_PASSWORD}, database: pos}\n"
+        "metrics: {port: null}\n"
+        f"{policy_line}stores:\n{entries}"
+    )
+    if policies:
+        (directory / "policies.yaml").write_text(policies)

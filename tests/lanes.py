@@ -1,0 +1,578 @@
+"""Stores that live in memory, and the lanes that bring their logs to a worker in any cut, order and repetition.
+
+`FakeStore` is the source of truth: it keeps its own rows, writes the log Debezium would make of what is done to
+them, and knows what a warehouse must make of that log. `RecordedLanes` is the in-memory twin of the embedded lanes.
+"""
+
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from conflict.policy import TablePolicy
+from conflict.resolution import NEVER_OBSERVED, ColumnStamp, Contribution
+from tillstream.envelope import (
+    ChangeEvent,
+    DeclaredChange,
+    DeclaredColumn,
+    DeclaredTable,
+    LaneBatch,
+    Resume,
+    Source,
+    Stamp,
+    TransactionOrder,
+)
+from tillstream.errors import LeaseLostError, RefusedError, TillstreamError, TransientError
+
+DATABASE = "pos"
+Row = dict[str, Any]
+
+# --- the lanes --------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True, eq=False)
+class Delivery:
+    """One batch on its way; whoever delivers it waits for `settled`."""
+
+    batch: LaneBatch
+    settled: threading.Event = field(default_factory=threading.Event)
+    error: TillstreamError | None = None
+
+
+class RecordedLanes:
+    """The lanes of recorded logs. `turns` says, poll by poll, which stores are heard; after them, all are."""
+
+    def __init__(self, turns: Iterable[Collection[str]] = ()) -> None:
+        self._turns: Iterator[Collection[str]] = iter(turns)
+        self._queues: dict[str, deque[Delivery]] = {}
+        self._out: dict[str, Delivery] = {}
+        self._lock = threading.Lock()
+        self._arrived = threading.Event()
+        self.refused: dict[str, TillstreamError] = {}
+
+    def record(self, batches: Iterable[LaneBatch]) -> list[Delivery]:
+        """Queue them behind what their lanes already hold; waits for nothing."""
+        deliveries = [Delivery(batch) for batch in batches]
+        with self._lock:
+            for delivery in deliveries:
+                self._queues.setdefault(delivery.batch.store, deque()).append(delivery)
+        self._arrived.set()
+        return deliveries
+
+    def deliver(self, batch: LaneBatch) -> None:
+        """As an engine's thread does it: returns once the batch is committed, raises if it never will be."""
+        (delivery,) = self.record([batch])
+        delivery.settled.wait()
+        if delivery.error is not None:
+            raise delivery.error
+
+    def poll(self, timeout_seconds: float) -> list[LaneBatch]:
+        if not self.busy:
+            self._arrived.wait(timeout_seconds)
+        with self._lock:
+            self._arrived.clear()
+            heard = next(self._turns, None)
+            free = [
+                store
+                for store, queue in self._queues.items()
+                if queue and store not in self._out and (heard is None or store in heard)
+            ]
+            for store in free:
+                self._out[store] = self._queues[store].popleft()
+            return [replace(self._out[store].batch, handle=self._out[store]) for store in free]
+
+    def commit(self, batches: Iterable[LaneBatch]) -> None:
+        with self._lock:
+            for batch in batches:
+                batch.handle.settled.set()
+                if self._out.get(batch.store) is batch.handle:
+                    del self._out[batch.store]
+        self._arrived.set()
+
+    def refuse(self, store: str, error: RefusedError | LeaseLostError | TransientError) -> None:
+        """The whole recording of this lane ends here; a new one may begin."""
+        with self._lock:
+            self.refused[store] = error
+            out = self._out.pop(store, None)
+            for delivery in [*([out] if out else []), *self._queues.pop(store, ())]:
+                delivery.error = error
+                delivery.settled.set()
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything is still to be committed or refused."""
+        return bool(self._out) or any(self._queues.values())
+
+
+# --- a log and its cuts -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One record of a log. An engine that stops before it goes on from `restart`, an index into the log."""
+
+    event: ChangeEvent
+    restart: int
+    in_snapshot: bool
+    ends_snapshot: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    store: str
+    epoch: int
+    entries: tuple[Entry, ...]
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def batch(self, start: int, end: int) -> LaneBatch:
+        """Entries [start, end); the events are copies, for who folds them must not change the log."""
+        events = [_again(entry.event) for entry in self.entries[start:end]]
+        return LaneBatch(store=self.store, epoch=self.epoch, events=events, resume=self.resume(end))
+
+    def resume(self, end: int) -> Resume:
+        """From where an engine that has handed over everything before `end` would go on."""
+        last = self.entries[end - 1] if end else None
+        in_snapshot = last is None or (last.in_snapshot and not last.ends_snapshot)
+        if end < len(self) and not self.entries[end].in_snapshot:
+            source = self.entries[self.entries[end].restart].event.source
+            assert source is not None
+            return Resume(file=source.file, pos=source.pos, in_snapshot=in_snapshot, raw={})
+        source = last.event.source if last else None
+        if source is None:
+            return Resume(file="mysql-bin.000001", pos=4, in_snapshot=in_snapshot, raw={})
+        # the log's end (or a snapshot that comes next, which stands there): behind the last event
+        behind = 0 if last and last.in_snapshot else 1
+        return Resume(file=source.file, pos=source.pos + behind, in_snapshot=in_snapshot, raw={})
+
+    def batches(self, sizes: Iterable[int], backs: Iterable[int] = (), *, start: int = 0) -> Iterator[LaneBatch]:
+        """The whole log in batches of `sizes` (the last size for what is left).
+
+        After each batch the engine is started again `back` entries earlier, or as early as an engine might: it reads
+        a snapshot that was not finished from its beginning, and none that was finished.
+        """
+        cut, again = iter(sizes), iter(backs)
+        at, size = self.restart(start, 0), max(1, len(self))
+        if at == len(self):
+            yield self.batch(at, at)
+        while at < len(self):
+            size = max(1, next(cut, size))
+            end = min(len(self), at + size)
+            yield self.batch(at, end)
+            at = self.restart(end, back) if (back := next(again, 0)) else end
+
+    def restart(self, reached: int, back: int) -> int:
+        """From where an engine goes on that is started again when the warehouse has everything before `reached`."""
+        finished = max((i + 1 for i, e in enumerate(self.entries[:reached]) if e.ends_snapshot), default=0)
+        if reached < len(self) and self.entries[reached].in_snapshot:
+            return self.entries[reached].restart
+        at = max(finished, reached - back)
+        return max(finished, self.entries[at].restart) if at < len(self) else at
+
+    def rows_of_finished_snapshots(self) -> LaneBatch:
+        """Snapshot rows that arrive once more although their snapshot has ended; they move no position."""
+        events = [_again(e.event) for e in self.entries if e.event.op == "r"]
+        return LaneBatch(store=self.store, epoch=self.epoch, events=events, resume=self.resume(len(self)))
+
+    def stamps(self) -> list[Stamp]:
+        return [
+            Stamp(self.epoch, int(e.event.source.file[-6:]), e.event.source.pos) for e in self.entries if e.event.source
+        ]
+
+
+def _again(event: ChangeEvent) -> ChangeEvent:
+    return msgspec.json.decode(msgspec.json.encode(event), type=ChangeEvent)
+
+
+# --- a store ----------------------------------------------------------------------------------------------
+
+
+def column(name: str, type_name: str, **facts: Any) -> DeclaredColumn:
+    return DeclaredColumn(name=name, type_name=type_name, position=0, **facts)
+
+
+@dataclass(slots=True)
+class FakeTable:
+    """A table as the store has it now. `rows` are JSON values as Debezium renders them; keyless rows have a number."""
+
+    name: str
+    columns: list[DeclaredColumn]
+    primary_key: tuple[str, ...]
+    policy: TablePolicy | None = None
+    rows: dict[Any, Row] = field(default_factory=dict)
+    kept: "dict[str, Kept]" = field(default_factory=dict)  # what the warehouse must hold, by its text of the key
+    numbers: int = 0
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(each.name for each in self.columns)
+
+    @property
+    def declared(self) -> DeclaredTable:
+        return DeclaredTable(primary_key_column_names=list(self.primary_key), columns=list(self.columns))
+
+    @property
+    def stamped(self) -> tuple[str, ...]:
+        """The columns of which the policy wants to know when they changed."""
+        if self.policy is None:
+            return ()
+        own = {part.column for part in self.policy.key}
+        return tuple(name for name in self.names if name not in own and _by_time(self.policy, name))
+
+    def key(self, row: Row) -> Any:
+        if not self.primary_key:
+            self.numbers += 1
+            return self.numbers
+        return tuple(row[name] for name in self.primary_key)
+
+    def pk_text(self, row: Row) -> str:
+        texts = [str(row[name]) for name in self.primary_key]
+        return texts[0] if len(texts) == 1 else msgspec.json.encode(texts).decode()
+
+
+@dataclass(slots=True)
+class Kept:
+    """What a warehouse that took in the whole log must know of one row of a shared or isolated table."""
+
+    values: Row
+    position: Stamp
+    changed_us: int = NEVER_OBSERVED
+    stamps: dict[str, tuple[Stamp, int, int]] = field(default_factory=dict)  # column → where, when, 1 if missed
+    deleted: bool = False
+    withdrawn: bool = False
+
+
+class FakeStore:
+    """One store and its log. Until the first `snapshot` nobody listens: what happens leaves no events."""
+
+    def __init__(self, name: str, tables: Iterable[FakeTable], *, epoch: int = 1, compressed: bool = False) -> None:
+        self.name, self.epoch = name, epoch
+        self.tables = {table.name: table for table in tables}
+        self.compressed = compressed  # transactions share one position, as MySQL 8.0.20+ may write them
+        self.seconds = 1_700_000_000
+        self._file, self._pos = 1, 4
+        self._entries: list[Entry] = []
+        self._listening = False
+        self._transaction: tuple[int, int] | None = None  # (index of its first entry, events so far)
+
+    @property
+    def log(self) -> Log:
+        return Log(self.name, self.epoch, tuple(self._entries))
+
+    # --- time and place
+
+    def tick(self, seconds: int) -> None:
+        """Whole seconds, and backwards too: so it is on one row of MySQL 5.6 with a perfect clock."""
+        self.seconds += seconds
+
+    def rotate(self) -> None:
+        self._file, self._pos = self._file + 1, 4
+
+    def stop_listening(self) -> None:
+        """The log is purged before anyone reads it: only another snapshot tells what happened from here on."""
+        self._listening = False
+
+    # --- what is done to rows
+
+    def insert(self, table: str, *rows: Row) -> None:
+        """One statement, and one row event of the log."""
+        it = self.tables[table]
+        changes = []
+        for row in rows:
+            full = {name: row.get(name) for name in it.names}
+            it.rows[it.key(full)] = full
+            changes.append((None, full))
+        self._change(it, changes)
+
+    def update(self, table: str, key: Any, **values: Any) -> None:
+        it = self.tables[table]
+        before = it.rows[key]
+        after = {**before, **values}
+        if after == before:
+            return  # MySQL logs no event for it
+        new_key = tuple(after[name] for name in it.primary_key) if it.primary_key else key
+        if new_key != key:
+            if new_key in it.rows:
+                return  # a duplicate key: the statement fails
+            del it.rows[key]
+        it.rows[new_key] = after
+        self._change(it, [(before, after)])
+
+    def delete(self, table: str, key: Any) -> None:
+        it = self.tables[table]
+        self._change(it, [(it.rows.pop(key), None)])
+
+    def truncate(self, table: str) -> None:
+        it = self.tables[table]
+        it.rows.clear()
+        if not self._listening:
+            return
+        stamp = self._next_place()
+        self._append(ChangeEvent(source=self._source(it, stamp), op="t"))
+        self._withdraw_below(it, stamp)
+
+    def transaction(self, *acts: Callable[[], None]) -> None:
+        """Do them as one; a compressing store gives all of them one position."""
+        if self.compressed and self._listening:
+            self._pos += 100
+            self._transaction = (len(self._entries), 0)
+        for act in acts:
+            act()
+        self._transaction = None
+
+    # --- what is done to tables
+
+    def add_column(self, table: str, added: DeclaredColumn) -> None:
+        it = self.tables[table]
+        it.columns.append(added)
+        for row in it.rows.values():
+            row[added.name] = _json_default(added)
+        self._alter(it, f"ALTER TABLE {table} ADD COLUMN {added.name}")
+        if self._listening:
+            for kept in it.kept.values():
+                kept.values[added.name] = _json_default(added)
+                kept.stamps.pop(added.name, None)
+
+    def drop_column(self, table: str, name: str) -> None:
+        it = self.tables[table]
+        it.columns = [each for each in it.columns if each.name != name]
+        for row in it.rows.values():
+            del row[name]
+        self._alter(it, f"ALTER TABLE {table} DROP COLUMN {name}")
+
+    def _alter(self, it: FakeTable, ddl: str) -> None:
+        for key, row in it.rows.items():
+            it.rows[key] = dict(row)  # what the log holds stays as it was
+        if self._listening:
+            stamp = self._next_place()
+            change = DeclaredChange(type="ALTER", id=f'"{DATABASE}"."{it.name}"', table=it.declared)
+            self._append(ChangeEvent(source=self._source(it, stamp), ddl=ddl, table_changes=[change]))
+
+    def heartbeat(self) -> None:
+        if self._listening:
+            self._append(ChangeEvent())
+
+    # --- snapshots
+
+    def snapshot(self, *, stop_after: int | None = None) -> None:
+        """All of it read anew at the log's present end. Stopped after some rows it is worth nothing, and nobody
+        listens until another one is finished."""
+        start, stamp = len(self._entries), Stamp(self.epoch, self._file, self._pos, 0, 0)
+        for table in self.tables.values():
+            for kind, declared in (("DROP", None), ("CREATE", table.declared)):
+                change = DeclaredChange(type=kind, id=f'"{DATABASE}"."{table.name}"', table=declared)
+                source = self._source(table, stamp, snapshot="true")
+                self._append(ChangeEvent(source=source, ddl=kind, table_changes=[change]), start, snapshot=True)
+        rows = [(table, row) for table in self.tables.values() for row in table.rows.values()]
+        for table, row in rows[:stop_after]:
+            event = ChangeEvent(source=self._source(table, stamp, snapshot="true"), op="r", after=dict(row))
+            self._append(event, start, snapshot=True)
+            if table.primary_key:
+                self._keep_read(table, row, stamp)
+        self._listening = stop_after is None
+        if self._listening:
+            self._entries[-1] = replace(self._entries[-1], ends_snapshot=True)
+            for table in self.tables.values():
+                self._withdraw_below(table, Stamp(self.epoch, self._file, self._pos))
+        self._pos += 1
+
+    # --- what the warehouse must hold
+
+    def rows(self, table: str) -> dict[str, Row] | Counter[tuple[Any, ...]]:
+        """The live rows as the warehouse must show them: by key, or counted if the table has none."""
+        it = self.tables[table]
+        shown = [{each.name: _shown(each, row[each.name]) for each in it.columns} for row in it.rows.values()]
+        if not it.primary_key:
+            return Counter(tuple(row.values()) for row in shown)
+        return {it.pk_text(raw): row for raw, row in zip(it.rows.values(), shown, strict=True)}
+
+    def contributions(self, table: str, key_of: Callable[[Row], str | None]) -> dict[str, list[Contribution]]:
+        """By business key, what this store contributes: worked out from its own history, event by event."""
+        it = self.tables[table]
+        found: dict[str, list[Contribution]] = {}
+        for pk, kept in it.kept.items():
+            values = {each.name: _shown(each, kept.values.get(each.name)) for each in it.columns}
+            key = key_of(values)
+            if key is None or kept.withdrawn:
+                continue
+            found.setdefault(key, []).append(
+                Contribution(
+                    store=self.name,
+                    pk=pk,
+                    position=tuple(kept.position),
+                    changed_us=kept.changed_us,
+                    deleted=kept.deleted,
+                    columns=frozenset(it.names),
+                    values=values,
+                    stamps={name: ColumnStamp(tuple(s[0]), s[1]) for name, s in kept.stamps.items() if name in it.names},
+                )
+            )
+        return found
+
+    def stamps(self, table: str) -> dict[str, dict[str, list[int]]]:
+        """By key, the stamps of columns that stores.<table> must hold for the rows of a shared table."""
+        it = self.tables[table]
+        return {
+            pk: {name: [*at, us, missed] for name, (at, us, missed) in kept.stamps.items() if name in it.names}
+            for pk, kept in it.kept.items()
+        }
+
+    # --- how a log is written
+
+    def _change(self, it: FakeTable, changes: Sequence[tuple[Row | None, Row | None]]) -> None:
+        if not self._listening:
+            return
+        place = self._next_place()
+        start = self._transaction[0] if self._transaction else len(self._entries)
+        for number, (before, after) in enumerate(changes):
+            stamp = place._replace(row=number)
+            for event in self._events(it, stamp, before, after):
+                self._append(event, start)
+                if it.primary_key:
+                    self._keep(it, event)
+
+    def _events(self, it: FakeTable, stamp: Stamp, before: Row | None, after: Row | None) -> Iterator[ChangeEvent]:
+        def event(op: str, before: Row | None, after: Row | None) -> ChangeEvent:
+            return ChangeEvent(
+                source=self._source(it, stamp),
+                op=op,
+                before=None if before is None else dict(before),
+                after=None if after is None else dict(after),
+                transaction=self._number(),
+            )
+
+        if before is None or after is None:
+            yield event("c" if before is None else "d", before, after)
+            return
+        old, new = ({name: row[name] for name in it.primary_key} for row in (before, after))
+        if old == new:
+            yield event("u", before, after)
+            return
+        # one row event of the log, hence one position for both halves
+        gone, come = event("d", before, None), event("c", None, after)
+        gone.newkey, come.oldkey = new, old
+        yield gone
+        yield come
+
+    def _number(self) -> TransactionOrder | None:
+        if self._transaction is None:
+            return None
+        start, events = self._transaction
+        self._transaction = (start, events + 1)
+        return TransactionOrder(total_order=events + 1)
+
+    def _next_place(self) -> Stamp:
+        if self._transaction is None:
+            self._pos += 100
+        return Stamp(self.epoch, self._file, self._pos, 0, 0)
+
+    def _source(self, it: FakeTable, stamp: Stamp, snapshot: str | None = None) -> Source:
+        return Source(
+            file=f"mysql-bin.{stamp.file:06d}",
+            pos=stamp.pos,
+            row=stamp.row,
+            ts_us=self.seconds * 1_000_000,
+            db=DATABASE,
+            table=it.name,
+            snapshot=snapshot,
+        )
+
+    def _append(self, event: ChangeEvent, start: int | None = None, *, snapshot: bool = False) -> None:
+        restart = len(self._entries) if start is None else start
+        if event.source is None:  # a heartbeat: before the next event that has a place
+            restart = len(self._entries)
+        self._entries.append(Entry(event=event, restart=restart, in_snapshot=snapshot))
+
+    # --- what the warehouse must make of it; the same words as design.md, event by event and never in batches
+
+    def _keep(self, it: FakeTable, event: ChangeEvent) -> None:
+        assert event.source is not None
+        stamp, at_us = self._stamp(event), event.source.ts_us
+        image = event.after if event.after is not None else event.before
+        assert image is not None
+        old = it.kept.get(it.pk_text(image))
+        came_from = it.kept.get(it.pk_text(event.oldkey)) if event.oldkey is not None else None
+        changed_us = max(at_us, *(each.changed_us for each in (old, came_from) if each), NEVER_OBSERVED)
+        stamps: dict[str, tuple[Stamp, int, int]] = {}
+        if came_from is not None:
+            stamps = dict(came_from.stamps)
+            for name in it.stamped:
+                if image.get(name) != came_from.values.get(name):
+                    stamps[name] = (stamp, max(at_us, came_from.changed_us), 1)
+        elif event.after is not None:
+            for name in it.stamped:
+                if event.before is None or event.before.get(name) != event.after.get(name):
+                    stamps[name] = (stamp, changed_us, 0)
+        it.kept[it.pk_text(image)] = Kept(
+            values=dict(image),
+            position=stamp,
+            changed_us=changed_us,
+            stamps=self._joined(it, old, image, stamps, (stamp, at_us)),
+            deleted=event.after is None,
+            withdrawn=event.newkey is not None,
+        )
+
+    def _keep_read(self, it: FakeTable, row: Row, stamp: Stamp) -> None:
+        old = it.kept.get(it.pk_text(row))
+        it.kept[it.pk_text(row)] = Kept(
+            values=dict(row),
+            position=stamp,
+            changed_us=old.changed_us if old else NEVER_OBSERVED,
+            stamps=self._joined(it, old, row, {}, (stamp, self.seconds * 1_000_000)),
+        )
+
+    def _joined(
+        self,
+        it: FakeTable,
+        old: Kept | None,
+        image: Row,
+        stamps: Mapping[str, tuple[Stamp, int, int]],
+        first: tuple[Stamp, int],
+    ) -> dict[str, tuple[Stamp, int, int]]:
+        """A column that differs from what is known although no event changed it was changed by one that was missed."""
+        if old is None:
+            return dict(stamps)
+        joined = dict(old.stamps)
+        for name, (at, us, missed) in stamps.items():
+            joined[name] = (at, max(us, old.changed_us), missed)
+        for name in it.stamped:
+            if name not in stamps and image.get(name) != old.values.get(name):
+                joined[name] = (first[0], max(first[1], old.changed_us), 1)
+        return joined
+
+    def _stamp(self, event: ChangeEvent) -> Stamp:
+        """Only equality with what is stored, and order within this store, matter."""
+        source = event.source
+        assert source is not None
+        if event.transaction is not None:
+            return Stamp(self.epoch, self._file, source.pos, 0, event.transaction.total_order)
+        return Stamp(self.epoch, self._file, source.pos, source.row, 0 if event.oldkey is None else 1)
+
+    def _withdraw_below(self, it: FakeTable, floor: Stamp) -> None:
+        for kept in it.kept.values():
+            if kept.position < floor and not kept.deleted:
+                kept.deleted = kept.withdrawn = True
+
+
+def _by_time(policy: TablePolicy, name: str) -> bool:
+    rule = policy.rule_for(name)
+    while rule.then is not None:
+        rule = rule.then
+    return rule.rule.value in ("latest", "priority")  # a priority that names nobody present is decided by `latest`
+
+
+def _json_default(added: DeclaredColumn) -> Any:
+    default = added.default_value_expression
+    if default is None:
+        return None
+    return int(default) if added.type_name.startswith(("INT", "BIGINT")) else default
+
+
+def _shown(declared: DeclaredColumn, value: Any) -> Any:
+    """The JSON value as psycopg gives it back."""
+    return Decimal(value) if value is not None and declared.type_name == "DECIMAL" else value
