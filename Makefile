@@ -88,7 +88,7 @@ $(VENV):
 	@touch $@
 
 $(LOCKED): requirements-dev.lock $(VENV)
-	@echo "Installing the locked dependencies into .venv (about 250 MB the first time) ..."
+	@echo "Installing the locked dependencies into .venv (300 MB the first time) ..."
 	@$(PIP) --require-hashes --only-binary :all: --requirement requirements-dev.lock
 	@touch $@
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from conflict.policy import Deletes, TablePolicy
 from conflict.resolution import Contest, Contribution, Resolution
-from conflict.rules import Decided, decide, effective_us
+from conflict.rules import Decided, decide, effective_us, standing
 
 SUMS = frozenset({"sum"})
 
@@ -43,7 +43,8 @@ def _is_deleted(policy: TablePolicy, live: Sequence[Contribution], contributions
         return True
     if policy.deletes is Deletes.ALL:
         return False
-    deletes = [each.changed_us for each in contributions if each.deleted]
+    # a store that has the row again, under another id, has not deleted it, whatever its clock said
+    deletes = [each.changed_us for each in standing(contributions) if each.deleted]
     return bool(deletes) and max(deletes) > max(each.changed_us for each in live)
 
 

@@ -8,7 +8,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
+from functools import reduce
 from typing import Any
 
 from conflict.policy import ColumnRule, RuleName, TablePolicy
@@ -16,6 +17,7 @@ from conflict.resolution import NEVER_OBSERVED, Contribution
 
 _EPOCH = datetime(1970, 1, 1)
 _EPOCH_UTC = datetime(1970, 1, 1, tzinfo=UTC)
+_EXACTLY = Context(prec=MAX_PREC, Emin=MIN_EMIN, Emax=MAX_EMAX)  # the default rounds to 28 digits, MySQL has 65
 CLOCK_RESOLUTION_US = 1_000_000  # MySQL 5.6 stamps an event with the whole second in which its statement began
 
 
@@ -49,25 +51,25 @@ def _as_utc_us(at: datetime) -> int:
     return (from_epoch.days * 86_400 + from_epoch.seconds) * 1_000_000 + from_epoch.microseconds
 
 
-def _standing(contributions: Sequence[Contribution]) -> list[Contribution]:
+def standing(contributions: Sequence[Contribution]) -> list[Contribution]:
     """Of each store's rows under the key only the last by position stands."""
-    last: dict[str, Contribution] = {}
+    found: dict[str, Contribution] = {}
     for each in contributions:
-        present = last.get(each.store)
+        present = found.get(each.store)
         if present is None or (each.position, each.pk) > (present.position, present.pk):
-            last[each.store] = each
-    return list(last.values())
+            found[each.store] = each
+    return list(found.values())
 
 
 def _latest(rule: ColumnRule, column: str, policy: TablePolicy, contributions: Sequence[Contribution]) -> Decided:
-    standing = _standing(contributions)
-    times = {each.store: effective_us(column, policy, each) for each in standing}
-    winner = max(standing, key=lambda each: (times[each.store], each.store))
+    last = standing(contributions)
+    times = {each.store: effective_us(column, policy, each) for each in last}
+    winner = max(last, key=lambda each: (times[each.store], each.store))
     newest = times[winner.store]
     value = winner.values[column]
     close = [
         each.store
-        for each in standing
+        for each in last
         if each is not winner and each.values[column] != value and newest - times[each.store] < CLOCK_RESOLUTION_US
     ]
     if newest == NEVER_OBSERVED:
@@ -80,7 +82,7 @@ def _latest(rule: ColumnRule, column: str, policy: TablePolicy, contributions: S
 
 
 def _priority(rule: ColumnRule, column: str, policy: TablePolicy, contributions: Sequence[Contribution]) -> Decided:
-    ranked = [each for each in _standing(contributions) if each.store in rule.stores]
+    ranked = [each for each in standing(contributions) if each.store in rule.stores]
     if ranked:
         winner = min(ranked, key=lambda each: rule.stores.index(each.store))
         return Decided(winner.values[column], winner, "first in the list of stores")
@@ -94,7 +96,7 @@ def _first_non_null(
         listed = each.store in rule.stores
         return (rule.stores.index(each.store) if listed else len(rule.stores), each.store)
 
-    given = [each for each in _standing(contributions) if each.values[column] is not None]
+    given = [each for each in standing(contributions) if each.values[column] is not None]
     if not given:
         return Decided(None, None, "no store has a value")
     winner = min(given, key=rank)
@@ -108,12 +110,12 @@ def _sum(rule: ColumnRule, column: str, policy: TablePolicy, contributions: Sequ
         return Decided(None, None, "no store has a value")
     if any(isinstance(value, float) for value in given):
         return Decided(math.fsum(given), None, "sum over stores")  # fsum: exact, so order cannot matter
-    return Decided(sum(given, Decimal(0)), None, "sum over stores")
+    return Decided(reduce(_EXACTLY.add, given, Decimal(0)), None, "sum over stores")
 
 
 def _extreme(pick: Callable[..., Contribution], word: str) -> "Rule":
     def rule_(rule: ColumnRule, column: str, policy: TablePolicy, contributions: Sequence[Contribution]) -> Decided:
-        given = [each for each in _standing(contributions) if each.values[column] is not None]
+        given = [each for each in standing(contributions) if each.values[column] is not None]
         if not given:
             return Decided(None, None, "no store has a value")
         best = pick(given, key=lambda each: each.values[column]).values[column]

@@ -124,8 +124,9 @@ def _log(config: Config, *, compressed: bool) -> dict[str, str]:
         "errors.max.retries": "0",
         # 8.x+ without TLS: caching_sha2_password needs the server's key
         "driver.allowPublicKeyRetrieval": "true",
-        # otherwise a snapshot reads the YEAR 0000 as 2000
-        "driver.yearIsDateType": "false",
+        # a snapshot shows TIMESTAMPs as its session's local time, which has an hour twice each autumn
+        "driver.connectionTimeZone": "UTC",
+        "driver.forceConnectionTimeZoneToSession": "true",
         "schema.history.internal.store.only.captured.tables.ddl": "true",
         "schema.history.internal.skip.unparseable.ddl": "false",
     }

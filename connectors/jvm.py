@@ -48,6 +48,7 @@ def start(heap_megabytes: int) -> None:
             "-Dlog4j2.level=WARN",
             "-Dlog4j2.contextSelector=org.apache.logging.log4j.core.selector.BasicContextSelector",
             "-Djava.awt.headless=true",
+            "-Duser.timezone=UTC",  # a DATETIME in the hour that the machine's own zone skips in spring would be moved
             classpath=[str(jar) for jar in sorted(libraries.glob("*.jar")) if _NEEDED.match(jar.name)],
             interrupt=False,
         )

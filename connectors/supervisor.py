@@ -114,8 +114,10 @@ class Supervisor(threading.Thread):
 
     def _watch(self, engine: EmbeddedEngine) -> None:
         since = time.monotonic()
+        snapshot_done = False
         while not self._stopping.is_set():
-            if engine.wait(self._probe_seconds) or self._stopping.is_set():
+            # a person who waits for the first snapshot to end is told within a second
+            if engine.wait(self._probe_seconds if snapshot_done else 1.0) or self._stopping.is_set():
                 return
             snapshot_done, reached = self._books.reached(self._store.id)
             head = self._probe(reached)

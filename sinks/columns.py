@@ -5,7 +5,8 @@ are what `verify` hashes: the same value gives the same text in the store and in
 """
 
 import base64
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import lru_cache
@@ -33,6 +34,7 @@ class ColumnType:
 
 _EPOCH = datetime(1970, 1, 1)
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _GREGORIAN_GAP_US = (-12_219_292_800_000_000, -12_218_428_800_000_000)  # 1582-10-15 … 1582-10-25
 
 
@@ -96,12 +98,28 @@ def _year(value: int) -> int:
     return 0 if value == 1900 else value  # the stream's rendering of 0000; YEAR itself begins at 1901
 
 
-def _enum(members: frozenset[str]) -> Decode:
+def _enum(literals: Iterable[str]) -> Decode:
+    """The stream gives a member as its declaration spells it, commas escaped besides; the snapshot gives it plainly."""
+    spelt = {literal: _unquoted(literal) for literal in literals}
+    plain = {member: member for member in spelt.values()}
+    streamed = {}
+    for literal, member in spelt.items():
+        for form in (member, literal[1:-1].replace("''", "'")):
+            streamed[form] = streamed[form.replace(",", "\\,")] = member
+    members = {**streamed, **plain}
+
     def decode(value: str) -> str:
-        # the stream escapes a comma inside a member, the snapshot does not
-        return _text(value if value in members or "\\," not in value else value.replace("\\,", ","))
+        return _text(members.get(value, value))
 
     return decode
+
+
+def _unquoted(literal: str) -> str:
+    """`'it''s'` → it's, as Debezium gives the members of an ENUM: SQL literals."""
+    if literal[:1] not in ("'", '"'):
+        return literal
+    quote = literal[0]
+    return _ESCAPED.sub(r"\1", literal[1:-1].replace(quote * 2, quote))
 
 
 _ZEROFILL_SAFE = "CAST({c} + 0 AS CHAR)"  # + 0 drops the padding of ZEROFILL and turns BIT into a number
@@ -228,7 +246,7 @@ def _for_text(column: DeclaredColumn, name: str) -> ColumnType:
     if column.charset_name == "binary" and name not in {"ENUM", "SET"}:
         return _BYTEA
     if name == "ENUM":
-        decode: Decode = _enum(frozenset(column.enum_values or ()))
+        decode: Decode = _enum(column.enum_values or ())
     elif column.charset_name is None or column.charset_name in _UNICODE_CHARSETS:
         return _TEXT
     else:
@@ -236,10 +254,10 @@ def _for_text(column: DeclaredColumn, name: str) -> ColumnType:
     return ColumnType(
         warehouse="text",
         decode=decode,
-        only_odd_text=True,
+        only_odd_text=not any("\\" in member for member in column.enum_values or ()),
         store_text=_TEXT.store_text,
         warehouse_text="{c}",
-        implicit=(column.enum_values or [""])[0] if name == "ENUM" else "",
+        implicit=_unquoted((column.enum_values or [""])[0]) if name == "ENUM" else "",
     )
 
 

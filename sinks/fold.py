@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from sinks.row_codec import RowCodec
-from tillstream.envelope import ChangeEvent, LaneBatch, Stamp, file_number
+from tillstream.envelope import ChangeEvent, LaneBatch, Source, Stamp, file_number
 from tillstream.errors import PoisonError, RefusedError
 
 MOVED = "m"  # the old half of a primary-key change: a withdrawal, not a delete
@@ -95,8 +95,19 @@ def stamp_of(event: ChangeEvent, epoch: int) -> Stamp:
     source = event.source
     assert source is not None
     # both halves of a primary-key change stand at one position; the new one is no news if it is not the later one
-    order = event.transaction.total_order if event.transaction else int(event.oldkey is not None)
-    return Stamp(epoch, file_number(source.file), source.pos, source.row, order)
+    row, order = place_within(event, source)
+    return Stamp(epoch, file_number(source.file), source.pos, row, order)
+
+
+def place_within(event: ChangeEvent, source: Source) -> tuple[int, int]:
+    """(row, order) at the event's position.
+
+    With a running number that alone counts: the rows of a compressed transaction's next statement are numbered from 0
+    again, at the same position. Without one, the two halves of a primary-key change share their row.
+    """
+    if event.transaction is not None:
+        return 0, event.transaction.total_order
+    return source.row, int(event.oldkey is not None)
 
 
 def fold(batches: Iterable[LaneBatch], lanes: Mapping[str, Lane]) -> Fold:
@@ -120,8 +131,8 @@ def _fold_lane(batch: LaneBatch, lane: Lane, result: Fold) -> None:
             continue
         if source.file != file:
             file, number = source.file, file_number(source.file)
-        order = event.transaction.total_order if event.transaction else int(event.oldkey is not None)
-        stamp = _new_stamp(Stamp, (epoch, number, source.pos, source.row, order))
+        row, order = place_within(event, source)
+        stamp = _new_stamp(Stamp, (epoch, number, source.pos, row, order))
         if event.op != "r":
             if stamp <= floor:
                 dropped += 1

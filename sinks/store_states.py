@@ -16,9 +16,9 @@ ON CONFLICT (store) DO UPDATE SET name = EXCLUDED.name, state = EXCLUDED.state, 
   lag_seconds = EXCLUDED.lag_seconds, reported_at = EXCLUDED.reported_at"""
 
 _READ = """\
-SELECT l.store, s.name, s.state, s.reason, s.lag_seconds, s.reported_at, l.epoch, l.file, l.pos,
+SELECT store, s.name, s.state, s.reason, s.lag_seconds, s.reported_at, l.epoch, l.file, l.pos,
        l.snapshot_done, l.events, l.last_event_at, l.moved_at, s.head_file, s.head_pos
-FROM tillstream.ledger l LEFT JOIN tillstream.store_states s USING (store) ORDER BY l.store"""
+FROM tillstream.ledger l FULL JOIN tillstream.store_states s USING (store) ORDER BY store"""
 
 
 class StoreStates:

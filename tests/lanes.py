@@ -44,12 +44,16 @@ class Delivery:
 
 
 class RecordedLanes:
-    """The lanes of recorded logs. `turns` says, poll by poll, which stores are heard; after them, all are."""
+    """The lanes of recorded logs. `turns` says, poll by poll, which stores are heard; after them, all are.
 
-    def __init__(self, turns: Iterable[Collection[str]] = ()) -> None:
+    A lane runs `ahead` batches before its commits, at most.
+    """
+
+    def __init__(self, turns: Iterable[Collection[str]] = (), *, ahead: int = 2) -> None:
+        self._ahead = ahead
         self._turns: Iterator[Collection[str]] = iter(turns)
         self._queues: dict[str, deque[Delivery]] = {}
-        self._out: dict[str, Delivery] = {}
+        self._out: dict[str, deque[Delivery]] = {}
         self._lock = threading.Lock()
         self._arrived = threading.Event()
         self.refused: dict[str, TillstreamError] = {}
@@ -76,36 +80,34 @@ class RecordedLanes:
         with self._lock:
             self._arrived.clear()
             heard = next(self._turns, None)
-            free = [
-                store
-                for store, queue in self._queues.items()
-                if queue and store not in self._out and (heard is None or store in heard)
-            ]
-            for store in free:
-                self._out[store] = self._queues[store].popleft()
-            return [replace(self._out[store].batch, handle=self._out[store]) for store in free]
+            found: list[LaneBatch] = []
+            for store, queue in self._queues.items():
+                out = self._out.setdefault(store, deque())
+                while queue and len(out) < self._ahead and (heard is None or store in heard):
+                    out.append(queue.popleft())
+                    found.append(replace(out[-1].batch, handle=out[-1]))
+            return found
 
     def commit(self, batches: Iterable[LaneBatch]) -> None:
         with self._lock:
             for batch in batches:
                 batch.handle.settled.set()
-                if self._out.get(batch.store) is batch.handle:
-                    del self._out[batch.store]
+                if batch.handle in self._out.get(batch.store, ()):
+                    self._out[batch.store].remove(batch.handle)
         self._arrived.set()
 
     def refuse(self, store: str, error: RefusedError | LeaseLostError | TransientError) -> None:
         """The whole recording of this lane ends here; a new one may begin."""
         with self._lock:
             self.refused[store] = error
-            out = self._out.pop(store, None)
-            for delivery in [*([out] if out else []), *self._queues.pop(store, ())]:
+            for delivery in [*self._out.pop(store, ()), *self._queues.pop(store, ())]:
                 delivery.error = error
                 delivery.settled.set()
 
     @property
     def busy(self) -> bool:
         """Whether anything is still to be committed or refused."""
-        return bool(self._out) or any(self._queues.values())
+        return any(self._out.values()) or any(self._queues.values())
 
 
 # --- a log and its cuts -----------------------------------------------------------------------------------
@@ -140,15 +142,19 @@ class Log:
         last = self.entries[end - 1] if end else None
         in_snapshot = last is None or (last.in_snapshot and not last.ends_snapshot)
         if end < len(self) and not self.entries[end].in_snapshot:
-            source = self.entries[self.entries[end].restart].event.source
-            assert source is not None
-            return Resume(file=source.file, pos=source.pos, in_snapshot=in_snapshot, raw={})
-        source = last.event.source if last else None
+            following = self._sources(self.entries[self.entries[end].restart :])
+            if (source := next(following, None)) is not None:
+                return Resume(file=source.file, pos=source.pos, in_snapshot=in_snapshot, raw={})
+        source = next(self._sources(reversed(self.entries[:end])), None)
         if source is None:
             return Resume(file="mysql-bin.000001", pos=4, in_snapshot=in_snapshot, raw={})
         # the log's end (or a snapshot that comes next, which stands there): behind the last event
-        behind = 0 if last and last.in_snapshot else 1
+        behind = 0 if source.snapshot else 1
         return Resume(file=source.file, pos=source.pos + behind, in_snapshot=in_snapshot, raw={})
+
+    @staticmethod
+    def _sources(entries: Iterable[Entry]) -> Iterator[Source]:
+        return (entry.event.source for entry in entries if entry.event.source is not None)
 
     def batches(self, sizes: Iterable[int], backs: Iterable[int] = (), *, start: int = 0) -> Iterator[LaneBatch]:
         """The whole log in batches of `sizes` (the last size for what is left).
@@ -178,11 +184,6 @@ class Log:
         """Snapshot rows that arrive once more although their snapshot has ended; they move no position."""
         events = [_again(e.event) for e in self.entries if e.event.op == "r"]
         return LaneBatch(store=self.store, epoch=self.epoch, events=events, resume=self.resume(len(self)))
-
-    def stamps(self) -> list[Stamp]:
-        return [
-            Stamp(self.epoch, int(e.event.source.file[-6:]), e.event.source.pos) for e in self.entries if e.event.source
-        ]
 
 
 def _again(event: ChangeEvent) -> ChangeEvent:
@@ -409,7 +410,11 @@ class FakeStore:
                     deleted=kept.deleted,
                     columns=frozenset(it.names),
                     values=values,
-                    stamps={name: ColumnStamp(tuple(s[0]), s[1]) for name, s in kept.stamps.items() if name in it.names},
+                    stamps={
+                        name: ColumnStamp(tuple(at), us)
+                        for name, (at, us, _) in kept.stamps.items()
+                        if name in it.names
+                    },
                 )
             )
         return found

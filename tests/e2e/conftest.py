@@ -2,10 +2,14 @@
 
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
-from invocation import TILLSTREAM, environment
+from invocation import PASSWORD, TILLSTREAM, environment
+
+from tillstream.rehearsal.mysql import MySQLServer, find_install
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -46,3 +50,18 @@ def started() -> Iterator[Callable[[Path], "subprocess.Popen[bytes]"]]:
         if process.poll() is None:
             process.kill()
         process.wait()
+
+
+@pytest.fixture
+def open_shop(server_directory: Path) -> Iterator[Callable[..., MySQLServer]]:
+    """A store on MySQL 5.6 with an empty database `pos` and the user that captures it."""
+    with ExitStack() as shops:
+
+        def open_one(number: int, **options: Any) -> MySQLServer:
+            server = MySQLServer(find_install("5.6"), server_directory / f"s{number}", server_id=number, **options)
+            shops.enter_context(server)
+            server.create_capture_user(password=PASSWORD)
+            server.execute("CREATE DATABASE pos CHARACTER SET utf8mb4")
+            return server
+
+        yield open_one

@@ -10,9 +10,9 @@ from typing import Any
 
 import psycopg
 import pytest
-from invocation import PASSWORD, write_config
+from invocation import write_config
 
-from tillstream.rehearsal.mysql import MySQLServer, find_install
+from tillstream.rehearsal.mysql import MySQLServer
 
 KILLS = 20
 POLICIES = """\
@@ -61,11 +61,7 @@ class Till(threading.Thread):
         self.sales[sale] = note
 
 
-def _open_shop(directory: Path, number: int) -> MySQLServer:
-    server = MySQLServer(find_install("5.6"), directory / f"store{number}", server_id=number)
-    server.start()
-    server.create_capture_user(password=PASSWORD)
-    server.execute("CREATE DATABASE pos CHARACTER SET utf8mb4")
+def _with_tables(server: MySQLServer) -> MySQLServer:
     connection = server.connect("pos")
     with connection.cursor() as cursor:
         cursor.execute("CREATE TABLE sales (id INT PRIMARY KEY AUTO_INCREMENT, note VARCHAR(60), total DECIMAL(8,2))")
@@ -80,7 +76,7 @@ def _open_shop(directory: Path, number: int) -> MySQLServer:
 
 @pytest.mark.timeout(400)
 def test_twenty_kills_lose_and_invent_nothing(
-    server_directory: Path,
+    open_shop: Callable[..., MySQLServer],
     fresh_database: str,
     tmp_path: Path,
     tillstream: Callable[..., Any],
@@ -88,7 +84,7 @@ def test_twenty_kills_lose_and_invent_nothing(
 ) -> None:
     """After 20 SIGKILLs at random moments under load, verify finds no difference and every committed row is there."""
     dice = random.Random()
-    servers = [_open_shop(server_directory, number) for number in (1, 2)]
+    servers = [_with_tables(open_shop(number)) for number in (1, 2)]
     write_config(tmp_path, fresh_database, {f"s{n}": s.port for n, s in enumerate(servers, 1)}, policies=POLICIES)
     assert tillstream("migrate", directory=tmp_path).returncode == 0
     tills = [Till(server, seed) for seed, server in enumerate(servers)]
@@ -118,8 +114,6 @@ def test_twenty_kills_lose_and_invent_nothing(
         assert _sales(fresh_database, f"s{number}") == till.sales
     process.terminate()
     assert process.wait(30) == 0
-    for server in servers:
-        server.stop()
 
 
 def _wait_until_arrived(url: str, servers: list[MySQLServer], directory: Path) -> None:

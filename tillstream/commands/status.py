@@ -62,9 +62,9 @@ def _store(store: str, name: str, row: dict[str, Any] | None) -> dict[str, Any]:
         "state": state if ago is None or ago < SILENT_SECONDS else "not running",
         "reason": (row and row["reason"]) or "",
         "lag_seconds": row["lag_seconds"] if row else None,
-        "position": f"{row['file']:06d}:{row['pos']}" if row else None,
+        "position": f"{row['file']:06d}:{row['pos']}" if row and row["file"] is not None else None,
         "snapshot_done": bool(row and row["snapshot_done"]),
-        "events": row["events"] if row else 0,
+        "events": (row and row["events"]) or 0,
         "last_event_at": row["last_event_at"].isoformat() if row and row["last_event_at"] else None,
         "reported_seconds_ago": round(ago, 1) if ago is not None else None,
     }

@@ -12,7 +12,7 @@ import psutil
 from conflict.policy import Policy, parse_policy
 from connectors.preflight import read_head
 from sinks.embedded_warehouse import EmbeddedWarehouse
-from sinks.verification import Verification, VerificationResult
+from sinks.verification import VerificationResult
 from sinks.warehouse import Warehouse
 from tillstream.checked_yaml import load
 from tillstream.config import Config
@@ -25,6 +25,7 @@ from tillstream.rehearsal.mysql import find_install
 from tillstream.rehearsal.tills import Tills
 from tillstream.rehearsal.watch import Display, Pool, Watch
 from tillstream.states import StoreState
+from tillstream.verifying import verification_for
 
 PROBE_SECONDS = 1.0
 LIVE_SECONDS = 180.0  # twenty stores on two cores
@@ -77,7 +78,8 @@ class Outcome:
             f"{self.events} row changes were committed, {self.applied} were taken in": self.events != self.applied,
             f"{missing} rows that a till saw committed are not in the warehouse": missing,
             f"verify found {verified.differences} rows that differ": verified.differences,
-            f"verify could not ask {', '.join(verified.unreachable)}": verified.unreachable,
+            f"verify could not judge {verified.in_flux} rows, for they moved": verified.in_flux,  # no till is at work
+            f"verify could not ask: {'; '.join(verified.unreachable)}": verified.unreachable,
             f"{self.dead_letters} events were set aside (`tillstream dead-letters list`)": self.dead_letters,
             "the pool of points does not add up": not self.pool.adds_up,
         }
@@ -170,7 +172,7 @@ class _Day:
         self._display.say("the tills are closed; waiting for what is still on its way")
         self._wait_until_arrived()
         self._display.say("everything has arrived; comparing every value with the shops")
-        verified = Verification(self._config, self._policy, self._warehouse).run()
+        verified = verification_for(self._config, self._policy, self._warehouse).run()
         conflicts, recent = self._watch.conflicts()
         return Outcome(
             plan=self._plan,

@@ -12,7 +12,7 @@ from functools import partial
 from random import Random
 from typing import TYPE_CHECKING
 
-from tillstream.rehearsal.shop import LEVELS, MENU, STORAGE, TAGS, people, spelled
+from tillstream.rehearsal.shop import MENU, RARE_LEVELS, STORAGE, people, spelled
 
 if TYPE_CHECKING:
     from tillstream.rehearsal.tills import Till
@@ -66,10 +66,10 @@ def _contests(names: Sequence[str], seed: int) -> Iterator[Incident]:
     known = people(seed)
     born = date(1990, 1, 1) + timedelta(days=rng.randrange(5000))
     values = {
-        "level": LEVELS[1:],
+        "level": RARE_LEVELS,
         "name": ("陈 静", "陈静 Jing"),
         "birthday": (born, born + timedelta(days=1)),
-        "tags": TAGS[:2],
+        "tags": ("少糖,去冰,student", "student,生日券"),
     }
     for number, (at, column) in enumerate(zip((0.08, 0.20, 0.38, 0.66, 0.86), [*values, "level"], strict=True)):
         person = known[_FIRST_CONTESTED + number]

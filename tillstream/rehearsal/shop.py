@@ -17,6 +17,7 @@ POLICIES = resources.files(__package__).joinpath("policies.yaml").read_text(enco
 
 FRONT, STORAGE = "前厅", "仓库"
 LEVELS = ("普通", "银卡", "金卡")
+RARE_LEVELS = ("白金", "钻石")  # nobody has them in the morning, so that being given one is a change
 TAGS = ("少糖", "去冰", "student", "生日券")
 METHODS = ("现金", "微信", "支付宝", "card")
 CLERKS = ("小王", "阿芳", "Lily", "老周")
@@ -26,7 +27,7 @@ TABLES = {
         id INT UNSIGNED NOT NULL AUTO_INCREMENT,
         phone VARCHAR(20) NOT NULL,
         name VARCHAR(60) NOT NULL,
-        level ENUM('普通','银卡','金卡') NOT NULL DEFAULT '普通',
+        level ENUM('普通','银卡','金卡','白金','钻石') NOT NULL DEFAULT '普通',
         points DECIMAL(10,2) NOT NULL DEFAULT 0,
         wallet DECIMAL(10,2) NOT NULL DEFAULT 0,
         birthday DATE NULL,

@@ -1,0 +1,472 @@
+"""The laws that need no server: what `resolve` decides, and what `fold` makes of a batch."""
+
+import itertools
+from collections.abc import Callable
+from decimal import Decimal
+from fractions import Fraction
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from lanes import DATABASE, FakeStore, FakeTable, Log, column
+
+from conflict.policy import ColumnRule, Deletes, KeyPart, Normaliser, RuleName, TablePolicy
+from conflict.resolution import NEVER_OBSERVED, ColumnStamp, Contribution
+from conflict.resolve import resolve
+from sinks.fold import Fold, Lane, fold
+from sinks.row_codec import RowCodec
+from tillstream.envelope import ORIGIN, Stamp, TableVersion
+
+STORES = ("s1", "s2", "s3", "s4")
+COLUMNS = ("points", "name")
+SECOND_US = 1_000_000
+
+# MySQL's widest exact type is DECIMAL(65, 30); values of one size make ties, values of many make rounding show
+amounts = st.decimals(allow_nan=False, allow_infinity=False, places=2, min_value=-3, max_value=3) | st.builds(
+    lambda sign, digits, places: Decimal((sign, tuple(digits), -places)),
+    st.integers(0, 1),
+    st.lists(st.integers(0, 9), min_size=1, max_size=65),
+    st.integers(0, 30),
+)
+values = st.fixed_dictionaries(
+    {"points": st.none() | amounts, "name": st.none() | st.sampled_from(["a", "b", "c"])},
+)
+times_us = st.integers(0, 5).map(lambda seconds: seconds * SECOND_US) | st.just(700 * SECOND_US)
+
+
+@st.composite
+def contribution_lists(draw: st.DrawFn, *, least: int = 0) -> list[Contribution]:
+    """Rows of a few stores under one key, two of one store among them; positions are unique within a store."""
+    found: list[Contribution] = []
+    for number in range(draw(st.integers(least, 6))):
+        observed = draw(st.sets(st.sampled_from(COLUMNS)))
+        stamps = {name: ColumnStamp((1, 1, number, 0, 0), draw(times_us)) for name in sorted(observed)}
+        latest = max((stamp.effective_us for stamp in stamps.values()), default=NEVER_OBSERVED)
+        found.append(
+            Contribution(
+                store=draw(st.sampled_from(STORES)),
+                pk=str(number),
+                position=(1, 1, draw(st.integers(0, 3)), number, 0),
+                changed_us=latest,
+                deleted=draw(st.booleans()),
+                columns=frozenset(draw(st.sampled_from([COLUMNS, COLUMNS, ("points",), ("name",), ()]))),
+                values=draw(values),
+                stamps=stamps,
+            )
+        )
+    return found
+
+
+def rules(*, then: int = 2) -> st.SearchStrategy[ColumnRule]:
+    """Every rule, and chains of `priority ... then` down to each of them."""
+    ranked = st.permutations(STORES).flatmap(lambda order: st.integers(0, 3).map(lambda n: tuple(order[:n])))
+
+    def rule(name: RuleName) -> st.SearchStrategy[ColumnRule]:
+        if name is RuleName.PRIORITY:
+            return st.builds(
+                ColumnRule,
+                rule=st.just(name),
+                stores=ranked,
+                then=st.none() if then == 0 else st.none() | rules(then=then - 1),
+            )
+        stores = ranked if name is RuleName.FIRST_NON_NULL else st.just(())
+        return st.builds(ColumnRule, rule=st.just(name), stores=stores)
+
+    return st.sampled_from(list(RuleName)).flatmap(rule)
+
+
+def rule_of(name: RuleName) -> ColumnRule:
+    stores = ("s3", "s1") if name in (RuleName.PRIORITY, RuleName.FIRST_NON_NULL) else ()
+    return ColumnRule(rule=name, stores=stores)
+
+
+def terminal(rule: ColumnRule) -> ColumnRule:
+    while rule.then is not None:
+        rule = rule.then
+    return rule
+
+
+def policy_of(rule: ColumnRule, deletes: Deletes = Deletes.LATEST) -> TablePolicy:
+    """One rule for both columns; names cannot be added up."""
+    for_names = ColumnRule(rule=RuleName.LATEST) if terminal(rule).rule is RuleName.SUM else rule
+    return TablePolicy(
+        table="members",
+        key=(KeyPart(column="phone", normaliser=Normaliser.EXACT),),
+        columns=MappingProxyType({"points": rule, "name": for_names}),
+        deletes=deletes,
+    )
+
+
+policies = st.builds(policy_of, rules(), st.sampled_from(list(Deletes)))
+
+
+# --- resolve ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", list(RuleName))
+@given(data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_the_order_of_contributions_does_not_matter(name: RuleName, data: st.DataObject) -> None:
+    """The same contributions give the same resolution, values, winners, marks and contests, however listed."""
+    given_ = data.draw(contribution_lists())
+    shuffled = data.draw(st.permutations(given_))
+    policy = policy_of(rule_of(name), data.draw(st.sampled_from(list(Deletes))))
+    assert _text(resolve(policy, COLUMNS, shuffled)) == _text(resolve(policy, COLUMNS, given_))
+
+
+@given(policy=policies, given_=contribution_lists(), data=st.data())
+@settings(max_examples=150, deadline=None)
+def test_nor_does_it_for_chains_of_rules(policy: TablePolicy, given_: list[Contribution], data: st.DataObject) -> None:
+    """`priority ... then priority ... then <any rule>` is as independent of the order, contests included."""
+    shuffled = data.draw(st.permutations(given_))
+    one, other = resolve(policy, COLUMNS, given_), resolve(policy, COLUMNS, shuffled)
+    assert _text(one) == _text(other)
+    assert [each.fingerprint for each in one.contests] == [each.fingerprint for each in other.contests]
+
+
+def _text(resolution: Any) -> str:
+    """Exact: 1.0 and 1.00 are equal to Python and are not the same decision."""
+    return repr((resolution, sorted(resolution.values.items()), sorted(resolution.winners.items())))
+
+
+@given(policy=policies, given_=contribution_lists())
+@settings(max_examples=150, deadline=None)
+def test_nothing_is_invented(policy: TablePolicy, given_: list[Contribution]) -> None:
+    """A central value is what some counting store has, or the sum of what they have; a named winner has it."""
+    resolution = resolve(policy, COLUMNS, given_)
+    counting = [each for each in given_ if not each.deleted] or given_
+    for name, value in resolution.values.items():
+        having = [each for each in counting if name in each.columns]
+        offered = [each.values[name] for each in having]
+        total = sum((Fraction(each) for each in offered if isinstance(each, Decimal)), Fraction(0))
+        is_sum = terminal(policy.rule_for(name)).rule is RuleName.SUM and isinstance(value, Decimal)
+        assert value in offered or value is None or (is_sum and Fraction(value) == total)
+        if name in resolution.winners:
+            assert value in [each.values[name] for each in having if each.store == resolution.winners[name]]
+        elif value is not None:
+            assert is_sum
+
+
+@given(given_=contribution_lists(least=1))
+@settings(max_examples=100, deadline=None)
+def test_a_sum_is_exact(given_: list[Contribution]) -> None:
+    """Sixty digits from several stores add up without a rounded one, and NULL counts for nothing."""
+    resolution = resolve(policy_of(rule_of(RuleName.SUM), Deletes.NEVER), ("points",), given_)
+    counting = [each for each in given_ if not each.deleted] or given_
+    offered = [each.values["points"] for each in counting if "points" in each.columns]
+    amounts_ = [Fraction(each) for each in offered if each is not None]
+    if amounts_:
+        assert isinstance(resolution.values["points"], Decimal)
+        assert Fraction(resolution.values["points"]) == sum(amounts_)
+    elif offered:
+        assert resolution.values["points"] is None
+    else:
+        assert "points" not in resolution.values
+
+
+@pytest.mark.parametrize(("name", "pick"), [(RuleName.MAX, max), (RuleName.MIN, min)])
+@given(given_=contribution_lists(least=1))
+@settings(max_examples=60, deadline=None)
+def test_extremes(name: RuleName, pick: Callable[..., Decimal], given_: list[Contribution]) -> None:
+    """The greatest or least of what the stores' present rows have, and NULL only where none has a value."""
+    resolution = resolve(policy_of(rule_of(name), Deletes.NEVER), ("points",), given_)
+    counting = [each for each in given_ if not each.deleted] or given_
+    offered = [each.values["points"] for each in _last_of_each_store(counting, "points")]
+    expected = pick((each for each in offered if each is not None), default=None)
+    assert resolution.values.get("points") == expected
+
+
+@given(given_=contribution_lists(least=1), data=st.data())
+@settings(max_examples=150, deadline=None)
+def test_latest_is_the_last_change_of_the_column(given_: list[Contribution], data: st.DataObject) -> None:
+    """Nobody whose row stands changed the column later than its winner; equal times go to the last store id."""
+    resolution = resolve(policy_of(rule_of(RuleName.LATEST), Deletes.NEVER), COLUMNS, given_)
+    counting = [each for each in given_ if not each.deleted] or given_
+    for name in resolution.values:
+        standing = _last_of_each_store(counting, name)
+        ranked = sorted(standing, key=lambda each: (_time(each, name), each.store))
+        assert resolution.winners[name] == ranked[-1].store
+        assert resolution.values[name] == ranked[-1].values[name]
+
+
+def _time(each: Contribution, name: str) -> int:
+    return each.stamps[name].effective_us if name in each.stamps else NEVER_OBSERVED
+
+
+def _last_of_each_store(given_: list[Contribution], name: str) -> list[Contribution]:
+    having = sorted((each for each in given_ if name in each.columns), key=lambda e: (e.position, e.pk))
+    return list({each.store: each for each in having}.values())
+
+
+@given(policy=policies, given_=contribution_lists(), data=st.data())
+@settings(max_examples=100, deadline=None)
+def test_absent_is_not_null(policy: TablePolicy, given_: list[Contribution], data: st.DataObject) -> None:
+    """What stands in a column that the store's table does not have decides nothing and is nowhere seen."""
+    others = [
+        _with(each, values={name: each.values[name] if name in each.columns else data.draw(values)[name]
+                            for name in COLUMNS})
+        for each in given_
+    ]  # fmt: skip
+    assert _text(resolve(policy, COLUMNS, others)) == _text(resolve(policy, COLUMNS, given_))
+
+
+@given(policy=policies, given_=contribution_lists(least=1))
+@settings(max_examples=60, deadline=None)
+def test_a_column_that_no_store_has_is_not_decided(policy: TablePolicy, given_: list[Contribution]) -> None:
+    """It is absent from the agreed row, not NULL in it."""
+    without = [_with(each, columns=each.columns - {"points"}) for each in given_]
+    assert "points" not in resolve(policy, COLUMNS, without).values
+
+
+@given(policy=policies, given_=contribution_lists())
+@settings(max_examples=80, deadline=None)
+def test_deciding_again_decides_the_same(policy: TablePolicy, given_: list[Contribution]) -> None:
+    """Nothing is remembered between two calls, and what was passed in is left as it was."""
+    before = repr(given_)
+    first = _text(resolve(policy, COLUMNS, given_))
+    assert _text(resolve(policy, COLUMNS, given_)) == first
+    assert repr(given_) == before
+
+
+def _with(each: Contribution, **changes: Any) -> Contribution:
+    facts = {name: getattr(each, name) for name in Contribution.__dataclass_fields__}
+    return Contribution(**{**facts, **changes})
+
+
+# --- deletes ----------------------------------------------------------------------------------------------
+
+
+def row(store: str, *, at: int, deleted: bool = False, pos: int = 1, pk: str = "1") -> Contribution:
+    """A row last changed in second `at`, at position `pos` of its store's log."""
+    return Contribution(
+        store=store,
+        pk=pk,
+        position=(1, 1, pos, 0, 0),
+        changed_us=at * SECOND_US,
+        deleted=deleted,
+        columns=frozenset(COLUMNS),
+        values={"points": Decimal(at), "name": store},
+        stamps={name: ColumnStamp((1, 1, pos, 0, 0), at * SECOND_US) for name in COLUMNS},
+    )
+
+
+@pytest.mark.parametrize(
+    ("deletes", "contributions", "exists"),
+    [
+        (Deletes.LATEST, [row("s1", at=5), row("s2", at=4, deleted=True)], True),
+        (Deletes.LATEST, [row("s1", at=5), row("s2", at=6, deleted=True)], False),
+        (Deletes.LATEST, [row("s1", at=5), row("s2", at=5, deleted=True)], True),
+        (Deletes.ALL, [row("s1", at=5), row("s2", at=6, deleted=True)], True),
+        (Deletes.ALL, [row("s1", at=7, deleted=True), row("s2", at=6, deleted=True)], False),
+        (Deletes.NEVER, [row("s1", at=7, deleted=True), row("s2", at=6, deleted=True)], True),
+        *((deletes, [], False) for deletes in Deletes),
+    ],
+)
+def test_deletes(deletes: Deletes, contributions: list[Contribution], exists: bool) -> None:
+    """latest: by time, and a tie keeps the row; all: once every store did; never: the last values outlive the rows."""
+    assert resolve(policy_of(rule_of(RuleName.LATEST), deletes), COLUMNS, contributions).exists is exists
+
+
+def test_a_store_that_has_the_row_again_has_not_deleted_it() -> None:
+    """Deleted and inserted anew under another id while the clock ran backwards: its log's order counts."""
+    again = [row("s1", at=20, deleted=True, pos=100, pk="1"), row("s1", at=15, pos=200, pk="2")]
+    assert resolve(policy_of(rule_of(RuleName.LATEST)), COLUMNS, again).exists
+
+
+@given(given_=contribution_lists(least=1), data=st.data())
+@settings(max_examples=100, deadline=None)
+def test_a_deleted_row_counts_for_deletes_and_for_nothing_else(given_: list[Contribution], data: st.DataObject) -> None:
+    """While any row lives, what a deleted one held decides no column."""
+    policy = policy_of(data.draw(rules()), data.draw(st.sampled_from(list(Deletes))))
+    others = [_with(each, values=data.draw(values)) if each.deleted else each for each in given_]
+    if any(not each.deleted for each in given_):
+        assert _text(resolve(policy, COLUMNS, others)) == _text(resolve(policy, COLUMNS, given_))
+
+
+# --- contests ---------------------------------------------------------------------------------------------
+
+
+def test_a_contest_is_known_again_and_a_new_one_is_another() -> None:
+    """Same candidates with the same values and stamps: one fingerprint. A later edit of either makes a new one."""
+    policy = policy_of(rule_of(RuleName.LATEST))
+    contested = [row("s1", at=5), row("s2", at=6)]
+    (first, *_), (again, *_) = (resolve(policy, ("name",), each).contests for each in (contested, contested[::-1]))
+    (later, *_) = resolve(policy, ("name",), [row("s1", at=5), row("s2", at=6, pos=2)]).contests
+    assert first.fingerprint == again.fingerprint
+    assert first.fingerprint != later.fingerprint
+    assert (first.winner, first.value, [store for store, _, _ in first.losers]) == ("s2", "s2", ["s1"])
+
+
+@pytest.mark.parametrize(("apart", "contested"), [(600, True), (601, False)])
+def test_a_contest_needs_two_stores_within_the_window(apart: int, contested: bool) -> None:
+    """Ten minutes, if the policy says nothing else."""
+    found = resolve(policy_of(rule_of(RuleName.LATEST)), ("name",), [row("s1", at=5), row("s2", at=5 + apart)])
+    assert bool(found.contests) is contested
+
+
+# --- fold -------------------------------------------------------------------------------------------------
+
+MEMBERS = [column("id", "INT", optional=False), column("phone", "VARCHAR", length=20),
+           column("name", "VARCHAR", length=20), column("points", "INT")]  # fmt: skip
+SHARED = TablePolicy(table="members", key=(KeyPart(column="phone", normaliser=Normaliser.EXACT),))
+
+acts = st.lists(
+    st.tuples(
+        st.sampled_from(["insert", "update", "update", "delete", "rename"]),
+        st.integers(0, 3),
+        st.integers(0, 2),
+        st.sampled_from([0, 0, 1, 3, -2]),
+    ),
+    max_size=14,
+)
+
+
+def recorded(table: FakeTable, acts_: list[tuple[str, int, int, int]], *, compressed: bool) -> Log:
+    store = FakeStore("s1", [table], compressed=compressed)
+    store.insert(table.name, *({"id": n, "phone": f"p{n}", "name": "first", "points": 0} for n in range(2)))
+    store.snapshot()
+    for number in range(0, len(acts_), 2):
+        store.transaction(*(lambda act=act: act_on(store, table, act) for act in acts_[number : number + 2]))
+    return store.log
+
+
+def act_on(store: FakeStore, table: FakeTable, act: tuple[str, int, int, int]) -> None:
+    what, number, value, seconds = act
+    store.tick(seconds)
+    keys = sorted(table.rows)
+    key = keys[number % len(keys)] if keys else None
+    if what == "insert":
+        if (number,) not in table.rows:
+            store.insert(table.name, {"id": number, "phone": f"p{value}", "name": "x", "points": value})
+    elif key is None:
+        return
+    elif what == "update":
+        store.update(table.name, key, **({"points": value} if number % 2 else {"name": f"n{value}"}))
+    elif what == "delete":
+        store.delete(table.name, key)
+    else:
+        store.update(table.name, key, id=10 + number, points=value)
+
+
+def lane_for(table: FakeTable) -> Lane:
+    version = TableVersion(store="s1", database=DATABASE, table=table.name, since=ORIGIN,
+                           columns=tuple(table.columns), primary_key=table.primary_key)  # fmt: skip
+    return Lane(store="s1", stamp=ORIGIN, codecs={(DATABASE, table.name): RowCodec(version, table.policy)})
+
+
+Facts = dict[tuple[str, str], dict[str, Any]]
+
+
+def facts_of(folded: Fold) -> Facts:
+    """Per row, what the warehouse is told."""
+    facts: Facts = {}
+    for rows in folded.rows.values():
+        for row_key, change in rows.items():
+            event = change.event
+            facts[row_key] = {
+                "stamp": change.stamp,
+                "op": event.op,
+                "image": event.after if event.after is not None else event.before,
+                "at": getattr(change, "effective_us", 0),
+                "stamps": dict(getattr(change, "stamps", {})),
+                "moved_from": getattr(change, "moved_from", None),
+            }
+    return facts
+
+
+def joined(earlier: Facts, later: Facts) -> Facts:
+    """What a warehouse that holds `earlier` makes of `later`: the spec of `tillstream.join_stamps`."""
+    result = dict(earlier)
+    for row_key, change in later.items():
+        before = earlier.get(row_key)
+        at = before["at"] if before else 0
+        stamps = {name: (stamp, max(us, at)) for name, (stamp, us) in change["stamps"].items()}
+        result[row_key] = {
+            **change,
+            "at": max(at, change["at"]),
+            "stamps": {**(before["stamps"] if before else {}), **stamps},
+            "moved_from": change["moved_from"] or (before["moved_from"] if before else None),
+        }
+    return result
+
+
+def folded_facts(log: Log, table: FakeTable, cuts: list[int]) -> Facts:
+    """The log folded piece by piece; a moved row starts a piece, as the worker cuts a shared table's."""
+    lane = lane_for(table)
+    moves = [i for i, e in enumerate(log.entries) if table.policy and e.event.oldkey is not None]
+    edges = sorted({0, len(log), *(cut % (len(log) + 1) for cut in cuts), *moves})
+    facts: Facts = {}
+    for start, end in itertools.pairwise(edges):
+        folded = fold([log.batch(start, end)], {"s1": lane})
+        lane.stamp = max(lane.stamp, folded.reached.get("s1", lane.stamp))
+        facts = joined(facts, facts_of(folded))
+    return facts
+
+
+@pytest.mark.parametrize("policy", [None, SHARED], ids=["isolated", "shared"])
+@given(acts_=acts, cuts=st.lists(st.integers(0, 60), min_size=1, max_size=6), compressed=st.booleans())
+@settings(max_examples=100, deadline=None)
+def test_cut_anywhere_the_fold_is_the_same(
+    policy: TablePolicy | None, acts_: list[tuple[str, int, int, int]], cuts: list[int], compressed: bool
+) -> None:
+    """One batch or many: each row ends with the same image, stamp, effective time and stamps of its columns."""
+    table = FakeTable("members", list(MEMBERS), ("id",), policy)
+    log = recorded(table, acts_, compressed=compressed)
+    assert folded_facts(log, table, cuts) == folded_facts(log, table, [])
+
+
+@pytest.mark.parametrize("policy", [None, SHARED], ids=["isolated", "shared"])
+@given(acts_=acts, compressed=st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_the_fold_ends_at_what_the_store_has(
+    policy: TablePolicy | None, acts_: list[tuple[str, int, int, int]], compressed: bool
+) -> None:
+    """After the whole log, the rows whose last event is no delete are the store's rows."""
+    table = FakeTable("members", list(MEMBERS), ("id",), policy)
+    log = recorded(table, acts_, compressed=compressed)
+    live = {pk: fact["image"] for (_, pk), fact in folded_facts(log, table, []).items() if fact["op"] != "d"}
+    assert live == {str(key[0]): row_ for key, row_ in table.rows.items()}
+
+
+@given(acts_=acts, cut=st.integers(0, 60))
+@settings(max_examples=60, deadline=None)
+def test_what_is_in_the_warehouse_already_is_dropped(acts_: list[tuple[str, int, int, int]], cut: int) -> None:
+    """A redelivered log adds only what lies above the lane's stamp."""
+    table = FakeTable("members", list(MEMBERS), ("id",))
+    log = recorded(table, acts_, compressed=True)
+    middle, lane = cut % (len(log) + 1), lane_for(table)
+    before = fold([log.batch(0, middle)], {"s1": lane})
+    lane.stamp = max(lane.stamp, before.reached.get("s1", lane.stamp))
+    again = fold([log.batch(0, len(log))], {"s1": lane})
+    stamps = [c.stamp for rows in again.rows.values() for c in rows.values() if c.event.op != "r"]
+    assert all(stamp > lane.stamp for stamp in stamps)
+    rows_of = [e for e in log.entries if e.event.op is not None and e.event.op != "r"]
+    taken_before = sum(1 for e in log.entries[:middle] if e.event.op is not None and e.event.op != "r")
+    assert again.dropped["s1"] == taken_before
+    assert again.events["s1"] == len(rows_of) - taken_before + sum(1 for e in log.entries if e.event.op == "r")
+
+
+def test_the_stamps_of_a_log_only_grow() -> None:
+    """Both halves of a key change share a place, and so do all events of a compressed transaction."""
+    for compressed in (False, True):
+        table = FakeTable("members", list(MEMBERS), ("id",))
+        store = FakeStore("s1", [table], compressed=compressed)
+        store.snapshot()
+
+        def three(store: FakeStore = store) -> None:
+            store.insert("members", *({"id": n} for n in range(3)))
+
+        def moved(store: FakeStore = store) -> None:
+            store.update("members", (1,), id=7)
+
+        store.transaction(three, moved, lambda store=store: store.insert("members", {"id": 9}))
+        lane = lane_for(table)
+        seen: list[Stamp] = []
+        for index in range(len(store.log)):
+            folded = fold([store.log.batch(index, index + 1)], {"s1": lane})
+            if "s1" in folded.reached:
+                seen.append(folded.reached["s1"])
+        assert len(seen) == 6
+        assert seen == sorted(set(seen))

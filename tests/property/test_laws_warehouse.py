@@ -1,0 +1,432 @@
+"""The laws on a real PostgreSQL, through the real worker: whatever way the logs come, the warehouse ends the same."""
+
+import itertools
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from lanes import DATABASE, FakeStore, FakeTable, Log, RecordedLanes, Row, column
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from conflict.identity import business_key
+from conflict.policy import ColumnRule, Deletes, KeyPart, Normaliser, Policy, RuleName, TablePolicy
+from conflict.resolve import resolve
+from sinks import worker as worker_module
+from sinks.central import key_columns
+from sinks.warehouse import Transaction, Warehouse
+from sinks.worker import Worker
+from tillstream.errors import LeaseLostError, RefusedError, TransientError
+
+STORES = ("s1", "s2", "s3")
+MOST_TURNS = 3_000  # a worker that has not finished a recorded log by then never will
+LATEST = ColumnRule(rule=RuleName.LATEST)
+MEMBERS = TablePolicy(
+    table="members",
+    key=(KeyPart(column="phone", normaliser=Normaliser.TRIM),),
+    columns=MappingProxyType(
+        {
+            "points": ColumnRule(rule=RuleName.SUM),
+            "wallet": ColumnRule(rule=RuleName.SUM),
+            "level": ColumnRule(rule=RuleName.MAX),
+            "address": ColumnRule(rule=RuleName.PRIORITY, stores=("s2",)),
+            "email": ColumnRule(rule=RuleName.FIRST_NON_NULL, stores=("s3",)),
+        }
+    ),
+)
+
+
+def policy_with(deletes: Deletes = Deletes.LATEST) -> Policy:
+    members = TablePolicy(table="members", key=MEMBERS.key, columns=MEMBERS.columns, deletes=deletes)
+    return Policy(version=1, tables=MappingProxyType({"members": members}), fingerprint="one")
+
+
+POLICY = policy_with()
+
+
+def new_tables(policy: Policy = POLICY) -> list[FakeTable]:
+    text = {"length": 40, "charset_name": "utf8mb4"}
+    members = [
+        column("id", "INT", optional=False),
+        column("phone", "VARCHAR", **text),
+        column("name", "VARCHAR", **text),
+        column("address", "VARCHAR", **text),
+        column("email", "VARCHAR", **text),
+        column("points", "INT"),
+        column("wallet", "DECIMAL", length=40, scale=20),
+        column("level", "INT"),
+    ]
+    sales = [
+        column("till", "INT", optional=False),
+        column("number", "INT", optional=False),
+        column("total", "DECIMAL", length=12, scale=2),
+        column("note", "VARCHAR", **text),
+    ]
+    notes = [column("text", "VARCHAR", **text), column("amount", "INT")]
+    return [
+        FakeTable("members", members, ("id",), policy.tables["members"]),
+        FakeTable("sales", sales, ("till", "number")),
+        FakeTable("notes", notes, ()),
+    ]
+
+
+# --- what happens in the stores ---------------------------------------------------------------------------
+
+Act = tuple[str, int, int, int]  # (what, which row, which value, seconds the store's clock moves first)
+EVENTS = ["insert", "update", "update", "update", "delete", "move", "rekey", "sale", "resale", "unsale",
+          "note", "renote", "unnote", "batch"]  # fmt: skip
+CONTROL = ["truncate", "truncate_sales", "add", "add_null", "drop", "snapshot", "gap", "rotate", "heartbeat"]
+acts = st.tuples(
+    st.sampled_from([*EVENTS, *EVENTS, *CONTROL]),
+    st.integers(0, 5),
+    st.integers(0, 3),
+    st.sampled_from([0, 0, 1, 2, -3]),
+)
+histories = st.lists(acts, min_size=4, max_size=22)
+WORDS = ("", "a", "b", None)
+
+
+def lived(name: str, history: Sequence[Act], *, compressed: bool = False, policy: Policy = POLICY) -> FakeStore:
+    """A store after that history; its first snapshot was interrupted once."""
+    store = FakeStore(name, new_tables(policy), compressed=compressed)
+    store.insert("members", *(member(number, number) for number in range(2)))
+    store.insert("notes", *({"text": "twice", "amount": 1} for _ in range(2)))
+    store.snapshot(stop_after=1)
+    act(store, ("update", 0, 2, 1))
+    store.snapshot()
+    for number in range(0, len(history), 3):
+        plain = [each for each in history[number : number + 3] if each[0] in EVENTS]
+        store.transaction(*(lambda each=each: act(store, each) for each in plain))
+        for each in history[number : number + 3]:
+            if each[0] not in EVENTS:
+                act(store, each)
+    return store
+
+
+def member(number: int, value: int) -> Row:
+    return {
+        "id": number,
+        "phone": f" p{value} ",
+        "name": f"n{value}",
+        "address": WORDS[value],
+        "email": WORDS[3 - value],
+        "points": value,
+        "wallet": f"{value}.{value:020d}",
+        "level": None if value == 3 else value,
+    }
+
+
+def act(store: FakeStore, one: Act) -> None:
+    what, number, value, seconds = one
+    store.tick(seconds)
+    members = sorted(store.tables["members"].rows)
+    key = members[number % len(members)] if members else None
+    if what == "insert" and (number,) not in members:
+        store.insert("members", member(number, value))
+    elif what == "batch":
+        rows = [member(each, value) for each in range(number, 6) if (each,) not in members]
+        if rows:
+            store.insert("members", *rows)
+    elif what == "truncate":
+        store.truncate("members")
+    elif what == "truncate_sales":
+        store.truncate("sales")
+    elif what in ("add", "add_null", "drop"):
+        alter(store, what, value)
+    elif what == "snapshot":
+        store.snapshot()
+    elif what == "gap":
+        store.stop_listening()
+        act(store, ("update", number, value, 1))
+        act(store, ("delete", number + 1, value, 1))
+        store.snapshot()
+    elif what == "rotate":
+        store.rotate()
+    elif what == "heartbeat":
+        store.heartbeat()
+    elif what in ("sale", "resale", "unsale", "note", "renote", "unnote"):
+        act_elsewhere(store, what, number, value)
+    elif key is not None and what in ("update", "delete", "move", "rekey"):
+        change(store, what, key, number, value)
+
+
+def change(store: FakeStore, what: str, key: Any, number: int, value: int) -> None:
+    if what == "delete":
+        store.delete("members", key)
+    elif what == "move":
+        store.update("members", key, id=10 + number, points=value)
+    elif what == "rekey":
+        store.update("members", key, phone=None if value == 3 else f"p{value}")
+    else:
+        wanted = member(0, value)
+        names = [("name",), ("points", "address"), ("wallet",), ("email", "name"), ("level",), ("address",)][number]
+        store.update("members", key, **{name: wanted[name] for name in names})
+
+
+def alter(store: FakeStore, what: str, value: int) -> None:
+    name = "extra" if value % 2 else "bonus"
+    present = store.tables["members"].names
+    if what == "drop" and name in present:
+        store.drop_column("members", name)
+    elif what == "add" and name not in present:
+        store.add_column("members", column(name, "INT", default_value_expression=str(value)))
+    elif what == "add_null" and name not in present:
+        store.add_column("members", column(name, "INT"))
+
+
+def act_elsewhere(store: FakeStore, what: str, number: int, value: int) -> None:
+    sales, notes = store.tables["sales"].rows, store.tables["notes"].rows
+    if what == "sale" and (number, value) not in sales:
+        store.insert("sales", {"till": number, "number": value, "total": f"{value}.10", "note": WORDS[value]})
+    elif what == "note":
+        store.insert("notes", {"text": WORDS[value], "amount": value})
+    elif what in ("resale", "unsale") and sales:
+        key = sorted(sales)[number % len(sales)]
+        if what == "unsale":
+            store.delete("sales", key)
+        else:
+            store.update("sales", key, note=WORDS[value], till=key[0] + 20 * (number == 5))
+    elif what in ("renote", "unnote") and notes:
+        key = sorted(notes)[number % len(notes)]
+        if what == "unnote":
+            store.delete("notes", key)
+        else:
+            store.update("notes", key, amount=value)
+
+
+# --- how the logs come ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way for the stores' logs to reach the warehouse."""
+
+    sizes: Sequence[Sequence[int]] = ((),) * 3  # of the batches, store by store
+    backs: Sequence[Sequence[int]] = ((),) * 3  # how many events each batch is followed by once more
+    turns: Sequence[frozenset[str]] = ()  # which stores are heard, poll by poll
+    workers: int = 1
+    crash_after: int | None = None  # polls, after which the worker is gone and another begins
+
+
+ways = st.builds(
+    Way,
+    sizes=st.tuples(*[st.lists(st.integers(1, 9), max_size=12)] * 3),
+    backs=st.tuples(*[st.lists(st.sampled_from([0, 0, 0, 1, 3, 50]), max_size=8)] * 3),
+    turns=st.lists(st.frozensets(st.sampled_from(STORES)), max_size=10),
+    workers=st.integers(1, 3),
+    crash_after=st.none() | st.integers(0, 6),
+)
+
+
+class Place:
+    """One warehouse, emptied before each run."""
+
+    def __init__(self, url: str) -> None:
+        self.warehouse = Warehouse(url)
+        self.warehouse.migrate()
+        plain = self.warehouse.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        self.connection = psycopg.connect(plain, autocommit=True, row_factory=dict_row)
+
+    def close(self) -> None:
+        self.connection.close()
+        self.warehouse.dispose()
+
+    def rows(self, statement: str, *values: Any) -> list[dict[str, Any]]:
+        return self.connection.execute(statement, values).fetchall()  # type: ignore[arg-type]
+
+    def empty(self) -> None:
+        for row in self.rows("SELECT schemaname, tablename FROM pg_tables WHERE schemaname IN ('stores', 'central')"):
+            name = sql.Identifier(row["schemaname"], row["tablename"])
+            self.connection.execute(sql.SQL("DROP TABLE {}").format(name))
+        self.connection.execute(
+            "TRUNCATE tillstream.ledger, tillstream.schema_versions, tillstream.presence, tillstream.floors,"
+            " tillstream.keys, tillstream.dirty_keys, tillstream.dead_letters, tillstream.conflicts"
+        )
+
+    @property
+    def settled(self) -> bool:
+        return not self.rows("SELECT 1 FROM tillstream.dirty_keys LIMIT 1")
+
+    def take_in(self, stores: Sequence[FakeStore], way: Way, policy: Policy = POLICY) -> None:
+        """All logs to their ends, that way."""
+        logs = [store.log for store in stores]
+        if way.crash_after is not None:
+            lanes = self._recorded(logs, range(len(logs)), way)
+            worker = self.worker(lanes, policy)
+            for _ in range(way.crash_after):
+                worker.run_once(0.0)
+        hands = [[n for n in range(len(logs)) if n % way.workers == hand] for hand in range(way.workers)]
+        self.run_all([self._recorded(logs, hand, way) for hand in hands if hand], policy)
+
+    def _recorded(self, logs: Sequence[Log], hand: Iterable[int], way: Way) -> RecordedLanes:
+        lanes = RecordedLanes(way.turns)
+        for number in hand:
+            log = logs[number]
+            lanes.record(log.batches(way.sizes[number], way.backs[number], start=self._restart(log)))
+        return lanes
+
+    def _restart(self, log: Log) -> int:
+        """Where the engine goes on after a crash: its offset is never ahead of the ledger, and here often behind."""
+        found = self.rows("SELECT file, pos FROM tillstream.ledger WHERE store = %s", log.store)
+        ledger = (found[0]["file"], found[0]["pos"]) if found else (0, 0)
+        reached = 0
+        for index, entry in enumerate(log.entries):
+            source = entry.event.source
+            if source is not None and (int(source.file[-6:]), source.pos) < ledger:
+                reached = index + 1
+        return log.restart(reached, 2)
+
+    def worker(self, lanes: RecordedLanes, policy: Policy = POLICY, warehouse: Warehouse | None = None) -> Worker:
+        return Worker(warehouse or self.warehouse, lanes, policy, policy_id=1)
+
+    def run_all(
+        self, all_lanes: Sequence[RecordedLanes], policy: Policy = POLICY, warehouse: Warehouse | None = None
+    ) -> None:
+        """A worker in a thread of its own for each; what one raises is raised here."""
+        failures: list[BaseException] = []
+        working = [0] * len(all_lanes)
+
+        def work(number: int) -> None:
+            turns = itertools.count()
+            lanes = all_lanes[number]
+
+            def done() -> bool:
+                working[number] = int(lanes.busy)
+                if next(turns) > MOST_TURNS or failures:
+                    raise AssertionError(f"not finished after {MOST_TURNS} turns: {lanes.refused}")
+                return not any(working) and self.settled_for(number)
+
+            try:
+                self.worker(lanes, policy, warehouse).run(done)
+            except BaseException as error:
+                failures.append(error)
+
+        working = [1] * len(all_lanes)
+        self._looking = threading.Lock()
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(len(all_lanes))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        if failures:
+            raise failures[0]
+
+    def settled_for(self, number: int) -> bool:
+        with self._looking:  # one connection for all threads
+            return self.settled
+
+    # --- what there is
+
+    def live(self, table: str, store: FakeStore) -> Any:
+        it = store.tables[table]
+        found = self.rows(f"SELECT * FROM stores.{table} WHERE _store = %s AND NOT _deleted", store.name)
+        shown = {row["_pk"]: {name: row[name] for name in it.names} for row in found}
+        return shown if it.primary_key else Counter(tuple(row.values()) for row in shown.values())
+
+    def stamps(self, store: FakeStore) -> dict[str, dict[str, list[int]]]:
+        names = set(store.tables["members"].names)
+        found = self.rows("SELECT _pk, _stamps FROM stores.members WHERE _store = %s", store.name)
+        return {row["_pk"]: {n: s for n, s in row["_stamps"].items() if n in names} for row in found}
+
+    def central(self) -> dict[str, dict[str, Any]]:
+        return {row["_key"]: row for row in self.rows("SELECT * FROM central.members")}
+
+    def everything(self) -> dict[str, Any]:
+        """All that must not depend on the way, tombstones included."""
+        kept: dict[str, Any] = {}
+        for row in self.rows("SELECT table_schema s, table_name t FROM information_schema.tables"
+                             " WHERE table_schema IN ('stores', 'central') ORDER BY 1, 2"):  # fmt: skip
+            rows = self.rows(f'SELECT * FROM {row["s"]}.{row["t"]} t ORDER BY t.*::text COLLATE "C"')
+            unlike = {"_seen_at", "_decided_at"} | ({"_event_at"} if row["t"] == "notes" else set())
+            kept[f"{row['s']}.{row['t']}"] = sorted(
+                repr(sorted((k, v) for k, v in each.items() if k not in unlike)) for each in rows
+            )
+        for table in ("floors", "presence", "dead_letters"):
+            names = "store, table_name, epoch, file, pos, row, ord" if table == "floors" else "store, table_name"
+            kept[table] = [*map(repr, self.rows(f"SELECT {names} FROM tillstream.{table} ORDER BY {names}"))]
+        return kept
+
+
+def agreed(stores: Sequence[FakeStore], policy: Policy) -> dict[str, dict[str, Any]]:
+    """central.members as a function of the stores' own histories."""
+    table = policy.tables["members"]
+    found: dict[str, list[Any]] = {}
+    for store in stores:
+        for key, given_ in store.contributions("members", lambda row: business_key(table.key, row)).items():
+            found.setdefault(key, []).extend(given_)
+    columns = sorted({name for store in stores for name in store.tables["members"].names} - {"id", *key_columns(table)})
+    resolutions = {key: resolve(table, columns, given_) for key, given_ in found.items()}
+    return {
+        key: {
+            **{name: resolution.values.get(name) for name in columns},
+            "_stores": list(resolution.stores),
+            "_winners": dict(resolution.winners),
+            "_contested": sorted(contest.column for contest in resolution.contests),
+            "_uncertain": list(resolution.uncertain),
+        }
+        for key, resolution in resolutions.items()
+        if resolution.exists
+    }
+
+
+def assert_truth(place: Place, stores: Sequence[FakeStore], policy: Policy = POLICY) -> None:
+    """stores.* is what the stores have, with the right times; central.* is what follows from it."""
+    assert not place.rows("SELECT reason FROM tillstream.dead_letters")
+    for store in stores:
+        for table in store.tables:
+            assert place.live(table, store) == store.rows(table), (store.name, table)
+        assert place.stamps(store) == store.stamps("members"), store.name
+    expected = agreed(stores, policy)
+    found = {key: {name: row[name] for name in next(iter(expected.values()), ())}
+             for key, row in place.central().items()}  # fmt: skip
+    assert found == expected
+
+
+@pytest.fixture(autouse=True)
+def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Faults pass at once here, and there is always time to look for keys left by others."""
+    monkeypatch.setattr(worker_module, "FIRST_RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(worker_module, "MOST_RETRY_SECONDS", 0.05)
+    monkeypatch.setattr(worker_module, "DIRTY_SECONDS", 0.0)
+
+
+@pytest.fixture
+def place(fresh_database: str) -> Iterator[Place]:
+    made = Place(fresh_database)
+    yield made
+    made.close()
+
+
+few = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+# --- convergence ------------------------------------------------------------------------------------------
+
+
+@given(history=st.tuples(histories, histories, histories), way=ways, compressed=st.booleans(),
+       deletes=st.sampled_from(list(Deletes)))  # fmt: skip
+@few
+def test_every_way_leads_to_the_same_warehouse(
+    place: Place, history: tuple[list[Act], ...], way: Way, compressed: bool, deletes: Deletes
+) -> None:
+    """Cut, interleaved, redelivered, crashed, by one worker or three: rows, stamps, floors and agreed rows are one."""
+    policy = policy_with(deletes)
+    stores = [
+        lived(name, each, compressed=compressed, policy=policy) for name, each in zip(STORES, history, strict=True)
+    ]
+    place.empty()
+    place.take_in(stores, Way(), policy)
+    assert_truth(place, stores, policy)
+    straight = place.everything()
+    place.empty()
+    place.take_in(stores, way, policy)
+    assert_truth(place, stores, policy)
+    assert place.everything() == straight
