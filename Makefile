@@ -93,5 +93,5 @@ $(LOCKED): requirements-dev.lock $(VENV)
 	@touch $@
 
 $(READY): pyproject.toml $(LOCKED)
-	@$(PIP) --no-deps --no-build-isolation --no-index --editable .
+	@$(PIP) --no-deps --no-build-isolation --no-index --no-cache-dir --editable .
 	@touch $@

@@ -52,7 +52,7 @@ class BothSides:
     ) -> None:
         self._session, self._warehouse, self._version = session, warehouse, version
         self._in_store, self._in_warehouse = bool(columns), bool(present)
-        self.forms = row_forms(version, columns or version.columns, present)
+        self.forms = row_forms(version, columns or version.columns, present, session.hashing)
         self._bounds = self._walk() if self.has_ranges else []
         self._digits = 0 if self.has_ranges else self._bucket_digits()
 
@@ -72,9 +72,7 @@ class BothSides:
             return {chunk: (count, int(total)) for chunk, count, total in found}
         sums = {}
         for chunk in range(len(self._bounds) + 1):
-            (count, total), *_ = self._session.rows(
-                statements.store_sum(side.source, side.digest, self._chunk_where(chunk))
-            )
+            (count, total), *_ = self._session.rows(statements.store_sum(side.source, side.digest, self._range(chunk)))
             if count:
                 sums[chunk] = (count, int(total))
         return sums
@@ -85,7 +83,10 @@ class BothSides:
         return {chunk: (count, int(total)) for chunk, count, total in self._ask(text)}
 
     def store_chunks(self, chunks: Sequence[Any]) -> list[Row]:
-        return self._store_rows(" OR ".join(f"({self._chunk_where(chunk)})" for chunk in chunks))
+        if self.has_ranges:
+            return self._store_rows(" OR ".join(f"({self._range(chunk)})" for chunk in chunks))
+        wanted = ", ".join(f"'{chunk}'" for chunk in chunks)
+        return self._store_rows(f"{self._bucket(self.forms.store)} IN ({wanted})")
 
     def warehouse_chunks(self, chunks: Sequence[Any]) -> list[Row]:
         side = self.forms.warehouse
@@ -118,9 +119,7 @@ class BothSides:
     def _bucket(self, side: Side) -> str:
         return f"LEFT({side.identity}, {self._digits})"
 
-    def _chunk_where(self, chunk: Any) -> str:
-        if not self.has_ranges:
-            return f"{self._bucket(self.forms.store)} = '{chunk}'"
+    def _range(self, chunk: int) -> str:
         lead, bounds = self.forms.store.lead, self._bounds
         above = [f"{lead} >= {bounds[chunk - 1]}"] if chunk > 0 else []
         below = [f"{lead} < {bounds[chunk]}"] if chunk < len(bounds) else []

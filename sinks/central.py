@@ -69,6 +69,7 @@ class Central:
         return tuple(name for name in self._catalog.central_columns(table) if name not in own)
 
     def _decide_table(self, tx: Transaction, table: str, keys: list[str]) -> int:
+        self._catalog.refresh(tx, table)  # a column that another worker added must not be left out
         resolutions = self.resolutions(tx, table, keys)
         gone = [key for key, resolution in resolutions.items() if not resolution.exists]
         if gone:

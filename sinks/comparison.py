@@ -21,7 +21,7 @@ from sinks.row_forms import SHOWN_CHARACTERS
 from sinks.store_session import StoreSession
 from tillstream.envelope import TableVersion
 
-CHUNKS_AT_ONCE = 8  # whose rows are held in memory, of both sides
+ROWS_AT_ONCE = 50_000  # held in memory, of each side
 SUSPECTS_AT_ONCE = 10_000
 ROUNDS = 5
 SAMPLED_ROWS = 10  # of one table of one store
@@ -80,7 +80,7 @@ class Comparison:
     # --- coarse -----------------------------------------------------------------------------------------
 
     def _suspects(self) -> Iterator[Suspect]:
-        for chunks in _batched(self._differing_chunks(), CHUNKS_AT_ONCE):
+        for chunks in self._differing_chunks():
             store = _by_identity(self._sides.store_chunks(chunks))
             warehouse = _by_identity(self._sides.warehouse_chunks(chunks))
             for identity in {*store, *warehouse}:
@@ -88,13 +88,24 @@ class Comparison:
                 if Counter(row.content for row in here) != Counter(row.content for row in there):
                     yield self._suspect(identity, here, there)
 
-    def _differing_chunks(self) -> list[Any]:
+    def _differing_chunks(self) -> Iterator[list[Any]]:
+        """As many at a time as are worth one pass over either side."""
         store, warehouse = self._sides.store_sums(), self._sides.warehouse_sums()
         self._result.rows = sum(count for count, _ in store.values())
-        chunks = sorted({*store, *warehouse})
-        if self._sides.forms.single:  # there are floats, which the sums do not cover
-            return chunks
-        return [chunk for chunk in chunks if store.get(chunk) != warehouse.get(chunk)]
+        together: list[Any] = []
+        rows = 0
+        for chunk in sorted({*store, *warehouse}):
+            here, there = store.get(chunk, (0, 0)), warehouse.get(chunk, (0, 0))
+            # floats are not in the sums: where there are any, every row is looked at
+            if here == there and not self._sides.forms.single:
+                continue
+            if rows + max(here[0], there[0]) > ROWS_AT_ONCE and together:
+                yield together
+                together, rows = [], 0
+            together.append(chunk)
+            rows += max(here[0], there[0])
+        if together:
+            yield together
 
     def _suspect(self, identity: str, here: Sequence[Row], there: Sequence[Row]) -> Suspect:
         leads = leads_of(self._sides.forms, (*here, *there))

@@ -14,7 +14,7 @@ from sinks.names import META_COLUMNS, identifier
 from sinks.row_codec import RowCodec
 from sinks.statements import central as central_sql
 from sinks.statements import mirror as mirror_sql
-from sinks.statements import quoted
+from sinks.statements import quoted, render
 from sinks.warehouse import Transaction
 from tillstream.envelope import DeclaredColumn, Stamp
 from tillstream.errors import RefusedError
@@ -24,6 +24,12 @@ SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod)
 FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
 WHERE c.relnamespace = %s::regnamespace AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY c.relname, a.attnum"""
+_COLUMNS_OF = """\
+SELECT a.attrelid = s.oid, a.attname, format_type(a.atttypid, a.atttypmod)
+FROM (SELECT %s::regclass AS oid) s, (SELECT %s::regclass AS oid) c, pg_attribute a
+WHERE a.attrelid IN (s.oid, c.oid) AND a.attnum > 0 AND NOT a.attisdropped
+ORDER BY a.attrelid, a.attnum"""
+_KEEP_AS_IT_IS = sql.SQL("LOCK TABLE stores.{table}, central.{table} IN ACCESS SHARE MODE")
 _PG_NAMES = {"timestamp without time zone": "timestamp", "timestamp with time zone": "timestamptz"}
 
 
@@ -37,6 +43,17 @@ class Catalog:
     def load(self, tx: Transaction) -> None:
         self._stores = _read(tx, "stores")
         self._central = _read(tx, "central")
+
+    def refresh(self, tx: Transaction, table: str) -> None:
+        """A shared table as it is now and stays until this transaction ends, whatever other workers have added."""
+        name = sql.Identifier(table)
+        tx.execute(_KEEP_AS_IT_IS.format(table=name))
+        found: dict[bool, dict[str, str]] = {True: {}, False: {}}
+        places = [render(sql.Identifier(schema, table)) for schema in ("stores", "central")]
+        for is_stores, column, kind in tx.rows(_COLUMNS_OF, places):
+            if column not in META_COLUMNS:
+                found[is_stores][column] = _PG_NAMES.get(kind, kind)
+        self._stores[table], self._central[table] = found[True], found[False]
 
     def types(self, table: str, columns: tuple[str, ...]) -> tuple[str, ...]:
         present = self._stores[table]

@@ -94,7 +94,6 @@ def stamp_of(event: ChangeEvent, epoch: int) -> Stamp:
     """Where a record that has a source stands."""
     source = event.source
     assert source is not None
-    # both halves of a primary-key change stand at one position; the new one is no news if it is not the later one
     row, order = place_within(event, source)
     return Stamp(epoch, file_number(source.file), source.pos, row, order)
 

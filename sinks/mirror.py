@@ -1,14 +1,14 @@
 """stores.<table>: what each store contributes, exactly as the store has it, never older than what is there."""
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
 from sinks.dead_letters import DeadLetters
 from sinks.evolution import Catalog
-from sinks.fold import MOVED, Change, DeadLetter, Fold, KeylessChange, SharedChange, decoded, stamps_json
+from sinks.fold import MOVED, Change, DeadLetter, Fold, KeylessChange, decoded
 from sinks.row_codec import RowCodec
+from sinks.stage import Stage, render_stage
 from sinks.statements.mirror import MirrorStatements, mirror_statements
 from sinks.warehouse import Transaction
 from tillstream.envelope import Stamp
@@ -34,54 +34,42 @@ class Mirror:
         self._dead_letters = dead_letters
         self._late = late  # what comes is not in its lane's order: floors may lie above it
 
-    def apply(self, tx: Transaction, folded: Fold) -> Applied:
+    def apply(self, tx: Transaction, folded: Fold, stages: list[Stage]) -> Applied:
+        """`stages` are the fold's own, rendered before: while that was done another batch could be written."""
         applied = Applied()
         for letter in folded.dead_letters:
             self._dead_letters.set_aside(tx, letter)
-        # sorted: two workers that touch the same tables lock them in one order
-        for shape in sorted(folded.rows, key=str):
-            self._apply_shape(tx, folded.rows[shape], applied, odd_text=folded.odd_text)
+        for stage in stages:
+            self._apply_stage(tx, stage, applied)
         self._apply_keyless(tx, folded.keyless)
         return applied
 
-    def _apply_shape(
-        self, tx: Transaction, rows: dict[tuple[str, str], Change], applied: Applied, *, odd_text: bool
-    ) -> None:
-        codec = next(iter(rows.values())).codec
-        statements = self._stage(tx, codec, self._staged_rows(rows, odd_text))
+    def _apply_stage(self, tx: Transaction, stage: Stage, applied: Applied) -> None:
+        codec = stage.codec
+        statements = self.statements(codec)
+        tx.execute(statements.create_stage)
+        tx.copy_text(statements.copy, stage.chunks)
         if self._late:
             tx.execute(statements.sink_below_floor)
         if codec.policy is None:
             written = tx.execute(statements.upsert)
-            applied.stale += len(rows) - max(written, 0)
+            applied.stale += stage.rows - max(written, 0)
         else:
-            self._upsert_shared(tx, codec, statements, rows, applied)
+            self._upsert_shared(tx, stage, statements, applied)
         self._dead_letters.supersede(tx, codec.table, statements.stage)
 
-    def _upsert_shared(
-        self,
-        tx: Transaction,
-        codec: RowCodec,
-        statements: MirrorStatements,
-        rows: dict[tuple[str, str], Change],
-        applied: Applied,
-    ) -> None:
+    def _upsert_shared(self, tx: Transaction, stage: Stage, statements: MirrorStatements, applied: Applied) -> None:
+        table = stage.codec.table
         old_keys = [key for (key,) in tx.rows(statements.lock_rows)]
-        if any(isinstance(each, SharedChange) and each.moved_from is not None for each in rows.values()):
+        if stage.moved:
             tx.execute(statements.inherit)
         written = tx.rows(statements.upsert)
         if any(inserted for _, inserted in written):
             tx.execute(statements.drop_first)
-        applied.stale += len(rows) - len(written)
+        applied.stale += stage.rows - len(written)
         if written:
             new_keys = [key for key, _ in written]
-            applied.touched.update((codec.table, key) for key in (*old_keys, *new_keys) if key is not None)
-
-    def _stage(self, tx: Transaction, codec: RowCodec, rows: Iterable[tuple[Any, ...]]) -> MirrorStatements:
-        statements = self.statements(codec)
-        tx.execute(statements.create_stage)
-        tx.copy(statements.copy, rows)
-        return statements
+            applied.touched.update((table, key) for key in (*old_keys, *new_keys) if key is not None)
 
     def statements(self, codec: RowCodec) -> MirrorStatements:
         """Rendered once for all stores whose table has this shape."""
@@ -92,16 +80,6 @@ class Mirror:
             shared=codec.policy is not None,
             stamped=tuple(column for _, column in codec.stamped),
         )
-
-    def _staged_rows(self, rows: dict[tuple[str, str], Change], odd_text: bool) -> Iterator[tuple[Any, ...]]:
-        refused: list[DeadLetter] = []
-        for (store, pk), change in rows.items():
-            try:
-                yield _staged(store, pk, change, odd_text)
-            except PoisonError as error:
-                refused.append(DeadLetter(store, change.codec, pk, change.stamp, change.event, error.reason))
-        for letter in refused:  # after the COPY: the connection is busy until then
-            self._dead_letters.later(letter)
 
     def _apply_keyless(self, tx: Transaction, changes: list[tuple[str, KeylessChange]]) -> None:
         """In log order. Inserts gather in the stage until an update or delete has to see them."""
@@ -121,7 +99,10 @@ class Mirror:
 
     def _flush(self, tx: Transaction, waiting: dict[tuple[Any, ...], dict[tuple[str, str], Change]]) -> None:
         for rows in waiting.values():
-            self._apply_shape(tx, rows, Applied(), odd_text=True)
+            stage, refused = render_stage(rows, odd_text=True)
+            for letter in refused:
+                self._dead_letters.later(letter)
+            self._apply_stage(tx, stage, Applied())
         waiting.clear()
 
     def _take_keyless(self, tx: Transaction, store: str, change: KeylessChange) -> None:
@@ -149,21 +130,6 @@ class Mirror:
                 table=codec.version.table,
                 position=str(stamp),
             )
-
-
-def _staged(store: str, pk: str, change: Change, odd_text: bool) -> tuple[Any, ...]:
-    codec, event, stamp = change.codec, change.event, change.stamp
-    assert event.source is not None
-    values = decoded(change, store, odd_text=odd_text)
-    deleted = event.op == "d"
-    op = MOVED if deleted and event.newkey is not None else event.op
-    meta = (store, pk, *stamp, event.source.ts_us, op, deleted)
-    if codec.policy is None:
-        return (*values, *meta)
-    assert isinstance(change, SharedChange)
-    changed_us = change.effective_us or None
-    key = codec.key_of(values)
-    return (*values, *meta, key, changed_us, stamps_json(change), change.moved_from)
 
 
 def _values(codec: RowCodec, row: dict[str, Any], store: str, stamp: Stamp) -> list[Any]:

@@ -10,7 +10,8 @@ from sinks.dead_letters import DeadLetters
 from sinks.evolution import Catalog
 from sinks.fold import Lane, fold
 from sinks.ledger import Ledger
-from sinks.mirror import Mirror
+from sinks.mirror import Applied, Mirror
+from sinks.stage import render
 from sinks.warehouse import DataError, Transaction, Warehouse
 from tillstream.envelope import ORIGIN, ChangeEvent, LaneBatch, Stamp
 from tillstream.errors import PoisonError, RefusedError
@@ -63,7 +64,10 @@ def _retry(tx: Transaction, policy: Policy, policy_id: int, letter: int) -> str:
     lane = Lane(store=store, stamp=ORIGIN, codecs=codecs)
     batch = LaneBatch(store=store, epoch=stamp.epoch, events=[event], resume=None)
     folded = fold([batch], {store: lane})
-    applied = Mirror(catalog, dead_letters, late=True).apply(tx, folded)
+    stages = render(folded)
+    applied = Applied()
+    if not folded.dead_letters:
+        applied = Mirror(catalog, dead_letters, late=True).apply(tx, folded, stages)
     refused = [*folded.dead_letters, *dead_letters.gathered()]
     if refused:
         raise PoisonError(refused[0].reason, store=store, table=row[3], key=row[4], position=str(stamp))

@@ -122,7 +122,7 @@ def _needs_stamps(policy: TablePolicy, name: str) -> bool:
         if rule.rule is RuleName.LATEST:
             return True
         if rule.then is None:
-            return False
+            return rule.rule is RuleName.PRIORITY  # which falls back on `latest`
         rule = rule.then
     return False
 

@@ -19,12 +19,29 @@ _JOINED = " || ',' || "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Hashing:
+    """One hash in both dialects, as lower-case hexadecimal text."""
+
+    store: str
+    of_text: str  # in the warehouse
+    of_bytes: str
+
+
+MD5 = Hashing(store="MD5({})", of_text="md5({})", of_bytes="md5({})")
+SHA256 = Hashing(  # MySQL 9.6 took MD5 away; builds of 5.6 without SSL have no SHA2
+    store="SHA2({}, 256)",
+    of_text="encode(sha256(convert_to({}, 'UTF8')), 'hex')",
+    of_bytes="encode(sha256({}), 'hex')",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Side:
     """The expressions of one side. Columns are in the version's order, `exact` and `shown` are parallel to it."""
 
     source: str  # the table
-    identity: str  # MD5 of the primary key; of the whole row where there is none
-    digest: str  # MD5 of every column but those compared by value
+    identity: str  # hash of the primary key; of the whole row where there is none
+    digest: str  # hash of every column but those compared by value
     floats: tuple[str, ...]  # those
     key: tuple[str, ...]  # the text of each part of the primary key
     lead: str | None  # the first part of the primary key, where it is an integer and can be cut into ranges
@@ -42,14 +59,16 @@ class RowForms:
     pk_is_plain: bool  # the warehouse's _pk can be told from the key's texts, without doubt
 
 
-def row_forms(version: TableVersion, columns: tuple[DeclaredColumn, ...], present: Mapping[str, str]) -> RowForms:
+def row_forms(
+    version: TableVersion, columns: tuple[DeclaredColumn, ...], present: Mapping[str, str], hashing: Hashing
+) -> RowForms:
     """Of these columns of the version; `present` are the warehouse's: one it lacks reads as NULL."""
     kinds = {column.name: column_type(column) for column in columns}
     by_value = [name for name, kind in kinds.items() if kind.by_value]
     key = [name for name in version.primary_key if name in kinds]
     return RowForms(
-        store=_store_side(version, kinds, key),
-        warehouse=_warehouse_side(version, kinds, key, present),
+        store=_store_side(version, kinds, key, hashing),
+        warehouse=_warehouse_side(version, kinds, key, present, hashing),
         names=tuple(kinds),
         single=tuple(kinds[name].warehouse == "real" for name in by_value),
         float_at=tuple(by_value.index(name) if name in by_value else None for name in kinds),
@@ -65,13 +84,13 @@ def _is_integer(kind: ColumnType) -> bool:
     return kind.warehouse in _INTEGERS or kind is _UNSIGNED_64
 
 
-def _store_side(version: TableVersion, kinds: Mapping[str, ColumnType], key: list[str]) -> Side:
-    exact = {name: _store_exact(kind, _backticked(name)) for name, kind in kinds.items()}
+def _store_side(version: TableVersion, kinds: Mapping[str, ColumnType], key: list[str], hashing: Hashing) -> Side:
+    exact = {name: _store_exact(kind, _backticked(name), hashing) for name, kind in kinds.items()}
     floats = tuple(f"{_backticked(name)} + 0e0" for name, kind in kinds.items() if kind.by_value)
-    digest = _store_digest([exact[name] for name, kind in kinds.items() if not kind.by_value])
+    digest = _store_digest([exact[name] for name, kind in kinds.items() if not kind.by_value], hashing)
     return Side(
         source=f"{_backticked(version.database)}.{_backticked(version.table)}",
-        identity=_store_digest([exact[name] for name in key if not kinds[name].by_value]) if key else digest,
+        identity=_store_digest([exact[name] for name in key if not kinds[name].by_value], hashing) if key else digest,
         digest=digest,
         floats=floats,
         key=tuple(_store_text(kinds[name], _backticked(name)) for name in key),
@@ -82,14 +101,20 @@ def _store_side(version: TableVersion, kinds: Mapping[str, ColumnType], key: lis
 
 
 def _warehouse_side(
-    version: TableVersion, kinds: Mapping[str, ColumnType], key: list[str], present: Mapping[str, str]
+    version: TableVersion,
+    kinds: Mapping[str, ColumnType],
+    key: list[str],
+    present: Mapping[str, str],
+    hashing: Hashing,
 ) -> Side:
     column = partial(_column, kinds=kinds, present=present)
-    exact = {name: _warehouse_exact(kind, column(name)) for name, kind in kinds.items()}
-    digest = _warehouse_digest([exact[name] for name, kind in kinds.items() if not kind.by_value])
+    exact = {name: _warehouse_exact(kind, column(name), hashing) for name, kind in kinds.items()}
+    digest = _warehouse_digest([exact[name] for name, kind in kinds.items() if not kind.by_value], hashing)
     return Side(
         source=f"stores.{_quoted(version.table)}",
-        identity=_warehouse_digest([exact[name] for name in key if not kinds[name].by_value]) if key else digest,
+        identity=_warehouse_digest([exact[name] for name in key if not kinds[name].by_value], hashing)
+        if key
+        else digest,
         digest=digest,
         floats=tuple(f"{column(name)}::float8" for name, kind in kinds.items() if kind.by_value),
         key=tuple(_warehouse_text(kinds[name], column(name)) for name in key),
@@ -119,33 +144,33 @@ def _warehouse_text(kind: ColumnType, column: str) -> str:
     return f"{column}::float8" if kind.by_value else kind.warehouse_text.format(c=column)
 
 
-# Texts and bytes enter by their own MD5: then no value can imitate the comma between two of them, and nothing grows
+# Texts and bytes enter by their own hash: then no value can imitate the comma between two of them, and nothing grows
 # past the store's max_allowed_packet, where MySQL's CONCAT and HEX answer NULL.
 
 
-def _store_exact(kind: ColumnType, column: str) -> str:
+def _store_exact(kind: ColumnType, column: str, hashing: Hashing) -> str:
     if kind.warehouse == "bytea":
-        return f"MD5({column})"
+        return hashing.store.format(column)
     text = _store_text(kind, column)
-    return f"MD5({text})" if kind.warehouse == "text" else text
+    return hashing.store.format(text) if kind.warehouse == "text" else text
 
 
-def _warehouse_exact(kind: ColumnType, column: str) -> str:
+def _warehouse_exact(kind: ColumnType, column: str, hashing: Hashing) -> str:
     if kind.warehouse == "bytea":
-        return f"md5({column})"
+        return hashing.of_bytes.format(column)
     text = _warehouse_text(kind, column)
-    return f"md5({text})" if kind.warehouse == "text" else text
+    return hashing.of_text.format(text) if kind.warehouse == "text" else text
 
 
-def _store_digest(texts: list[str]) -> str:
+def _store_digest(texts: list[str], hashing: Hashing) -> str:
     parts = [f"COALESCE(CONCAT('=', {text}), '-')" for text in texts]
-    return f"MD5(CONCAT_WS(',', {', '.join(parts)}))" if parts else "MD5('')"
+    return hashing.store.format(f"CONCAT_WS(',', {', '.join(parts)})" if parts else "''")
 
 
-def _warehouse_digest(texts: list[str]) -> str:
+def _warehouse_digest(texts: list[str], hashing: Hashing) -> str:
     # not concat_ws: a PostgreSQL function takes at most 100 arguments
     parts = [f"coalesce('=' || {text}, '-')" for text in texts]
-    return f"md5({_JOINED.join(parts)})" if parts else "md5('')"
+    return hashing.of_text.format(_JOINED.join(parts) or "''")
 
 
 def _store_shown(kind: ColumnType, column: str) -> str:

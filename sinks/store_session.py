@@ -8,6 +8,7 @@ from typing import Any
 
 import pymysql
 
+from sinks.row_forms import MD5, SHA256, Hashing
 from sinks.statements import verification as statements
 from sinks.warehouse import Warehouse
 from tillstream.errors import RefusedError
@@ -46,6 +47,7 @@ class StoreSession:
         self._stalled_at: tuple[Any, ...] | None = None
         for statement in statements.STORE_SESSION:
             self.rows(statement)
+        self.hashing = self._hashing()
         self._require_one_history()
 
     @property
@@ -85,6 +87,13 @@ class StoreSession:
                 self._stalled_at = ledger
                 return None
             time.sleep(LOOK_SECONDS)
+
+    def _hashing(self) -> Hashing:
+        try:
+            self.rows(statements.HAS_MD5)
+        except pymysql.err.MySQLError:  # "denied" to who may not call functions of his own, "does not exist" otherwise
+            return SHA256
+        return MD5
 
     def _ledger(self) -> tuple[Any, ...]:
         with self._warehouse.transaction() as tx:

@@ -46,6 +46,12 @@ class Transaction:
             for row in rows:
                 copy.write_row(row)
 
+    def copy_text(self, statement: Statement, chunks: Iterable[bytes]) -> None:
+        """COPY of rows that are text already (see sinks/copy_text.py)."""
+        with self._cursor.copy(_text(statement)) as copy:
+            for chunk in chunks:
+                copy.write(chunk)
+
 
 def _text(statement: Statement) -> Any:
     return statement  # psycopg's types want a LiteralString; ours are files and rendered templates

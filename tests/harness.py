@@ -133,7 +133,9 @@ class Chain:
         )
 
     def states(self) -> dict[str, tuple[str, str]]:
-        return {s: (state, why) for s, state, why in self.rows("SELECT store, state, reason FROM tillstream.store_states")}
+        return {
+            s: (state, why) for s, state, why in self.rows("SELECT store, state, reason FROM tillstream.store_states")
+        }
 
     def _snapshots_done(self) -> bool:
         done = {store for (store,) in self.rows("SELECT store FROM tillstream.ledger WHERE snapshot_done")}
@@ -167,7 +169,9 @@ def fresh_warehouse(warehouse_url: str, name: str) -> str:
 
 
 def _settings(stores: Mapping[str, MySQLServer], database: str) -> str:
-    lines = "".join(f"  - {{id: {store}, host: {server.host}, port: {server.port}}}\n" for store, server in stores.items())
+    lines = "".join(
+        f"  - {{id: {store}, host: {server.host}, port: {server.port}}}\n" for store, server in stores.items()
+    )
     return (
         f"defaults: {{user: tillstream, password: {{file: password}}, database: {database}}}\n"
         f"metrics: {{port: null}}\n"

@@ -346,6 +346,11 @@ class FakeStore:
             del row[name]
         self._alter(it, f"ALTER TABLE {table} DROP COLUMN {name}")
 
+    def widen_column(self, table: str, name: str, type_name: str) -> None:
+        it = self.tables[table]
+        it.columns = [msgspec.structs.replace(e, type_name=type_name) if e.name == name else e for e in it.columns]
+        self._alter(it, f"ALTER TABLE {table} MODIFY {name} {type_name}")
+
     def _alter(self, it: FakeTable, ddl: str) -> None:
         for key, row in it.rows.items():
             it.rows[key] = dict(row)  # what the log holds stays as it was
@@ -363,6 +368,7 @@ class FakeStore:
     def snapshot(self, *, stop_after: int | None = None) -> None:
         """All of it read anew at the log's present end. Stopped after some rows it is worth nothing, and nobody
         listens until another one is finished."""
+        self._pos += 50  # the log's end lies behind the beginning of its last event
         start, stamp = len(self._entries), Stamp(self.epoch, self._file, self._pos, 0, 0)
         for table in self.tables.values():
             for kind, declared in (("DROP", None), ("CREATE", table.declared)):
@@ -380,7 +386,6 @@ class FakeStore:
             self._entries[-1] = replace(self._entries[-1], ends_snapshot=True)
             for table in self.tables.values():
                 self._withdraw_below(table, Stamp(self.epoch, self._file, self._pos))
-        self._pos += 1
 
     # --- what the warehouse must hold
 

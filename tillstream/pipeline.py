@@ -12,12 +12,13 @@ from connectors import jvm
 from connectors.debezium import OffsetStore
 from connectors.embedded import EmbeddedLanes
 from connectors.supervisor import PROBE_SECONDS, Supervisor
+from sinks.batch import Committed
 from sinks.engine_offsets import EngineOffsets
 from sinks.names import in_warehouse_names
 from sinks.policy_switch import switch_policy
 from sinks.store_states import StoreStates
 from sinks.warehouse import Warehouse, mapped_errors
-from sinks.worker import Committed, Worker
+from sinks.worker import Worker
 from tillstream.config import Config
 from tillstream.errors import RefusedError
 from tillstream.states import StoreReport

@@ -49,6 +49,7 @@ STORE_SESSION = (
     "SET sql_mode = ''",  # PAD_CHAR_TO_FULL_LENGTH would show every CHAR with blanks that are not stored
     "SET SESSION TRANSACTION READ ONLY",
 )
+HAS_MD5 = "SELECT MD5('')"
 STORE_COLUMNS = "SELECT column_name FROM information_schema.columns WHERE table_schema = %s AND table_name = %s"
 
 

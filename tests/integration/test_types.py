@@ -221,7 +221,7 @@ def test_a_value_arrives_as_the_store_has_it(chain: Chain, store: str, name: str
     asked = chain.asked(store, f"SELECT id, {case.ask.format(c=f'v_{name}')} FROM wide")
     meant = {number: case.meant(value) for number, value in asked}
     there = dict(
-        chain.rows(f'SELECT id, {case.read.format(c=f"v_{name}")} FROM stores.wide WHERE _store = %s', [store])
+        chain.rows(f"SELECT id, {case.read.format(c=f'v_{name}')} FROM stores.wide WHERE _store = %s", [store])
     )
     assert len(meant) == 4 * (MOST_VALUES + 1)
     assert {number: value for number, value in there.items() if value != meant[number]} == {}

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from harness import fresh_warehouse
+from harness import Chain, fresh_warehouse
 from psycopg import sql
 
 from conflict.policy import EMPTY_POLICY, Policy, parse_policy
@@ -36,6 +36,7 @@ from tillstream.envelope import DeclaredColumn, Stamp, TableVersion
 from tillstream.errors import RefusedError
 from tillstream.free_ports import free_port
 from tillstream.rehearsal.mysql import MySQLServer
+from tillstream.verifying import verification_for
 
 PASSWORD = "verify & %20"
 FAST = Patience(settle_seconds=0.0, follow_seconds=0.3)
@@ -275,11 +276,17 @@ CASES: dict[str, Case] = {
 
 @pytest.fixture(scope="module")
 def wide(mysql56: MySQLServer, warehouse_url: str, password: Path) -> Iterator[Shop]:
+    with _wide(mysql56, warehouse_url, password) as shop:
+        yield shop
+
+
+@contextmanager
+def _wide(server: MySQLServer, warehouse_url: str, password: Path) -> Iterator[Shop]:
     """Rows 1 and 2 with values, row 3 with NULL in every column."""
     database = "verify_wide"
-    mysql56.execute(f"DROP DATABASE IF EXISTS {database}")
-    mysql56.execute(f"CREATE DATABASE {database} CHARACTER SET utf8mb4")
-    with _shop(mysql56, database, fresh_warehouse(warehouse_url, database), password) as shop:
+    server.execute(f"DROP DATABASE IF EXISTS {database}")
+    server.execute(f"CREATE DATABASE {database} CHARACTER SET utf8mb4")
+    with _shop(server, database, fresh_warehouse(warehouse_url, database), password) as shop:
         quoted = {name: "`" + name.replace("`", "``") + "`" for name in CASES}
         shop.on(
             "SET sql_mode = 'NO_ENGINE_SUBSTITUTION,STRICT_ALL_TABLES'",
@@ -294,7 +301,7 @@ def wide(mysql56: MySQLServer, warehouse_url: str, password: Path) -> Iterator[S
         shop.declare("wide", [_column(1, "id", "INT"), *declared], ("id",))
         shop.mirror("wide")
         yield shop
-    mysql56.execute(f"DROP DATABASE {database}")
+    server.execute(f"DROP DATABASE {database}")
 
 
 def test_every_type_is_tried() -> None:
@@ -306,6 +313,17 @@ def test_equal_values_of_every_type_are_equal(wide: Shop) -> None:
     result = wide.verify()
     assert (result.differences, result.samples, result.unreachable) == (0, (), ())
     assert (result.tables, result.rows, result.in_flux) == (1, 3, 0)
+
+
+def test_equal_values_of_every_type_are_equal_in_mysql_9(
+    mysql97: MySQLServer, warehouse_url: str, password: Path
+) -> None:
+    mysql97.create_capture_user("verifier", PASSWORD)
+    with _wide(mysql97, warehouse_url, password) as shop:
+        result = shop.verify()
+        assert (result.unreachable, result.samples, result.rows) == ((), (), 3)
+        shop.change("UPDATE stores.wide SET money = money - 0.01, char = char || ' ' WHERE _pk = '1'")
+        assert sorted(_found(shop.verify())) == [("1", "char", "value"), ("1", "money", "value")]
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -601,6 +619,70 @@ def test_the_first_bytes_of_a_new_log_file_are_not_waited_for(shop: Shop) -> Non
     shop.catch_up()
     shop.change(f"UPDATE tillstream.ledger SET pos = 4, file = {file}")
     assert (shop.verify_as_it_is().differences, shop.verify_as_it_is().in_flux) == (1, 0)
+
+
+def test_while_the_tills_are_at_work_only_what_is_wrong_is_a_difference(
+    mysql56: MySQLServer, make_chain: Callable[..., Chain]
+) -> None:
+    """Through the real pipeline: rows come, change, move and go while each is compared."""
+    chain = make_chain({"s1": mysql56}, database="verify_traffic", policies=POLICIES.replace("s2, ", ""))
+    chain.on(
+        "s1",
+        "CREATE TABLE members (id int primary key auto_increment, phone varchar(20), name varchar(20), points int)",
+        "CREATE TABLE prices (sku varchar(20) primary key, price decimal(8,2), weight float)",
+        "CREATE TABLE log (what varchar(20), at datetime(6))",
+        *(f"INSERT INTO members (phone, name, points) VALUES ('138001380{n:02}', 'm', {n})" for n in range(100)),
+        *(f"INSERT INTO prices VALUES ('sku {n}', {n}.10, 0.1)" for n in range(100)),
+        *(f"INSERT INTO log VALUES ('{n % 7}', '2024-01-01')" for n in range(50)),
+    )
+    chain.start()
+    chain.settle()
+    assert _verified(chain).differences == 0
+    assert chain.rows(
+        "WITH a AS (UPDATE stores.members SET points = -1 WHERE id = 100 RETURNING 1),"
+        " b AS (UPDATE stores.prices SET price = -1 WHERE sku = 'sku 99' RETURNING 1)"
+        " SELECT count(*) FROM a, b"
+    ) == [(1,)]
+    stop = threading.Event()
+    till = threading.Thread(target=_trade, args=(chain, stop))
+    till.start()
+    try:
+        during = [_verified(chain) for _ in range(2)]
+    finally:
+        stop.set()
+        till.join()
+    for result in during:
+        rows = {(s.table, s.key) for s in result.samples if s.kind is not Kind.CENTRAL}
+        assert rows <= {("members", "100"), ("prices", "sku 99")}, result.samples
+        assert rows or result.in_flux
+    assert any(("prices", "sku 99") in {(s.table, s.key) for s in result.samples} for result in during)
+    chain.settle()
+    result = _verified(chain)
+    assert {(s.table, s.key, s.column) for s in result.samples if s.kind is Kind.VALUE} == {
+        ("members", "100", "points"), ("prices", "sku 99", "price"),
+    }  # fmt: skip
+    assert (result.in_flux, result.set_aside, result.unreachable) == (0, 0, ())
+
+
+def _verified(chain: Chain) -> VerificationResult:
+    return verification_for(chain.config, chain.policy, chain.warehouse).run()
+
+
+def _trade(chain: Chain, stop: threading.Event) -> None:
+    """Everything but members 100 and 'sku 99'."""
+    number = 0
+    with chain.session("s1") as till:
+        while not stop.wait(0.002):
+            number += 1
+            n = number % 90
+            till.execute(f"UPDATE members SET points = points + 1, name = 'n{number}' WHERE id = {n + 1}")
+            till.execute(f"UPDATE prices SET price = price + 0.01, weight = weight * 1.1 WHERE sku = 'sku {n}'")
+            till.execute(f"UPDATE prices SET sku = 'moved {number}' WHERE sku = 'moved {number - 1}'")
+            till.execute(f"REPLACE INTO prices VALUES ('moved {number}', 1, NULL)")
+            till.execute(f"INSERT INTO log VALUES ('{n % 7}', NOW(6))")
+            till.execute(f"DELETE FROM log WHERE what = '{n % 5}' LIMIT 1")
+            till.execute(f"INSERT INTO members (phone, name) VALUES ('139001380{n:02}', 'new {number}')")
+            till.execute("DELETE FROM members WHERE id > 100 AND id % 3 = 0 LIMIT 1")
 
 
 # --- what cannot be asked ----------------------------------------------------------------------------------------

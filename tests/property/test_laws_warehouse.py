@@ -83,7 +83,7 @@ def new_tables(policy: Policy = POLICY) -> list[FakeTable]:
 Act = tuple[str, int, int, int]  # (what, which row, which value, seconds the store's clock moves first)
 EVENTS = ["insert", "update", "update", "update", "delete", "move", "rekey", "sale", "resale", "unsale",
           "note", "renote", "unnote", "batch"]  # fmt: skip
-CONTROL = ["truncate", "truncate_sales", "add", "add_null", "drop", "snapshot", "gap", "rotate", "heartbeat"]
+CONTROL = ["truncate", "truncate_sales", "add", "add_null", "drop", "widen", "snapshot", "gap", "rotate", "heartbeat"]
 acts = st.tuples(
     st.sampled_from([*EVENTS, *EVENTS, *CONTROL]),
     st.integers(0, 5),
@@ -139,6 +139,8 @@ def act(store: FakeStore, one: Act) -> None:
         store.truncate("members")
     elif what == "truncate_sales":
         store.truncate("sales")
+    elif what == "widen":
+        store.widen_column("members", ("points", "level")[value % 2], "BIGINT")
     elif what in ("add", "add_null", "drop"):
         alter(store, what, value)
     elif what == "snapshot":
@@ -233,7 +235,7 @@ class Place:
         self.warehouse = Warehouse(url)
         self.warehouse.migrate()
         plain = self.warehouse.url.set(drivername="postgresql").render_as_string(hide_password=False)
-        self.connection = psycopg.connect(plain, autocommit=True, row_factory=dict_row)
+        self.connection = psycopg.connect(plain, autocommit=True, row_factory=dict_row, prepare_threshold=None)
 
     def close(self) -> None:
         self.connection.close()
@@ -430,3 +432,332 @@ def test_every_way_leads_to_the_same_warehouse(
     place.take_in(stores, way, policy)
     assert_truth(place, stores, policy)
     assert place.everything() == straight
+
+
+def test_a_column_that_another_worker_added_is_decided_by_this_one(place: Place) -> None:
+    """A worker's idea of a table may be old; a key it decides has all of the table's columns all the same."""
+    one, other = lived("s1", []), lived("s2", [])
+    lanes = {store.name: RecordedLanes() for store in (one, other)}
+    workers = {name: place.worker(each) for name, each in lanes.items()}
+
+    def take_in(store: FakeStore, start: int) -> None:
+        lanes[store.name].record([store.log.batch(start, len(store.log))])
+        while lanes[store.name].busy:
+            workers[store.name].run_once(0.0)
+
+    take_in(one, 0)
+    take_in(other, 0)
+    at = len(one.log)
+    one.add_column("members", column("extra", "INT", default_value_expression="7"))
+    take_in(one, at)
+    at = len(other.log)
+    other.update("members", (0,), name="new")
+    take_in(other, at)
+    assert_truth(place, [one, other])
+
+
+def test_a_snapshot_has_ended_once_the_log_goes_on(place: Place) -> None:
+    """Read anew and changed in one batch: the change of a keyless row takes the row that was read, not its ghost."""
+    store = lived("s1", [])
+    store.snapshot()
+    store.update("notes", min(store.tables["notes"].rows), amount=2)
+    store.add_column("members", column("extra", "INT"))
+    store.delete("members", (0,))
+    place.take_in([store], Way())
+    assert_truth(place, [store])
+
+
+def test_a_column_dropped_and_added_again_is_a_new_one(place: Place) -> None:
+    """Its old values and the times of their changes are gone; a row has the new default, or NULL."""
+    for default, expected in (("5", 5), (None, None)):
+        place.empty()
+        store = lived("s1", [])
+        store.add_column("members", column("extra", "INT"))
+        store.update("members", (0,), extra=3)
+        store.drop_column("members", "extra")
+        store.add_column("members", column("extra", "INT", default_value_expression=default))
+        place.take_in([store], Way())
+        assert {row["extra"] for row in place.live("members", store).values()} == {expected}
+        assert_truth(place, [store])
+
+
+def test_a_widened_column_stops_nobody(place: Place) -> None:
+    """INT becomes BIGINT in one store's table while others write and read it all the time."""
+    stores = [lived(name, []) for name in STORES]
+    for store in stores:
+        for number in range(12):
+            store.update("members", (0,), points=number)
+    stores[0].widen_column("members", "points", "BIGINT")
+    stores[0].update("members", (1,), points=2**40)
+    for store in stores:
+        for number in range(12):
+            store.update("members", (1,), points=number)
+    place.take_in(stores, Way(sizes=((3,),) * 3, backs=((0,),) * 3, workers=1))
+    assert_truth(place, stores)
+
+
+# --- monotone, floors, absence ----------------------------------------------------------------------------
+
+
+@given(history=histories, start=st.integers(0, 60), length=st.integers(1, 60))
+@few
+def test_an_older_event_changes_nothing(place: Place, history: list[Act], start: int, length: int) -> None:
+    """Any part of the log's stream that comes again, and all rows of finished snapshots, by a worker that just began."""
+    store = lived("s1", history)
+    place.empty()
+    place.take_in([store], Way())
+    before = place.everything()
+    log = store.log
+    first = log.restart(len(log), 10_000)
+    again = RecordedLanes()
+    again.record([log.rows_of_finished_snapshots()])
+    if first < len(log):
+        begin = first + start % (len(log) - first)
+        again.record([log.batch(begin, min(len(log), begin + length))])
+    place.run_all([again])
+    assert place.everything() == before
+
+
+@given(history=histories)
+@few
+def test_a_change_never_overwrites_a_later_one(place: Place, history: list[Act]) -> None:
+    """Even where no position protects them: with the ledger set back, each older row image is refused by its stamp."""
+    store = lived("s1", [each for each in history if each[0] in EVENTS and "note" not in each[0]])
+    place.empty()
+    place.take_in([store], Way())
+    before = place.everything()
+    place.rows("UPDATE tillstream.ledger SET file = 0, pos = 0, row = -1, ord = -1 RETURNING store")
+    log = store.log
+    lanes = RecordedLanes()
+    first = log.restart(len(log), 10_000)
+    lanes.record([log.batch(index, index + 1) for index in range(first, len(log))])
+    place.run_all([lanes])
+    after = place.everything()
+    assert after["stores.members"] == before["stores.members"]
+    assert after["stores.sales"] == before["stores.sales"]
+    assert after["central.members"] == before["central.members"]
+
+
+def test_a_row_below_its_floor_does_not_live_whenever_it_comes(place: Place) -> None:
+    """TRUNCATE first and the older row after it is the same as the other way round."""
+    store = lived("s1", [])
+    store.insert("members", member(4, 1))
+    store.truncate("members")
+    log = store.log
+    place.take_in([store], Way())
+    for key in ("4", "nothing"):
+        place.rows("DELETE FROM stores.members WHERE _pk = %s RETURNING _pk", key)
+        place.rows("UPDATE tillstream.ledger SET file = 0, pos = 0, row = -1, ord = -1 RETURNING store")
+        lanes = RecordedLanes()
+        lanes.record([log.batch(len(log) - 2, len(log) - 1)])
+        place.run_all([lanes])
+        assert place.live("members", store) == {}
+        assert place.central() == {}
+
+
+def test_an_unfinished_snapshot_sweeps_nothing(place: Place) -> None:
+    """Rows it had not come to yet stay until one is finished that does not find them."""
+    store = lived("s1", [("insert", 3, 3, 0)])
+    place.take_in([store], Way())
+    before = place.live("members", store)
+    store.stop_listening()
+    store.delete("members", (0,))
+    store.snapshot(stop_after=1)
+    place.take_in([store], Way())
+    assert place.live("members", store).keys() == before.keys()
+    store.snapshot()
+    place.take_in([store], Way())
+    assert_truth(place, [store])
+
+
+def test_absent_is_not_null(place: Place) -> None:
+    """A store without the column takes no part in deciding it; one with NULL in it does."""
+    one, other = lived("s1", []), lived("s2", [])
+    other.tick(100)
+    one.add_column("members", column("extra", "INT"))
+    one.update("members", (0,), extra=3)
+    other.update("members", (0,), name="later")
+    place.take_in([one, other], Way())
+    assert place.central()["p0"]["extra"] == 3
+    other.add_column("members", column("extra", "INT"))
+    other.tick(100)
+    other.update("members", (0,), extra=4)
+    other.update("members", (0,), extra=None)
+    place.take_in([one, other], Way())
+    assert place.central()["p0"]["extra"] is None
+    other.drop_column("members", "extra")
+    place.take_in([one, other], Way())
+    assert place.central()["p0"]["extra"] == 3
+    assert_truth(place, [one, other])
+
+
+# --- faults of the warehouse ------------------------------------------------------------------------------
+
+
+class FaultyWarehouse(Warehouse):
+    """Whose transactions fail, by number, after their COMMIT (its answer is lost) or before it."""
+
+    def __init__(self, url: str, *, lost_answers: Iterable[int] = (), faults: Iterable[int] = ()) -> None:
+        super().__init__(url)
+        self._lost_answers, self._faults = frozenset(lost_answers), frozenset(faults)
+        self.transactions = 0
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        number, self.transactions = self.transactions, self.transactions + 1
+        with super().transaction() as tx:
+            yield tx
+            if number in self._faults:
+                raise TransientError("the connection broke before COMMIT")
+        if number in self._lost_answers:
+            raise TransientError("the connection broke while COMMIT was answered")
+
+
+@given(history=histories, way=ways, numbers=st.sets(st.integers(0, 12), min_size=1, max_size=4), lost=st.booleans())
+@few
+def test_a_fault_before_or_after_commit_changes_nothing(
+    place: Place, history: list[Act], way: Way, numbers: set[int], lost: bool
+) -> None:
+    """The batch is simply tried again, and nothing is in twice: rows without a key neither."""
+    store = lived("s1", history)
+    place.empty()
+    lanes = RecordedLanes()
+    lanes.record(store.log.batches(way.sizes[0], way.backs[0]))
+    warehouse = FaultyWarehouse(
+        place.warehouse.url.render_as_string(hide_password=False), **{"lost_answers" if lost else "faults": numbers}
+    )
+    try:
+        place.run_all([lanes], warehouse=warehouse)
+    finally:
+        warehouse.dispose()
+    assert warehouse.transactions > min(numbers)
+    assert not lanes.refused
+    assert_truth(place, [store])
+    moved = place.rows("SELECT events FROM tillstream.ledger")
+    before = place.everything()
+    place.empty()
+    place.take_in([store], Way(sizes=way.sizes, backs=way.backs))
+    assert place.everything() == before
+    assert place.rows("SELECT events FROM tillstream.ledger") == moved
+
+
+def test_a_worker_that_lost_its_lane_writes_nothing(place: Place) -> None:
+    """Its batch is rolled back and its lane refused; its other lanes go on, and the new worker is undisturbed."""
+    stores = [lived("s1", []), lived("s2", [])]
+    at = [len(store.log) for store in stores]
+    old_lanes, new_lanes = RecordedLanes(), RecordedLanes()
+    old, new = place.worker(old_lanes), place.worker(new_lanes)
+    old_lanes.record([store.log.batch(0, end) for store, end in zip(stores, at, strict=True)])
+    while old_lanes.busy:
+        old.run_once(0.0)
+    for store in stores:
+        store.update("members", (0,), name="from the old worker")
+    deliveries = old_lanes.record([stores[0].log.batch(at[0], at[0] + 1), stores[1].log.batch(at[1], at[1] + 1)])
+    new_lanes.record([stores[0].log.batch(at[0], at[0])])  # only takes the lane over
+    new.run_once(0.0)
+    before = place.live("members", stores[0])
+    while old_lanes.busy:
+        old.run_once(0.0)
+    assert isinstance(deliveries[0].error, LeaseLostError)
+    assert place.live("members", stores[0]) == before
+    assert old_lanes.refused.keys() == {"s1"}
+    assert place.live("members", stores[1]) == stores[1].rows("members")
+    new_lanes.record([stores[0].log.batch(at[0], at[0] + 1)])
+    while new_lanes.busy:
+        new.run_once(0.0)
+    assert_truth(place, stores)
+
+
+def test_a_fault_while_a_lane_is_claimed_is_waited_out(place: Place) -> None:
+    """The first thing done for a lane is no more deadly than any other."""
+    store = lived("s1", [])
+    lanes = RecordedLanes()
+    lanes.record([store.log.batch(0, len(store.log))])
+    warehouse = FaultyWarehouse(place.warehouse.url.render_as_string(hide_password=False), faults={0})
+    try:
+        place.run_all([lanes], warehouse=warehouse)
+    finally:
+        warehouse.dispose()
+    assert_truth(place, [store])
+
+
+def test_a_lane_that_cannot_be_claimed_stops_alone(place: Place) -> None:
+    """The policy's key names a column that this store's table does not have: the other store goes on."""
+    stores = [lived("s1", []), lived("s2", [])]
+    stores[0].drop_column("members", "email")
+    place.take_in(stores, Way(), Policy(version=1, tables=MappingProxyType({}), fingerprint="none"))
+    key = (KeyPart(column="email", normaliser=Normaliser.EXACT),)
+    policy = Policy(
+        version=2, tables=MappingProxyType({"members": TablePolicy(table="members", key=key)}), fingerprint="two"
+    )
+    at = [len(store.log) for store in stores]
+    for store in stores:
+        store.insert("sales", {"till": 9, "number": 9})
+    lanes = RecordedLanes()
+    lanes.record([store.log.batch(start, len(store.log)) for store, start in zip(stores, at, strict=True)])
+    place.run_all([lanes], policy)
+    assert lanes.refused.keys() == {"s1"}
+    assert isinstance(lanes.refused["s1"], RefusedError)
+    assert place.live("sales", stores[1]) == stores[1].rows("sales")
+
+
+# --- one bad row ------------------------------------------------------------------------------------------
+
+BAD = {"a NUL": ("name", "a\x00b"), "a text that is no time": ("seen", "not-a-time")}
+
+
+@pytest.mark.parametrize("bad", BAD)
+@given(sizes=st.lists(st.integers(1, 9), max_size=8), at=st.integers(1, 4))
+@settings(few, max_examples=6)
+def test_one_bad_row_stops_nothing_else(place: Place, bad: str, sizes: list[int], at: int) -> None:
+    """It is set aside with its coordinates and all others are in; a later full image of it makes the letter moot."""
+    place.empty()
+    name, value = BAD[bad]
+    stores = [lived(each, []) for each in STORES]
+    for store in stores:
+        store.add_column("members", column("seen", "TIMESTAMP"))
+        for number in range(2, 6):
+            store.insert("members", {**member(number, 1), **({name: value} if store.name == "s2" and number == at + 1
+                                                             else {})})  # fmt: skip
+            store.insert("sales", {"till": 1, "number": number, "total": "1.00"})
+    bad_pk = str(at + 1)
+    place.take_in(stores, Way(sizes=[sizes] * 3))
+    for store in stores:
+        expected = dict(store.rows("members"))
+        if store.name == "s2":
+            assert expected.pop(bad_pk)[name] == value
+        assert place.live("members", store) == expected
+        assert place.live("sales", store) == store.rows("sales")
+    (letter,) = place.rows("SELECT store, table_name, pk, file, pos, op, reason, status FROM tillstream.dead_letters")
+    assert (letter["store"], letter["table_name"], letter["pk"]) == ("s2", "members", bad_pk)
+    (event,) = [e.event for e in stores[1].log.entries if (e.event.after or {}).get(name) == value]
+    assert event.source is not None
+    assert (letter["pos"], letter["op"], letter["status"]) == (event.source.pos, "c", "open")
+    assert ("NUL" if name == "name" else "22007") in letter["reason"]
+    stores[1].update("members", (at + 1,), **{name: None})
+    place.take_in(stores, Way())
+    assert place.live("members", stores[1]) == stores[1].rows("members")
+    assert [each["status"] for each in place.rows("SELECT status FROM tillstream.dead_letters")] == ["superseded"]
+
+
+def test_a_key_that_cannot_be_kept_stops_nothing_else(place: Place) -> None:
+    """A primary key with a NUL in it is set aside, also as the old half of a key change."""
+    store = lived("s1", [])
+    for table in store.tables.values():
+        if table.name == "members":
+            table.columns[0] = column("id", "VARCHAR", length=10, charset_name="utf8mb4")
+            table.rows = {("a",): {**member(0, 1), "id": "a"}}
+            table.kept.clear()
+    place.empty()
+    store.snapshot()
+    store.insert("members", {**member(0, 2), "id": "b\x00"})
+    store.update("members", ("b\x00",), id="c")
+    lanes = RecordedLanes()
+    first = next(i for i, e in reversed([*enumerate(store.log.entries)]) if not e.in_snapshot and e.event.op is None) \
+        if any(not e.in_snapshot and e.event.op is None for e in store.log.entries) else 0
+    start = max(i for i, e in enumerate(store.log.entries) if e.in_snapshot and e.restart == i)
+    assert start > first or not first
+    lanes.record([store.log.batch(start, len(store.log))])
+    place.run_all([lanes])
+    assert place.live("members", store) == store.rows("members")
+    assert len(place.rows("SELECT 1 FROM tillstream.dead_letters")) == 2

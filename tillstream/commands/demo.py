@@ -35,11 +35,11 @@ def demo(
     """Play a day in a chain of shops, with all that usually goes wrong, and check that nothing got lost."""
     # Imported here: Debezium, rich and the drivers take half a second, which `tillstream --help` has no use for.
     from tillstream.rehearsal.day import Plan, rehearse
-    from tillstream.rehearsal.displays import LogLines, display_for
+    from tillstream.rehearsal.displays import LogLines, display_for_stderr
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that it too stops everything on its way out
     plan = Plan(stores=stores, seconds=seconds, rate=rate, seed=seed)
-    with _place(keep) as directory, display_for() as display:
+    with _place(keep) as directory, display_for_stderr() as display:
         logging.basicConfig(level=logging.WARNING, handlers=[LogLines(display)], force=True)
         logging.getLogger("tillstream.rehearsal").setLevel(logging.INFO)  # says when it downloads something
         outcome = rehearse(directory, plan, display)
@@ -67,19 +67,19 @@ def _place(keep: Path | None) -> Iterator[Path]:
 def _told(outcome: "Outcome") -> Iterator[str]:
     """What happened, in plain words."""
     plan, verified, live = outcome.plan, outcome.verification, outcome.latency.live
-    yield f"{plan.seconds:g} seconds of trade in {_shops(plan.stores)} on MySQL {outcome.mysql}:"
+    yield f"{plan.seconds:g} seconds of trade in {_number_of(plan.stores, 'shop')} on MySQL {outcome.mysql}:"
     yield f"  {outcome.events:,} row changes were committed in the shops, {outcome.applied:,} came into the warehouse."
     if live is not None:
         yield f"  A row was there after {live.p50:.0f} ms (median); 99 of 100 after {live.p99:.0f} ms."
     yield from _after_outage(outcome)
-    yield f"  {outcome.conflicts} conflicts between shops were decided by policies.yaml" + (
+    yield f"  Decided by policies.yaml: {_number_of(outcome.conflicts, 'conflict')} between shops" + (
         ", such as:" if outcome.recent_conflicts else "."
     )
     yield from (f"    {line}" for line in outcome.recent_conflicts[:3])
     yield f"  The pool of points: {outcome.pool}."
     yield (
         f"  verify compared {verified.tables} tables and {verified.rows:,} rows value by value with the shops: "
-        f"{_counted(verified.differences, 'difference')}, {verified.set_aside} set aside."
+        f"{_number_of(verified.differences, 'difference')}, {verified.set_aside} set aside."
     )
     yield f"  Memory: {outcome.resident_mb} MB, Java included; PostgreSQL took {outcome.warehouse_mb} MB more."
     yield from (f"NOT RIGHT: {fault}" for fault in outcome.faults())
@@ -108,9 +108,5 @@ def _next_steps(outcome: "Outcome", keep: Path | None) -> Iterator[str]:
     yield f"  {keep / 'data' / 'warehouse'}: the warehouse, PostgreSQL's data directory; stopped, as the shops are"
 
 
-def _shops(count: int) -> str:
-    return "one shop" if count == 1 else f"{count} shops"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"no {noun}" if count == 0 else f"{count} {noun}{'' if count == 1 else 's'}"
+def _number_of(count: int, noun: str) -> str:
+    return f"{count or 'no'} {noun}{'' if count == 1 else 's'}"

@@ -133,7 +133,7 @@ def rehearse(directory: Path, plan: Plan, display: Display) -> Outcome:
     install = find_install()
     with ExitStack() as stack:
         chain = stack.enter_context(Chain(directory, install, stores=plan.stores, seed=plan.seed))
-        display.say(f"opening {plan.stores} shops in {directory}")
+        display.say(f"opening shops ({plan.stores}) in {directory}")
         config = chain.start()
         embedded = EmbeddedWarehouse(embedded_directory(config), die_with_parent=True)
         warehouse = Warehouse(stack.enter_context(embedded).url)
@@ -164,7 +164,7 @@ class _Day:
 
     def _trade(self) -> Outcome:
         mysql = self._chain.shops[0].server.version
-        self._display.say(f"reading {self._plan.stores} stores on MySQL {mysql} for the first time")
+        self._display.say(f"they run MySQL {mysql}; reading everything for the first time")
         self._wait_until_live()
         before = self._ask(_APPLIED)
         self._display.say(f"the tills open: {self._plan.rate:g} row changes a second for {self._plan.seconds:g} s")

@@ -13,7 +13,6 @@ from rich.text import Text
 
 from tillstream.rehearsal.watch import Display, Picture, StoreLine
 
-LINE_SECONDS = 3.0
 TOLD = 5  # lines of what happened that stay in view
 
 _COLOURS = {"live": "green", "snapshot": "cyan", "unreachable": "red", "refused": "bold red"}
@@ -22,25 +21,21 @@ _COLOURS = {"live": "green", "snapshot": "cyan", "unreachable": "red", "refused"
 class Lines:
     """For logs and pipes."""
 
-    def __init__(self) -> None:
-        self._shown_at = time.monotonic()
+    seconds = 3.0
 
     def say(self, line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
     def show(self, picture: Picture) -> None:
-        now = time.monotonic()
-        if now - self._shown_at < LINE_SECONDS:
-            return
-        self._shown_at = now
         stores = ", ".join(f"{each.id} {each.state} {_lag(each)}" for each in picture.stores)
         pool = f"; points {picture.pool}" if picture.pool else ""
-        told = f"{picture.row_changes} row changes in; {stores}; {picture.conflict_count} conflicts{pool}"
-        self.say(f"  {told}")
+        self.say(f"  {picture.row_changes} row changes in; {stores}; {picture.conflict_count} conflicts{pool}")
 
 
 class LiveView:
     """For a terminal. What is said stays below the picture for a while."""
+
+    seconds = 0.5
 
     def __init__(self, console: Console) -> None:
         self._live = Live(console=console, auto_refresh=False, transient=True)
@@ -69,9 +64,9 @@ class LiveView:
         self._live.update(Group(*parts), refresh=True)
 
 
-def display_for(stderr_is_terminal: bool | None = None) -> AbstractContextManager[Display]:
+def display_for_stderr() -> AbstractContextManager[Display]:
     console = Console(stderr=True, highlight=False)
-    live = console.is_terminal and not console.is_dumb_terminal if stderr_is_terminal is None else stderr_is_terminal
+    live = console.is_terminal and not console.is_dumb_terminal
     return LiveView(console) if live else nullcontext(Lines())
 
 

@@ -15,7 +15,7 @@ COLUMNS = (
     "_store", "_pk", "_epoch", "_file", "_pos", "_row", "_order", "_event_us", "_op", "_deleted",
 )  # fmt: skip
 DDL = (
-    'sale_id bigint, line int, sku text, name text, category text, qty numeric, price numeric, discount numeric,'
+    "sale_id bigint, line int, sku text, name text, category text, qty numeric, price numeric, discount numeric,"
     ' total numeric, note text, clerk text, sold_at timestamp, flags int, version int, _store text COLLATE "C",'
     ' _pk text COLLATE "C", _epoch int, _file int, _pos bigint, _row int, _order bigint, _event_us bigint, _op text,'
     " _deleted boolean"

@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,8 +13,8 @@ from typing import Any, Protocol, Self
 import psutil
 import pymysql
 
+from sinks.batch import Committed
 from sinks.warehouse import Warehouse
-from sinks.worker import Committed
 from tillstream.errors import TillstreamError
 from tillstream.rehearsal.chain import Shop
 from tillstream.states import StoreReport, StoreState
@@ -22,6 +23,8 @@ log = logging.getLogger(__name__)
 
 SHOWN_CONFLICTS = 6
 LOOK_SECONDS = 0.5
+RATE_LOOKS = 5  # rows a second are those of so many looks: of one alone they would flicker
+POOL_SECONDS_PER_SHOP = 0.2  # asking a shop means to log in there: many shops are asked less often
 
 # What stays in a shop although the chain has no such member any more: another shop deleted it later.
 _POOL = """\
@@ -71,21 +74,25 @@ class Picture:
 
 
 class Display(Protocol):
+    seconds: float  # how often it wants to be shown a picture
+
     def say(self, line: str) -> None: ...
 
     def show(self, picture: Picture) -> None: ...
 
 
 class Watch:
-    """A thread that looks twice a second; what the pipeline calls only writes down what it is told."""
+    """A thread that looks on; what the pipeline calls only writes down what it is told."""
 
     def __init__(self, shops: Sequence[Shop], warehouse: Warehouse, display: Display) -> None:
         self.peak_bytes = 0
         self.reports: dict[str, StoreReport] = {}
         self._shops, self._warehouse, self._display = shops, warehouse, display
         self._taken_in = dict.fromkeys((shop.id for shop in shops), 0)
-        self._before = (time.monotonic(), dict(self._taken_in))
+        self._looks = deque([(time.monotonic(), dict(self._taken_in))], maxlen=RATE_LOOKS)
         self._points = dict.fromkeys((shop.id for shop in shops), Decimal(0))
+        self._pool: Pool | None = None
+        self._pool_at = 0.0
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._look_on, name="watch", daemon=True)
 
@@ -125,12 +132,18 @@ class Watch:
 
     def _look_on(self) -> None:
         own = psutil.Process()
+        shown_at = time.monotonic()
         while not self._done.wait(LOOK_SECONDS):
             self.peak_bytes = max(self.peak_bytes, own.memory_info().rss)
-            try:
-                self._display.show(self._picture())
-            except TillstreamError as error:
-                log.debug("nothing to see: %s", error)
+            if time.monotonic() - shown_at >= self._display.seconds:
+                shown_at = time.monotonic()
+                self._show()
+
+    def _show(self) -> None:
+        try:
+            self._display.show(self._picture())
+        except TillstreamError as error:
+            log.debug("nothing to see: %s", error)
 
     def _picture(self) -> Picture:
         everything_read = all(self.state(shop.id) is not StoreState.STARTING for shop in self._shops)
@@ -144,14 +157,19 @@ class Watch:
         )
 
     def _pool_if_any(self) -> Pool | None:
+        if time.monotonic() - self._pool_at < POOL_SECONDS_PER_SHOP * len(self._shops):
+            return self._pool
+        self._pool_at = time.monotonic()
         with self._warehouse.transaction() as tx:
             if tx.value("SELECT to_regclass('central.members')") is None:
                 return None
-        return self.pool()
+        self._pool = self.pool()
+        return self._pool
 
     def _stores(self) -> tuple[StoreLine, ...]:
         now, taken_in = time.monotonic(), dict(self._taken_in)
-        (earlier, before), self._before = self._before, (now, taken_in)
+        earlier, before = self._looks[0]
+        self._looks.append((now, taken_in))
         return tuple(
             StoreLine(
                 id=shop.id,

@@ -1,0 +1,218 @@
+"""One batch: prepared without the warehouse where that is possible, written in one transaction."""
+
+import time
+from collections.abc import Mapping
+from copy import copy
+from dataclasses import dataclass, replace
+from itertools import takewhile
+
+from conflict.policy import Policy
+from sinks.central import Central
+from sinks.dead_letters import DeadLetters
+from sinks.evolution import Catalog
+from sinks.fold import DeadLetter, Fold, Lane, fold, stamp_of
+from sinks.ledger import Advance, Ledger
+from sinks.mirror import Mirror
+from sinks.parts import is_no_row
+from sinks.schema_changes import SchemaChanges
+from sinks.stage import Stage, render
+from sinks.warehouse import Transaction, Warehouse
+from tillstream.envelope import LaneBatch, Stamp, file_number
+from tillstream.errors import RefusedError
+
+DIRTY_SECONDS = 5.0  # how soon keys that another process left are noticed
+
+
+class LaneRefused(Exception):  # noqa: N818 - carries one lane's RefusedError out of a transaction of many
+    def __init__(self, store: str, error: RefusedError) -> None:
+        self.store, self.error = store, error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Committed:
+    """What one transaction put into the warehouse, for whoever watches."""
+
+    events: Mapping[str, int]
+    conflicts: int
+    dead_letters: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Parts of many lanes, folded and rendered; `lanes` are as they will be once it is in."""
+
+    parts: list[LaneBatch]
+    lanes: dict[str, Lane]
+    folded: Fold
+    stages: list[Stage]
+    advances: list[Advance]
+
+
+class BatchWriter:
+    """Everything that happens to a batch inside the warehouse's transaction, and what can be done before it."""
+
+    def __init__(self, warehouse: Warehouse, policy: Policy, policy_id: int) -> None:
+        self._warehouse = warehouse
+        self._policy = policy
+        self._catalog = Catalog()
+        self._catalog_loaded = False
+        self._ledger = Ledger()
+        self._dead_letters = DeadLetters()
+        self._mirror = Mirror(self._catalog, self._dead_letters)
+        self._central = Central(self._catalog, policy, policy_id)
+        self._schema = SchemaChanges(self._catalog, self._ledger, policy)
+        self._look_for_keys_at = 0.0
+
+    @property
+    def keys_are_left(self) -> bool:
+        """Keys wait to be decided: of this worker's own batches, or, now and then, of another process."""
+        return time.monotonic() >= self._look_for_keys_at
+
+    def claim(self, store: str) -> Lane:
+        with self._warehouse.transaction() as tx:
+            lane = self._ledger.claim(tx, store, self._policy)
+            self._catalog.load(tx)
+            for codec in lane.codecs.values():
+                self._catalog.ensure(tx, codec)  # a policy may share by now what it did not when the table was made
+        return lane
+
+    def can_run_ahead(self, parts: list[LaneBatch], lanes: Mapping[str, Lane]) -> bool:
+        """Whether nothing but rows is in it: a schema change needs the warehouse before the rows are read."""
+        return not any(self._leads(part, lanes[part.store]) for part in parts)
+
+    def prepare(self, parts: list[LaneBatch], lanes: Mapping[str, Lane]) -> Batch:
+        """Everything that needs no warehouse. `lanes` are left as they are."""
+        return self._batch(parts, {store: copy(lane) for store, lane in lanes.items()}, None)
+
+    def write(self, batch: Batch) -> Committed:
+        """All of a prepared batch, or nothing."""
+        try:
+            with self._warehouse.transaction() as tx:
+                self._load_catalog(tx)
+                return self._put(tx, batch, led=False)
+        except BaseException:
+            self._forget()
+            raise
+
+    def write_led(self, parts: list[LaneBatch], state: dict[str, Lane], *, poisoned: str | None = None) -> Committed:
+        """The same for parts that schema changes lead; `state` moves on once it is committed.
+
+        `poisoned` is why the single event in it cannot be kept.
+        """
+        try:
+            with self._warehouse.transaction() as tx:
+                self._load_catalog(tx)
+                lanes, led = self._lead(tx, parts, state)
+                batch = self._batch(parts, lanes, poisoned)
+                committed = self._put(tx, batch, led=led)
+        except BaseException:
+            self._forget()
+            raise
+        state.update(lanes)
+        return committed
+
+    def _put(self, tx: Transaction, batch: Batch, *, led: bool) -> Committed:
+        applied = self._mirror.apply(tx, batch.folded, batch.stages)
+        letters = len(self._dead_letters.flush(tx)) + len(batch.folded.dead_letters)
+        dirty = self._central.take_dirty(tx)
+        conflicts = self._central.decide(tx, applied.touched | dirty)
+        if batch.advances:
+            self._ledger.advance(tx, batch.advances)  # last: all of it, or none of it
+        self._look_for_keys_at = 0.0 if dirty or led else time.monotonic() + DIRTY_SECONDS
+        return Committed(events=dict(batch.folded.events), conflicts=conflicts, dead_letters=letters)
+
+    def _batch(self, parts: list[LaneBatch], lanes: dict[str, Lane], poisoned: str | None) -> Batch:
+        folded = fold(parts, lanes) if poisoned is None else _buried(parts, lanes, poisoned)
+        stages = render(folded)
+        advances = [_advance(part, lanes[part.store], folded) for part in parts]
+        for advance in advances:
+            advance.lane.stamp = advance.stamp
+        return Batch(parts=parts, lanes=lanes, folded=folded, stages=stages, advances=advances)
+
+    def _lead(self, tx: Transaction, parts: list[LaneBatch], state: Mapping[str, Lane]) -> tuple[dict[str, Lane], bool]:
+        """The control events that lead each part, applied to copies of the lanes; whether there were any."""
+        lanes: dict[str, Lane] = {}
+        led = False
+        for part in parts:
+            lane = copy(state[part.store])
+            lane.codecs = dict(lane.codecs)
+            lane.snapshot_tables = dict(lane.snapshot_tables)
+            lanes[part.store] = lane
+            if not self._leads(part, lane):
+                continue
+            led = True
+            try:
+                self._lead_lane(tx, part, lane)
+            except RefusedError as error:
+                raise LaneRefused(part.store, error) from error
+        return lanes, led
+
+    def _lead_lane(self, tx: Transaction, part: LaneBatch, lane: Lane) -> None:
+        for event in takewhile(is_no_row, part.events):
+            if event.source is not None:
+                self._finish_snapshot(tx, lane, streams=not event.is_snapshot)
+                self._schema.apply(tx, lane, event, stamp_of(event, part.epoch))
+        # the rows of this part are still to come, but none of them lies below its own snapshot
+        self._finish_snapshot(tx, lane, streams=_streams(part))
+
+    def _finish_snapshot(self, tx: Transaction, lane: Lane, *, streams: bool) -> None:
+        """An engine that streams has read all of its snapshot: what it no longer found goes before anything comes."""
+        if streams and lane.snapshot_tables:
+            self._schema.finish_snapshot(tx, lane)
+
+    def _leads(self, part: LaneBatch, lane: Lane) -> bool:
+        control = any(event.source is not None for event in takewhile(is_no_row, part.events))
+        return control or (bool(lane.snapshot_tables) and _streams(part))
+
+    def _load_catalog(self, tx: Transaction) -> None:
+        if not self._catalog_loaded:
+            self._catalog.load(tx)
+            self._catalog_loaded = True
+
+    def _forget(self) -> None:
+        """What the transaction made of the catalog and of dead letters was rolled back with it."""
+        self._catalog_loaded = False
+        self._dead_letters.forget()
+
+
+def _streams(part: LaneBatch) -> bool:
+    """Whether the engine was past its snapshot by the end of this part's leading events, or of the part."""
+    first_row = next((event for event in part.events if not is_no_row(event)), None)
+    if first_row is not None and first_row.op != "r":
+        return True
+    return part.resume is not None and not part.resume.in_snapshot
+
+
+def _advance(part: LaneBatch, lane: Lane, folded: Fold) -> Advance:
+    stamp = max(lane.stamp, folded.reached.get(part.store, lane.stamp))
+    for event in takewhile(is_no_row, part.events):
+        if event.source is not None and not event.is_snapshot:
+            stamp = max(stamp, stamp_of(event, part.epoch))
+    if part.resume is not None and not part.resume.in_snapshot:
+        stamp = max(stamp, Stamp(part.epoch, file_number(part.resume.file), part.resume.pos))
+    return Advance(
+        lane=lane,
+        stamp=stamp,
+        snapshot_done=lane.snapshot_done,
+        events=folded.events.get(part.store, 0),
+        last_event_us=folded.last_event_us.get(part.store),
+    )
+
+
+def _buried(parts: list[LaneBatch], lanes: Mapping[str, Lane], reason: str) -> Fold:
+    """The fold of one single event whose value the warehouse refused."""
+    (part,) = parts
+    lane = lanes[part.store]
+    result = fold([replace(part, events=[])], lanes)
+    for event in part.events:
+        if event.source is None or is_no_row(event):
+            continue
+        codec = lane.codecs[event.source.db, event.source.table or ""]
+        image = event.after if event.after is not None else event.before
+        stamp = stamp_of(event, part.epoch)
+        pk = str(stamp) if codec.keyless else codec.pk_of(image or {})
+        result.dead_letters.append(DeadLetter(part.store, codec, pk, stamp, event, reason))
+        result.events[part.store] += 1
+        if event.op != "r":
+            result.reached[part.store] = stamp
+    return result

@@ -1,0 +1,63 @@
+"""A batch's folded changes as COPY takes them: all of the work on a row that needs no warehouse."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sinks.copy_text import chunks, escaped, fields, plain_fields
+from sinks.fold import MOVED, Change, DeadLetter, Fold, SharedChange, decoded, stamps_json
+from sinks.row_codec import RowCodec
+from tillstream.errors import PoisonError
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Rows of one shape, from any number of stores. `moved`: a primary key changed among them."""
+
+    codec: RowCodec
+    rows: int
+    moved: bool
+    chunks: list[bytes]
+
+
+def render(folded: Fold) -> list[Stage]:
+    """One stage a shape; a row that cannot be kept joins the fold's dead letters instead."""
+    stages = []
+    for shape in sorted(folded.rows, key=str):  # two workers that touch the same tables lock them in one order
+        stage, refused = render_stage(folded.rows[shape], odd_text=folded.odd_text)
+        folded.dead_letters.extend(refused)
+        stages.append(stage)
+    return stages
+
+
+def render_stage(rows: Mapping[tuple[str, str], Change], *, odd_text: bool) -> tuple[Stage, list[DeadLetter]]:
+    refused: list[DeadLetter] = []
+    lines: list[str] = []
+    for (store, pk), change in rows.items():
+        try:
+            lines.append(_line(store, pk, change, odd_text))
+        except PoisonError as error:
+            refused.append(DeadLetter(store, change.codec, pk, change.stamp, change.event, error.reason))
+    codec = next(iter(rows.values())).codec
+    moved = codec.policy is not None and any(
+        isinstance(each, SharedChange) and each.moved_from is not None for each in rows.values()
+    )
+    return Stage(codec, len(lines), moved, list(chunks(lines))), refused
+
+
+def _line(store: str, pk: str, change: Change, odd_text: bool) -> str:
+    """One row of the stage. Without odd text in the batch there is nothing to escape in it, its key included."""
+    codec, event, (epoch, file, pos, row, order) = change.codec, change.event, change.stamp
+    values = decoded(change, store, odd_text=odd_text)
+    deleted = event.op == "d"
+    op = MOVED if deleted and event.newkey is not None else event.op
+    at_us = event.source.ts_us  # type: ignore[union-attr]  # what is folded has a source
+    if odd_text:
+        text, pk = fields(values), escaped(pk)
+    else:
+        text = plain_fields(values)
+    meta = f"{text}\t{store}\t{pk}\t{epoch}\t{file}\t{pos}\t{row}\t{order}\t{at_us}\t{op}\t{deleted}"
+    if codec.policy is None:
+        return f"{meta}\n"
+    assert isinstance(change, SharedChange)
+    shared = (codec.key_of(values), change.effective_us or None, stamps_json(change), change.moved_from)
+    return f"{meta}\t{fields(shared)}\n"
