@@ -54,12 +54,17 @@ class EmbeddedLanes:
         self._open: set[Handover] = set()
         self._room = threading.Condition()
 
-    def deliver(self, handover: Handover) -> None:
-        """Called by an engine's thread, which then waits for the batch before this one: two are on their way."""
+    def deliver(self, handover: Handover, after: Handover | None = None) -> None:
+        """Called by an engine's thread, which then waits for the batch before this one: two are on their way.
+
+        `after` is that one. Raises its error if it was refused: what follows it would be taken in without it.
+        """
         with self._room:
             self._room.wait_for(lambda: not self._open or self._waiting_events < MOST_WAITING_EVENTS)
+            if after is not None and after.error is not None:
+                raise after.error
             self._open.add(handover)
-        self._arrived.put(handover)
+            self._arrived.put(handover)
 
     @property
     def _waiting_events(self) -> int:
@@ -79,9 +84,10 @@ class EmbeddedLanes:
         self._settle([batch.handle for batch in batches])
 
     def refuse(self, store: str, error: TillstreamError) -> None:
-        refused = [handover for handover in list(self._open) if handover.store == store]
-        for handover in refused:
-            handover.error = error
+        with self._room:
+            refused = [handover for handover in self._open if handover.store == store]
+            for handover in refused:
+                handover.error = error
         self._settle(refused)
 
     def _settle(self, handovers: Iterable[Handover]) -> None:
@@ -208,7 +214,11 @@ class EmbeddedEngine:
         resume = _resume(last.sourceRecord().sourceOffset())
         handover = hand_over(self.store, self._epoch, _java().values(records), resume)
         previous, self._previous = self._previous, (handover, last)
-        self._lanes.deliver(handover)
+        try:
+            self._lanes.deliver(handover, previous[0] if previous is not None else None)
+        except TillstreamError as error:
+            self._failure = self._failure or error
+            raise
         if previous is not None:
             # This batch is decoded and waits; the one before it must be in the warehouse before more is taken, and
             # is marked only now. The last one of a quiet store is marked when its next heartbeat comes.

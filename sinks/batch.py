@@ -18,13 +18,14 @@ from sinks.schema_changes import SchemaChanges
 from sinks.stage import Stage, render
 from sinks.warehouse import Transaction, Warehouse
 from tillstream.envelope import LaneBatch, Stamp, file_number
-from tillstream.errors import RefusedError
+from tillstream.errors import LeaseLostError, RefusedError, TransientError
 
+BatchKey = tuple[tuple[str, int, int], ...]
 DIRTY_SECONDS = 5.0  # how soon keys that another process left are noticed
 
 
-class LaneRefused(Exception):  # noqa: N818 - carries one lane's RefusedError out of a transaction of many
-    def __init__(self, store: str, error: RefusedError) -> None:
+class LaneRefused(Exception):  # noqa: N818 - carries one lane's error out of a transaction of many
+    def __init__(self, store: str, error: RefusedError | LeaseLostError) -> None:
         self.store, self.error = store, error
 
 
@@ -48,6 +49,16 @@ class Batch:
     advances: list[Advance]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InDoubt:
+    """A transaction whose COMMIT was sent, until its answer has come."""
+
+    key: BatchKey
+    transaction: int
+    lanes: dict[str, Lane]
+    committed: Committed
+
+
 class BatchWriter:
     """Everything that happens to a batch inside the warehouse's transaction, and what can be done before it."""
 
@@ -62,6 +73,7 @@ class BatchWriter:
         self._central = Central(self._catalog, policy, policy_id)
         self._schema = SchemaChanges(self._catalog, self._ledger, policy)
         self._look_for_keys_at = 0.0
+        self._in_doubt: InDoubt | None = None
 
     @property
     def keys_are_left(self) -> bool:
@@ -86,19 +98,26 @@ class BatchWriter:
 
     def write(self, batch: Batch) -> Committed:
         """All of a prepared batch, or nothing."""
+        if (done := self._done_before(batch.parts)) is not None:
+            return done.committed
         try:
             with self._warehouse.transaction() as tx:
                 self._load_catalog(tx)
-                return self._put(tx, batch, led=False)
+                committed = self._put(tx, batch, led=False)
         except BaseException:
             self._forget()
             raise
+        self._in_doubt = None
+        return committed
 
     def write_led(self, parts: list[LaneBatch], state: dict[str, Lane], *, poisoned: str | None = None) -> Committed:
         """The same for parts that schema changes lead; `state` moves on once it is committed.
 
         `poisoned` is why the single event in it cannot be kept.
         """
+        if (done := self._done_before(parts)) is not None:
+            state.update(done.lanes)
+            return done.committed
         try:
             with self._warehouse.transaction() as tx:
                 self._load_catalog(tx)
@@ -108,18 +127,40 @@ class BatchWriter:
         except BaseException:
             self._forget()
             raise
+        self._in_doubt = None
         state.update(lanes)
         return committed
+
+    def _done_before(self, parts: list[LaneBatch]) -> InDoubt | None:
+        """The last try, if only the answer to its COMMIT was lost.
+
+        PostgreSQL is asked, for not all of a batch would be no news: the row without a key that an update took is
+        gone, and a second try would take another one that equals it.
+        """
+        doubt, self._in_doubt = self._in_doubt, None
+        if doubt is None or doubt.key != _key(parts):
+            return None
+        self._in_doubt = doubt  # asking may fail too
+        with self._warehouse.transaction() as tx:
+            status = tx.value("SELECT pg_xact_status(%s::text::xid8)", [str(doubt.transaction)])
+        if status == "in progress":
+            raise TransientError("the warehouse is still at work on a transaction whose connection broke")
+        self._in_doubt = None
+        return doubt if status == "committed" else None
 
     def _put(self, tx: Transaction, batch: Batch, *, led: bool) -> Committed:
         applied = self._mirror.apply(tx, batch.folded, batch.stages)
         letters = len(self._dead_letters.flush(tx)) + len(batch.folded.dead_letters)
         dirty = self._central.take_dirty(tx)
         conflicts = self._central.decide(tx, applied.touched | dirty)
+        committed = Committed(events=dict(batch.folded.events), conflicts=conflicts, dead_letters=letters)
         if batch.advances:
-            self._ledger.advance(tx, batch.advances)  # last: all of it, or none of it
+            number = self._ledger.advance(tx, batch.advances)  # last: all of it, or none of it
+            self._in_doubt = InDoubt(
+                key=_key(batch.parts), transaction=number, lanes=batch.lanes, committed=committed
+            )
         self._look_for_keys_at = 0.0 if dirty or led else time.monotonic() + DIRTY_SECONDS
-        return Committed(events=dict(batch.folded.events), conflicts=conflicts, dead_letters=letters)
+        return committed
 
     def _batch(self, parts: list[LaneBatch], lanes: dict[str, Lane], poisoned: str | None) -> Batch:
         folded = fold(parts, lanes) if poisoned is None else _buried(parts, lanes, poisoned)
@@ -173,6 +214,11 @@ class BatchWriter:
         """What the transaction made of the catalog and of dead letters was rolled back with it."""
         self._catalog_loaded = False
         self._dead_letters.forget()
+
+
+def _key(parts: list[LaneBatch]) -> BatchKey:
+    """Tells a batch that is tried again from any other: its events are the same objects."""
+    return tuple((part.store, id(part.events[0]) if part.events else 0, len(part.events)) for part in parts)
 
 
 def _streams(part: LaneBatch) -> bool:

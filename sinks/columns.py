@@ -6,7 +6,7 @@ are what `verify` hashes: the same value gives the same text in the store and in
 
 import base64
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import lru_cache
@@ -35,6 +35,7 @@ class ColumnType:
 _EPOCH = datetime(1970, 1, 1)
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+_ESCAPES = {"0": "\0", "b": "\b", "n": "\n", "r": "\r", "t": "\t", "Z": "\x1a", "%": "\\%", "_": "\\_"}
 _GREGORIAN_GAP_US = (-12_219_292_800_000_000, -12_218_428_800_000_000)  # 1582-10-15 … 1582-10-25
 
 
@@ -98,28 +99,29 @@ def _year(value: int) -> int:
     return 0 if value == 1900 else value  # the stream's rendering of 0000; YEAR itself begins at 1901
 
 
-def _enum(literals: Iterable[str]) -> Decode:
+def _enum(column: DeclaredColumn) -> Decode:
     """The stream gives a member as its declaration spells it, commas escaped besides; the snapshot gives it plainly."""
-    spelt = {literal: _unquoted(literal) for literal in literals}
-    plain = {member: member for member in spelt.values()}
-    streamed = {}
-    for literal, member in spelt.items():
+    members = enum_members(column)
+    meant = {}
+    for member, literal in zip(members, column.enum_values or (), strict=True):
         for form in (member, literal[1:-1].replace("''", "'")):
-            streamed[form] = streamed[form.replace(",", "\\,")] = member
-    members = {**streamed, **plain}
+            meant[form] = meant[form.replace(",", "\\,")] = member
+    meant.update((member, member) for member in members)
 
     def decode(value: str) -> str:
-        return _text(members.get(value, value))
+        return _text(meant.get(value, value))
 
     return decode
 
 
-def _unquoted(literal: str) -> str:
-    """`'it''s'` → it's, as Debezium gives the members of an ENUM: SQL literals."""
-    if literal[:1] not in ("'", '"'):
-        return literal
-    quote = literal[0]
-    return _ESCAPED.sub(r"\1", literal[1:-1].replace(quote * 2, quote))
+def enum_members(column: DeclaredColumn) -> tuple[str, ...]:
+    """The members of an ENUM or SET, which Debezium gives as the SQL literals of the declaration."""
+    return tuple(without_escapes(literal[1:-1]) for literal in column.enum_values or ())
+
+
+def without_escapes(text: str) -> str:
+    """What stands between the quotes of a SQL literal → what it means."""
+    return _ESCAPED.sub(lambda found: _ESCAPES.get(found[1], found[1]), text.replace("''", "'"))
 
 
 _ZEROFILL_SAFE = "CAST({c} + 0 AS CHAR)"  # + 0 drops the padding of ZEROFILL and turns BIT into a number
@@ -226,8 +228,7 @@ def column_type(column: DeclaredColumn) -> ColumnType:
     """How this declared column is kept. RefusedError for a type that has no place here yet."""
     words = column.type_name.upper().split()
     unsigned = "UNSIGNED" in words or "ZEROFILL" in words  # ZEROFILL implies UNSIGNED
-    name = " ".join(w for w in words if w not in {"UNSIGNED", "ZEROFILL", "SIGNED", "BINARY"}) or "BINARY"
-    name = _SYNONYMS.get(name, name)
+    name = type_name(column)
     if name == "BIT" and (column.length or 1) == 1:
         return _BOOLEAN_BIT
     if name == "FLOAT" and (column.length or 0) > 24 and column.scale is None:
@@ -242,11 +243,18 @@ def column_type(column: DeclaredColumn) -> ColumnType:
     return _for_text(column, name) if found is _TEXT else found
 
 
+def type_name(column: DeclaredColumn) -> str:
+    """MySQL's own name of the type, without its attributes: `NUMERIC UNSIGNED` → DECIMAL."""
+    words = column.type_name.upper().split()
+    name = " ".join(w for w in words if w not in {"UNSIGNED", "ZEROFILL", "SIGNED", "BINARY"}) or "BINARY"
+    return _SYNONYMS.get(name, name)
+
+
 def _for_text(column: DeclaredColumn, name: str) -> ColumnType:
     if column.charset_name == "binary" and name not in {"ENUM", "SET"}:
         return _BYTEA
     if name == "ENUM":
-        decode: Decode = _enum(column.enum_values or ())
+        decode: Decode = _enum(column)
     elif column.charset_name is None or column.charset_name in _UNICODE_CHARSETS:
         return _TEXT
     else:
@@ -257,7 +265,7 @@ def _for_text(column: DeclaredColumn, name: str) -> ColumnType:
         only_odd_text=not any("\\" in member for member in column.enum_values or ()),
         store_text=_TEXT.store_text,
         warehouse_text="{c}",
-        implicit=_unquoted((column.enum_values or [""])[0]) if name == "ENUM" else "",
+        implicit="",
     )
 
 

@@ -10,6 +10,7 @@ from psycopg import sql
 
 from conflict.policy import TablePolicy
 from sinks.columns import column_type, wider
+from sinks.defaults import value_of_old_rows
 from sinks.names import META_COLUMNS, identifier
 from sinks.row_codec import RowCodec
 from sinks.statements import central as central_sql
@@ -18,6 +19,8 @@ from sinks.statements import quoted, render
 from sinks.warehouse import Transaction
 from tillstream.envelope import DeclaredColumn, Stamp
 from tillstream.errors import RefusedError
+
+RESNAPSHOT = "read the store anew with `tillstream run --resnapshot {store}`"
 
 _COLUMNS = """\
 SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod)
@@ -155,31 +158,29 @@ def key_columns(policy: TablePolicy) -> set[str]:
     return {part.column for part in policy.key}
 
 
-def backfill(tx: Transaction, codec: RowCodec, added: list[DeclaredColumn], at: Stamp) -> set[str]:
-    """ALTER TABLE … ADD with a constant default gives old rows a value without any event: do the same here.
+def backfill(tx: Transaction, codec: RowCodec, added: list[DeclaredColumn], at: Stamp, ddl: str) -> set[str]:
+    """ALTER TABLE … ADD gives old rows a value without any event: do the same here.
 
     Returns the business keys of the rows it changed.
     """
     touched: set[str] = set()
+    store = codec.version.store
+    place = {"store": store, "epoch": at.epoch, "file": at.file, "pos": at.pos, "row": at.row, "ord": at.order}
     for column in added:
-        value = _constant_default(column)
-        if value is None:
+        parts = {
+            "table": quoted(codec.table),
+            "column": quoted(identifier(column.name)),
+            "type": sql.SQL(column_type(column).warehouse),
+        }
+        try:
+            value = value_of_old_rows(column, ddl)
+        except ValueError as error:
+            if tx.rows(mirror_sql.ANY_LIVE.format(**parts), place):
+                raise RefusedError(
+                    f"store {store}: {codec.version.table}.{column.name} was added ({' '.join(ddl.split())[:200]}), "
+                    f"and what the rows that were there got cannot be told: {error}; {RESNAPSHOT.format(store=store)}"
+                ) from None
             continue
-        kind = column_type(column)
-        rows = tx.rows(
-            mirror_sql.BACKFILL.format(
-                table=quoted(codec.table), column=quoted(identifier(column.name)), type=sql.SQL(kind.warehouse)
-            ),
-            {"value": value, "store": codec.version.store, "epoch": at.epoch, "file": at.file, "pos": at.pos,
-             "row": at.row, "ord": at.order},
-        )  # fmt: skip
+        rows = tx.rows(mirror_sql.BACKFILL.format(**parts), {**place, "value": value, "name": identifier(column.name)})
         touched.update(key for (key,) in rows if key is not None)
     return touched
-
-
-def _constant_default(column: DeclaredColumn) -> str | None:
-    """The text of the value old rows got, None where they got NULL."""
-    default = column.default_value_expression
-    if default is None:
-        return None if column.optional else column_type(column).implicit
-    return default

@@ -7,6 +7,7 @@ the same events anywhere and the warehouse ends up the same.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,7 +32,7 @@ class Lane:
     generation: int = 0
     snapshot_done: bool = False
     snapshot_tables: dict[TableId, Stamp] = field(default_factory=dict)  # named by the snapshot that is running
-    snapshot_rows: dict[TableId, int] = field(default_factory=dict)  # of keyless tables, read so far
+    snapshot_rows: dict[TableId, int] = field(default_factory=dict)  # of each table, handed over so far
 
 
 class Change:
@@ -44,13 +45,9 @@ class Change:
 
 
 class KeylessChange(Change):
-    """One change of a keyless row; `ordinal` tells rows of one snapshot apart, which share its stamp."""
+    """One change of a keyless row; `event.ordinal` tells rows of one snapshot apart, which share its stamp."""
 
-    __slots__ = ("ordinal",)
-
-    def __init__(self, codec: RowCodec, stamp: Stamp, event: ChangeEvent, ordinal: int) -> None:
-        super().__init__(codec, stamp, event)
-        self.ordinal = ordinal
+    __slots__ = ()
 
 
 class SharedChange(Change):
@@ -152,8 +149,7 @@ def _fold_lane(batch: LaneBatch, lane: Lane, result: Fold) -> None:
             except (ValueError, KeyError, TypeError) as error:
                 result.dead_letters.append(_no_key(store, codec, stamp, event, error))
         elif codec.keyless:
-            ordinal = _next_ordinal(lane, event) if event.op == "r" else 0
-            result.keyless.append((store, KeylessChange(codec, stamp, event, ordinal)))
+            result.keyless.append((store, KeylessChange(codec, stamp, event)))
         else:
             _fold_shared(result, store, codec, stamp, event)
     result.events[store] += taken
@@ -162,13 +158,6 @@ def _fold_lane(batch: LaneBatch, lane: Lane, result: Fold) -> None:
         result.last_event_us[store] = last_us
     if reached is not None:
         result.reached[store] = reached
-
-
-def _next_ordinal(lane: Lane, event: ChangeEvent) -> int:
-    assert event.source is not None
-    table = (event.source.db, event.source.table or "")
-    lane.snapshot_rows[table] = lane.snapshot_rows.get(table, 0) + 1
-    return lane.snapshot_rows[table]
 
 
 def _fold_shared(result: Fold, store: str, codec: RowCodec, stamp: Stamp, event: ChangeEvent) -> None:
@@ -204,8 +193,9 @@ def _observe(earlier: SharedChange | None, codec: RowCodec, stamp: Stamp, event:
         return change
     if event.oldkey is not None:
         # the new half of a primary-key change: what it changed is found by comparing with the old row's last state
-        change.moved_from = codec.pk_of(event.oldkey)
-        return change
+        with suppress(ValueError, KeyError):  # an old row whose key cannot be read was never kept
+            change.moved_from = codec.pk_of(event.oldkey)
+            return change
     mark = (stamp, change.effective_us)
     for name, column in codec.stamped:
         if before is None or before.get(name) != after.get(name):

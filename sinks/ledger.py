@@ -26,7 +26,8 @@ UPDATE tillstream.ledger l SET
 FROM unnest(%s::text[], %s::bigint[], %s::int[], %s::bigint[], %s::int[], %s::bigint[], %s::boolean[],
             %s::bigint[], %s::bigint[])
      AS n(store, generation, file, pos, row, ord, snapshot_done, events, event_us)
-WHERE l.store = n.store AND l.lease_generation = n.generation"""
+WHERE l.store = n.store AND l.lease_generation = n.generation
+RETURNING pg_current_xact_id()::text"""
 
 _VERSIONS = """\
 SELECT DISTINCT ON (database, table_name)
@@ -108,20 +109,21 @@ class Ledger:
     def raise_floor(self, tx: Transaction, store: str, table: str, stamp: Stamp) -> None:
         tx.execute(_RAISE_FLOOR, [store, table, *stamp])
 
-    def advance(self, tx: Transaction, advances: Sequence[Advance]) -> None:
+    def advance(self, tx: Transaction, advances: Sequence[Advance]) -> int:
         """The last statement of a batch's transaction, and the one that decides whether it counts.
 
         The positions move in the transaction that holds the rows, so either all of it is there or none of it: a
         crash between rows and position cannot happen. And they move only under the lease generation this worker
         claimed. If any row is not touched, another worker has the lane, and what this one wrote must not be seen:
-        the exception rolls the whole batch back. A COMMIT whose answer was lost is simply retried: rows and
-        positions at the same stamps are no news.
+        the exception rolls the whole batch back. Returns the transaction's number: by it PostgreSQL tells whether a
+        COMMIT whose answer was lost took place.
         """
         columns = list(zip(*(_parameters(each) for each in advances), strict=True))
-        moved = tx.execute(_ADVANCE, [list(column) for column in columns])
-        if moved != len(advances):
+        moved = tx.rows(_ADVANCE, [list(column) for column in columns])
+        if len(moved) != len(advances):
             names = ", ".join(each.lane.store for each in advances)
             raise LeaseLostError(f"another worker has taken over a lane of {names}; this one stops writing for it")
+        return int(moved[0][0])
 
 
 def _parameters(each: Advance) -> tuple[object, ...]:

@@ -146,5 +146,5 @@ def _keyless_pk(codec: RowCodec, change: KeylessChange) -> str:
     """
     values = decoded(change, "")
     stamp = ".".join(str(part) for part in change.stamp)
-    suffix = f".{change.ordinal}" if change.event.op == "r" else ""
+    suffix = f".{change.event.ordinal}" if change.event.op == "r" else ""
     return f"{codec.content_pk(values)}:{stamp}{suffix}"

@@ -29,15 +29,27 @@ def cut(batch: LaneBatch, lane: Lane) -> Iterator[LaneBatch]:
         op = event.op
         if op is None or op == "t":
             is_row, leads = False, event.source is not None
+            if event.is_snapshot:
+                lane.snapshot_rows.clear()  # each table is declared before the rows of any
         else:
             is_row = True
             leads = (event.oldkey is not None and _is_shared(event, lane)) or (op != "r" and reading)
             reading = op == "r"
+            if reading:
+                event.ordinal = _next_ordinal(lane, event)
         if leads and rows:
             yield replace(batch, events=batch.events[start:index], resume=None)
             start, rows = index, False
         rows = rows or is_row
     yield replace(batch, events=batch.events[start:] if start else batch.events)
+
+
+def _next_ordinal(lane: Lane, event: ChangeEvent) -> int:
+    """A snapshot row's number in its table. Given once, here: a batch may be tried several times."""
+    assert event.source is not None
+    table = (event.source.db, event.source.table or "")
+    lane.snapshot_rows[table] = lane.snapshot_rows.get(table, 0) + 1
+    return lane.snapshot_rows[table]
 
 
 def _is_shared(event: ChangeEvent, lane: Lane) -> bool:

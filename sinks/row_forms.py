@@ -87,10 +87,11 @@ def _is_integer(kind: ColumnType) -> bool:
 def _store_side(version: TableVersion, kinds: Mapping[str, ColumnType], key: list[str], hashing: Hashing) -> Side:
     exact = {name: _store_exact(kind, _backticked(name), hashing) for name, kind in kinds.items()}
     floats = tuple(f"{_backticked(name)} + 0e0" for name, kind in kinds.items() if kind.by_value)
+    identity = [exact[name] for name in key if not kinds[name].by_value]
     digest = _store_digest([exact[name] for name, kind in kinds.items() if not kind.by_value], hashing)
     return Side(
         source=f"{_backticked(version.database)}.{_backticked(version.table)}",
-        identity=_store_digest([exact[name] for name in key if not kinds[name].by_value], hashing) if key else digest,
+        identity=_store_digest(identity, hashing) if key else digest,
         digest=digest,
         floats=floats,
         key=tuple(_store_text(kinds[name], _backticked(name)) for name in key),
@@ -109,6 +110,7 @@ def _warehouse_side(
 ) -> Side:
     column = partial(_column, kinds=kinds, present=present)
     exact = {name: _warehouse_exact(kind, column(name), hashing) for name, kind in kinds.items()}
+    identity = [exact[name] for name in key if not kinds[name].by_value]
     digest = _warehouse_digest([exact[name] for name, kind in kinds.items() if not kind.by_value], hashing)
     return Side(
         source=f"stores.{_quoted(version.table)}",

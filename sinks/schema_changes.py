@@ -6,7 +6,7 @@ from psycopg import sql
 
 from conflict.policy import Policy
 from sinks.columns import column_type, wider
-from sinks.evolution import Catalog, backfill
+from sinks.evolution import RESNAPSHOT, Catalog, backfill
 from sinks.fold import Lane, TableId
 from sinks.ledger import Ledger, mark_dirty
 from sinks.names import identifier
@@ -20,7 +20,6 @@ from tillstream.errors import RefusedError
 _RENAMES = re.compile(r"\b(CHANGE|RENAME\s+COLUMN)\b", re.IGNORECASE)
 _RENAMES_TABLE = re.compile(r"^\s*(RENAME\s+TABLE|ALTER\s+TABLE\s.*\bRENAME\s+(TO\b|AS\b|`|(?!COLUMN|INDEX|KEY)\w))",
                             re.IGNORECASE | re.DOTALL)  # fmt: skip
-RESNAPSHOT = "read the store anew with `tillstream run --resnapshot {store}`"
 
 
 class SchemaChanges:
@@ -83,7 +82,6 @@ class SchemaChanges:
         after = RowCodec(version, self._policy.tables.get(identifier(version.table)))
         if event.is_snapshot:
             lane.snapshot_tables[table] = Stamp(stamp.epoch, stamp.file, stamp.pos)
-            lane.snapshot_rows[table] = 0
         elif before is None and change.type == "ALTER" and _RENAMES_TABLE.search(event.ddl or ""):
             raise RefusedError(
                 f"store {lane.store}: a table was renamed to {table[1]} ({_shown(event)}): its rows are known "
@@ -94,8 +92,9 @@ class SchemaChanges:
         self._catalog.ensure(tx, after)
         self._ledger.keep_version(tx, after)
         if before is not None and not event.is_snapshot:
-            added = [column for column in version.columns if column.name not in before.names]
-            touched = backfill(tx, after, added, stamp)
+            ddl = event.ddl or ""
+            added = [column for column in version.columns if column.name not in before.names or _drops(ddl, column)]
+            touched = backfill(tx, after, added, stamp, ddl)
             if after.policy is not None and set(after.names) != set(before.names):
                 self._mark_store_dirty(tx, lane.store, after.table)
             else:
@@ -119,6 +118,12 @@ def _table_id(text: str) -> TableId:
 
 def _shown(event: ChangeEvent) -> str:
     return " ".join((event.ddl or "").split())[:200]
+
+
+def _drops(ddl: str, column: DeclaredColumn) -> bool:
+    """A column may be dropped and added by one statement: it is another one then."""
+    name = re.escape(column.name)
+    return re.search(rf"\bDROP\s+(COLUMN\s+)?(`{name}`|{name}\b)", ddl, re.IGNORECASE) is not None
 
 
 def _require_followable(before: RowCodec, after: RowCodec, event: ChangeEvent) -> None:

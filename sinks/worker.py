@@ -99,10 +99,10 @@ class Worker:
             if self.settle():
                 self._ahead, self._written = batch, self._thread.submit(self._write_ahead, batch)
             else:
-                self._write_now(parts)  # the lanes are not where `prepare` took them to be
+                self._write_now(self._still_ours(parts))  # the lanes are not where `prepare` took them to be
         elif parts or self._writer.keys_are_left:
             self.settle()
-            self._write_now(parts)
+            self._write_now(self._still_ours(parts))
 
     def settle(self) -> bool:
         """Wait for the batch that is being written; False if it had to be done again in another way."""
@@ -139,10 +139,6 @@ class Worker:
             except LaneRefused as refused:
                 self._refuse(refused.store, refused.error)
                 parts = [part for part in parts if part.store != refused.store]
-            except LeaseLostError as lost:
-                for part in parts:
-                    self._refuse(part.store, lost)
-                return []
 
     def _write_all(self, parts: list[LaneBatch]) -> list[LaneBatch]:
         started = time.monotonic()
@@ -150,7 +146,7 @@ class Worker:
             committed = self._writer.write_led(parts, self._state)
         except DataError as error:
             self._isolate(parts, error)
-        except RefusedError as error:
+        except (RefusedError, LeaseLostError) as error:
             self._refuse_alone(parts, error)
         else:
             self._tell(committed, time.monotonic() - started)
@@ -167,8 +163,8 @@ class Worker:
         for piece in pieces:
             self._write_all([piece])
 
-    def _refuse_alone(self, parts: list[LaneBatch], error: RefusedError) -> None:
-        """The warehouse refused something: only the lanes that bring it stop."""
+    def _refuse_alone(self, parts: list[LaneBatch], error: RefusedError | LeaseLostError) -> None:
+        """The warehouse refused something, or a lane is another worker's by now: only the lanes concerned stop."""
         if len(parts) == 1:
             raise LaneRefused(parts[0].store, error) from error
         if not parts:
@@ -200,6 +196,10 @@ class Worker:
         parts = [queue.popleft() for queue in self._waiting.values()]
         self._waiting = {store: queue for store, queue in self._waiting.items() if queue}
         return parts
+
+    def _still_ours(self, parts: list[LaneBatch]) -> list[LaneBatch]:
+        """Without those of lanes that were refused since they were taken: what comes before them is not in."""
+        return [part for part in parts if part.store in self._state]
 
     def _lanes_ahead(self, parts: list[LaneBatch]) -> dict[str, Lane]:
         """The lanes as they will be once the batch that is being written is in."""

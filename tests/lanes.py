@@ -180,9 +180,13 @@ class Log:
         at = max(finished, reached - back)
         return max(finished, self.entries[at].restart) if at < len(self) else at
 
-    def rows_of_finished_snapshots(self) -> LaneBatch:
-        """Snapshot rows that arrive once more although their snapshot has ended; they move no position."""
-        events = [_again(e.event) for e in self.entries if e.event.op == "r"]
+    def rows_of_finished_snapshots(self, table: str) -> LaneBatch:
+        """Snapshot rows of `table` that arrive once more although their snapshot has ended; they move no position."""
+        events = [
+            _again(e.event)
+            for e in self.entries
+            if e.event.op == "r" and e.event.source and e.event.source.table == table
+        ]
         return LaneBatch(store=self.store, epoch=self.epoch, events=events, resume=self.resume(len(self)))
 
 

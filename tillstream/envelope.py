@@ -88,6 +88,7 @@ class ChangeEvent(msgspec.Struct, gc=False, rename={"table_changes": "tableChang
     oldkey: dict[str, Any] | None = None
     ddl: str | None = None
     table_changes: list[DeclaredChange] | None = None
+    ordinal: int = 0  # of a snapshot row: its running number in its table, given on arrival
 
     @property
     def is_snapshot(self) -> bool:

@@ -116,10 +116,14 @@ WHERE _store = %(store)s AND NOT _deleted
 RETURNING _key""")
 
 BACKFILL = sql.SQL("""\
-UPDATE stores.{table} SET {column} = %(value)s::text::{type}
-WHERE _store = %(store)s AND {column} IS NULL
+UPDATE stores.{table} SET {column} = %(value)s::text::{type}, _stamps = _stamps - %(name)s::text
+WHERE _store = %(store)s AND ({column} IS DISTINCT FROM %(value)s::text::{type} OR _stamps ? %(name)s::text)
   AND (_epoch, _file, _pos, _row, _order) < (%(epoch)s, %(file)s, %(pos)s, %(row)s, %(ord)s)
 RETURNING _key""")
+
+ANY_LIVE = sql.SQL("""\
+SELECT 1 FROM stores.{table} WHERE _store = %(store)s AND NOT _deleted
+  AND (_epoch, _file, _pos, _row, _order) < (%(epoch)s, %(file)s, %(pos)s, %(row)s, %(ord)s) LIMIT 1""")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

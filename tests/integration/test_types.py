@@ -3,7 +3,6 @@
 import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -83,7 +82,7 @@ def _bits() -> dict[str, Case]:
 
 def _texts() -> dict[str, Case]:
     odd = ("''", "' lead'", "'''quoted'' \\\\ \\n\\t\"'", "'NULL'", "'\\\\N'", "'null'", "'0'", "'%s {} %%'")
-    thai, emoji, chinese = "'สวัสดี'", "'🧋👨‍👩‍👧'", "'珍珠奶茶（大）'"  # noqa: RUF001
+    thai, emoji, chinese = "'สวัสดี'", "'🧋👨‍👩‍👧'", "'珍珠奶茶（大）'"
     return {
         "char_latin1": Case(declared="char(30) character set latin1", values=(*odd, "'café ÿ'", "'€ŒŸ'")),
         "varchar_latin1": Case(declared="varchar(30) character set latin1", values=(*odd, "'ÀÖØöøÿ'", "'€…–'")),

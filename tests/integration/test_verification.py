@@ -276,14 +276,13 @@ CASES: dict[str, Case] = {
 
 @pytest.fixture(scope="module")
 def wide(mysql56: MySQLServer, warehouse_url: str, password: Path) -> Iterator[Shop]:
-    with _wide(mysql56, warehouse_url, password) as shop:
+    with _wide(mysql56, "verify_wide", warehouse_url, password) as shop:
         yield shop
 
 
 @contextmanager
-def _wide(server: MySQLServer, warehouse_url: str, password: Path) -> Iterator[Shop]:
+def _wide(server: MySQLServer, database: str, warehouse_url: str, password: Path) -> Iterator[Shop]:
     """Rows 1 and 2 with values, row 3 with NULL in every column."""
-    database = "verify_wide"
     server.execute(f"DROP DATABASE IF EXISTS {database}")
     server.execute(f"CREATE DATABASE {database} CHARACTER SET utf8mb4")
     with _shop(server, database, fresh_warehouse(warehouse_url, database), password) as shop:
@@ -318,8 +317,9 @@ def test_equal_values_of_every_type_are_equal(wide: Shop) -> None:
 def test_equal_values_of_every_type_are_equal_in_mysql_9(
     mysql97: MySQLServer, warehouse_url: str, password: Path
 ) -> None:
+    """MD5 is gone there: the rows are hashed by SHA-256."""
     mysql97.create_capture_user("verifier", PASSWORD)
-    with _wide(mysql97, warehouse_url, password) as shop:
+    with _wide(mysql97, "verify_wide_9", warehouse_url, password) as shop:
         result = shop.verify()
         assert (result.unreachable, result.samples, result.rows) == ((), (), 3)
         shop.change("UPDATE stores.wide SET money = money - 0.01, char = char || ' ' WHERE _pk = '1'")

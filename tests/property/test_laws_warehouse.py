@@ -3,12 +3,13 @@
 import itertools
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+import msgspec
 import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -20,8 +21,10 @@ from psycopg.rows import dict_row
 from conflict.identity import business_key
 from conflict.policy import ColumnRule, Deletes, KeyPart, Normaliser, Policy, RuleName, TablePolicy
 from conflict.resolve import resolve
+from sinks import batch as batch_module
 from sinks import worker as worker_module
 from sinks.central import key_columns
+from sinks.retrying import retry_letter
 from sinks.warehouse import Transaction, Warehouse
 from sinks.worker import Worker
 from tillstream.errors import LeaseLostError, RefusedError, TransientError
@@ -397,7 +400,7 @@ def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Faults pass at once here, and there is always time to look for keys left by others."""
     monkeypatch.setattr(worker_module, "FIRST_RETRY_SECONDS", 0.01)
     monkeypatch.setattr(worker_module, "MOST_RETRY_SECONDS", 0.05)
-    monkeypatch.setattr(worker_module, "DIRTY_SECONDS", 0.0)
+    monkeypatch.setattr(batch_module, "DIRTY_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -502,7 +505,7 @@ def test_a_widened_column_stops_nobody(place: Place) -> None:
 @given(history=histories, start=st.integers(0, 60), length=st.integers(1, 60))
 @few
 def test_an_older_event_changes_nothing(place: Place, history: list[Act], start: int, length: int) -> None:
-    """Any part of the log's stream that comes again, and all rows of finished snapshots, by a worker that just began."""
+    """Any part of the log's stream that comes again, and all rows of finished snapshots, by a new worker."""
     store = lived("s1", history)
     place.empty()
     place.take_in([store], Way())
@@ -510,7 +513,8 @@ def test_an_older_event_changes_nothing(place: Place, history: list[Act], start:
     log = store.log
     first = log.restart(len(log), 10_000)
     again = RecordedLanes()
-    again.record([log.rows_of_finished_snapshots()])
+    if not {"add", "add_null", "drop"} & {each[0] for each in history}:  # else they fit the table no more
+        again.record([log.rows_of_finished_snapshots("members")])
     if first < len(log):
         begin = first + start % (len(log) - first)
         again.record([log.batch(begin, min(len(log), begin + length))])
@@ -539,20 +543,23 @@ def test_a_change_never_overwrites_a_later_one(place: Place, history: list[Act])
 
 
 def test_a_row_below_its_floor_does_not_live_whenever_it_comes(place: Place) -> None:
-    """TRUNCATE first and the older row after it is the same as the other way round."""
+    """An event that was set aside before a TRUNCATE and is retried after it brings nothing back."""
     store = lived("s1", [])
     store.insert("members", member(4, 1))
+    event = store.log.entries[-1].event
     store.truncate("members")
-    log = store.log
     place.take_in([store], Way())
-    for key in ("4", "nothing"):
-        place.rows("DELETE FROM stores.members WHERE _pk = %s RETURNING _pk", key)
-        place.rows("UPDATE tillstream.ledger SET file = 0, pos = 0, row = -1, ord = -1 RETURNING store")
-        lanes = RecordedLanes()
-        lanes.record([log.batch(len(log) - 2, len(log) - 1)])
-        place.run_all([lanes])
-        assert place.live("members", store) == {}
-        assert place.central() == {}
+    place.rows("DELETE FROM stores.members WHERE _pk = '4' RETURNING _pk")
+    assert event.source is not None
+    (letter,) = place.rows(
+        "INSERT INTO tillstream.dead_letters"
+        " (store, database, table_name, pk, epoch, file, pos, row, ord, op, reason, event)"
+        " VALUES ('s1', %s, 'members', '4', 1, 1, %s, 0, 0, 'c', 'set aside', %s) RETURNING id",
+        *(DATABASE, event.source.pos, msgspec.json.encode(event)),
+    )
+    retry_letter(place.warehouse, POLICY, 1, letter["id"])
+    assert place.live("members", store) == {}
+    assert place.central() == {}
 
 
 def test_an_unfinished_snapshot_sweeps_nothing(place: Place) -> None:
@@ -613,7 +620,7 @@ class FaultyWarehouse(Warehouse):
             raise TransientError("the connection broke while COMMIT was answered")
 
 
-@given(history=histories, way=ways, numbers=st.sets(st.integers(0, 12), min_size=1, max_size=4), lost=st.booleans())
+@given(history=histories, way=ways, numbers=st.sets(st.integers(0, 6), min_size=1, max_size=4), lost=st.booleans())
 @few
 def test_a_fault_before_or_after_commit_changes_nothing(
     place: Place, history: list[Act], way: Way, numbers: set[int], lost: bool
@@ -753,10 +760,7 @@ def test_a_key_that_cannot_be_kept_stops_nothing_else(place: Place) -> None:
     store.insert("members", {**member(0, 2), "id": "b\x00"})
     store.update("members", ("b\x00",), id="c")
     lanes = RecordedLanes()
-    first = next(i for i, e in reversed([*enumerate(store.log.entries)]) if not e.in_snapshot and e.event.op is None) \
-        if any(not e.in_snapshot and e.event.op is None for e in store.log.entries) else 0
     start = max(i for i, e in enumerate(store.log.entries) if e.in_snapshot and e.restart == i)
-    assert start > first or not first
     lanes.record([store.log.batch(start, len(store.log))])
     place.run_all([lanes])
     assert place.live("members", store) == store.rows("members")

@@ -1,0 +1,113 @@
+"""Each block of the README does what the README says, in its order, against a real store."""
+
+import re
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from invocation import TILLSTREAM, environment
+
+from tillstream.commands import build_app
+from tillstream.rehearsal.mysql import MySQLServer
+
+README = Path(__file__).parents[2] / "README.md"
+BLOCK = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PASSWORD = "a long password"
+
+
+def _blocks() -> list[tuple[str, str, str]]:
+    return [(language, note.strip(), text) for language, note, text in BLOCK.findall(README.read_text())]
+
+
+def test_every_command_is_in_the_readme() -> None:
+    """A verb that the program has and the README does not name would never be found."""
+    text = README.read_text()
+    app = build_app()
+    for command in app.registered_commands:
+        name = command.name
+        assert f"`tillstream {name}" in text, name
+    for group in app.registered_groups:
+        assert f"`tillstream {group.name} " in text
+        for command in group.typer_instance.registered_commands:
+            assert command.name in text, f"{group.name} {command.name}"
+
+
+def test_both_make_targets_exist() -> None:
+    """`make demo` and `make test` are the README's two commands."""
+    makefile = (README.parent / "Makefile").read_text()
+    assert re.search(r"^demo:", makefile, re.MULTILINE)
+    assert re.search(r"^test:", makefile, re.MULTILINE)
+
+
+@pytest.mark.timeout(200)
+def test_the_first_store_in_ten_minutes(open_shop: Callable[..., MySQLServer], server_directory: Path) -> None:
+    """The grants, both files and every command as they stand there lead to a captured and verified store; the later
+    policy is accepted and taken up by the next run."""
+    here = server_directory / "chain"
+    here.mkdir()
+    server = open_shop(1)
+    server.execute("CREATE TABLE pos.members (id INT PRIMARY KEY, phone VARCHAR(20), points DECIMAL(8,2), level INT,"
+                   " birthday DATE, updated_at DATETIME, password VARCHAR(20))")  # fmt: skip
+    server.execute("INSERT INTO pos.members VALUES (1, '138 0013 8000', 12.50, 2, NULL, NOW(), 'x')")
+    server.execute("DROP USER 'tillstream'@'%'")
+    environment_ = {**environment(), "PATH": f"{TILLSTREAM.parent}:{environment()['PATH']}"}
+    first_files: set[str] = set()
+    for language, note, text in _blocks():
+        if language == "sql":
+            for statement in filter(None, (part.strip() for part in text.split(";"))):
+                server.execute(statement)
+        elif language == "yaml":
+            name = text.split("\n")[0].removeprefix("# ")
+            if name in first_files:
+                (here / "later.yaml").write_text(text)
+                continue
+            first_files.add(name)
+            placed = text.replace("host: 10.0.1.5", f"host: 127.0.0.1, port: {server.port}")
+            (here / name).write_text(placed + ("metrics: {port: null}\n" if name == "tillstream.yaml" else ""))
+        elif note == "background":
+            assert text.split() == ["tillstream", "run"]
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("POS_PASSWORD", PASSWORD)
+                process = _start(here)
+            _wait_until_live(here, environment_)
+        elif text.startswith("make"):
+            continue  # `make demo` is an end-to-end test of its own
+        else:
+            _run(text, here, environment_)
+    try:
+        assert process.poll() is None
+    finally:
+        process.terminate()
+        assert process.wait(30) == 0
+    (here / "policies.yaml").write_text((here / "later.yaml").read_text())
+    answer = _run("tillstream config validate", here, environment_)
+    assert "2 shared tables" in answer
+
+
+def _start(directory: Path) -> "subprocess.Popen[bytes]":
+    with (directory / "run.log").open("ab") as log:
+        return subprocess.Popen(
+            [str(TILLSTREAM), "run"], cwd=directory, env={**environment(), "POS_PASSWORD": PASSWORD},
+            stdout=log, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+
+
+def _run(script: str, directory: Path, env: dict[str, str]) -> str:
+    script = f"set -e\nexport POS_PASSWORD='{PASSWORD}'\n{script}"
+    answer = subprocess.run(["sh", "-c", script], cwd=directory, env=env, capture_output=True, text=True, timeout=120)
+    assert answer.returncode == 0, f"{script}\n{answer.stdout}\n{answer.stderr}\n{_log(directory)}"
+    return answer.stdout
+
+
+def _wait_until_live(directory: Path, env: dict[str, str]) -> None:
+    deadline = time.monotonic() + 60
+    while " live " not in _run("tillstream status", directory, env):
+        assert time.monotonic() < deadline, _log(directory)
+        time.sleep(1)
+
+
+def _log(directory: Path) -> str:
+    log = directory / "run.log"
+    return log.read_text()[-2000:] if log.exists() else ""
