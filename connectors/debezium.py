@@ -1,10 +1,16 @@
 """Debezium's options for one store. Each that departs from a default says why: several defaults bend data silently."""
 
+import re
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from connectors.preflight import StoredColumn
 from tillstream.config import Config, Store
 from tillstream.envelope import ChangeEvent
+
+
+QUEUE_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,8 +35,13 @@ def history_table(store: str) -> str:
     return f"history_{store}"
 
 
-def mysql_options(config: Config, store: Store, kept: OffsetStore, *, compressed: bool) -> dict[str, str]:
-    """All of the engine's properties. `compressed`: the server may write compressed transactions (8.0.20 on)."""
+def mysql_options(
+    config: Config, store: Store, kept: OffsetStore, *, compressed: bool, columns: Iterable[StoredColumn] = ()
+) -> dict[str, str]:
+    """All of the engine's properties.
+
+    `compressed`: the server may write compressed transactions (8.0.20 on). `columns`: what the store has now.
+    """
     return {
         "name": store.id,
         "connector.class": "io.debezium.connector.mysql.MySqlConnector",
@@ -42,6 +53,7 @@ def mysql_options(config: Config, store: Store, kept: OffsetStore, *, compressed
         "database.server.id": str(server_id(store.id)),
         **_captured(config, store),
         **_values(),
+        **_snapshot_reads(config, store, columns),
         **_log(config, compressed=compressed),
         **_kept(store, kept),
     }
@@ -71,6 +83,43 @@ def _captured(config: Config, store: Store) -> dict[str, str]:
 def _pattern(name: str) -> str:
     """Debezium's lists are regular expressions, separated by commas."""
     return "".join(each if each.isalnum() or each == "_" else f"\\x{{{ord(each):x}}}" for each in name)
+
+
+def _snapshot_reads(config: Config, store: Store, columns: Iterable[StoredColumn]) -> dict[str, str]:
+    """How a snapshot asks for tables with a FLOAT or YEAR.
+
+    As text MySQL gives a FLOAT six digits, unless in an expression; and the YEAR 0000 is read as 2000. A table whose
+    name the option's grammar cannot carry is read without.
+    """
+    option = "snapshot.select.statement.overrides"
+    reads: dict[str, list[str]] = {}
+    special: set[str] = set()
+    for column in columns:
+        if column.name not in config.tables.exclude_columns.get(column.table, ()):
+            expression = _exactly(column)
+            reads.setdefault(column.table, []).append(expression or _quoted(column.name))
+            if expression and re.fullmatch(r"[\w$]+", store.database + column.table):
+                special.add(column.table)
+    selects = {
+        f"{store.database}.{table}": f"SELECT {', '.join(reads[table])} FROM {_quoted(store.database)}.{_quoted(table)}"
+        for table in sorted(special)
+    }
+    if not selects:
+        return {}
+    return {option: ",".join(selects), **{f"{option}.{table}": select for table, select in selects.items()}}
+
+
+def _exactly(column: StoredColumn) -> str | None:
+    name = _quoted(column.name)
+    if re.match(r"float(?!\()", column.column_type):
+        return f"{name} + 0e0 AS {name}"
+    if column.column_type.startswith("year"):
+        return f"IF({name} + 0 = 0, 1900, {name} + 0) AS {name}"  # as the stream gives it, see sinks/columns.py
+    return None
+
+
+def _quoted(name: str) -> str:
+    return f"`{name.replace('`', '``')}`"
 
 
 def _values() -> dict[str, str]:
@@ -116,7 +165,8 @@ def _log(config: Config, *, compressed: bool) -> dict[str, str]:
         "poll.interval.ms": str(capture.poll_interval_milliseconds),
         "max.batch.size": str(capture.max_batch_rows),
         "max.queue.size": str(capture.max_batch_rows * 2),
-        "max.queue.size.in.bytes": str(64 * 1024 * 1024),
+        # the JVM's heap is bounded: what waits in it, per store, is too
+        "max.queue.size.in.bytes": str(QUEUE_BYTES),
         # a store that comes back is picked up within seconds; the default waits a minute
         "connect.keep.alive.interval.ms": "5000",
         "connect.timeout.ms": "10000",

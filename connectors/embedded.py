@@ -140,6 +140,7 @@ class EmbeddedEngine:
         self._epoch = epoch
         self._lanes = lanes
         self._failure: TillstreamError | None = None
+        self._closing = False
         self._previous: tuple[Handover, Any] | None = None  # with its last record
         self._stopped = threading.Event()
         self._engine = self._build(options)
@@ -159,6 +160,7 @@ class EmbeddedEngine:
 
     def close(self) -> None:
         """Stop it; a batch that waits for the warehouse is given up and will be read again."""
+        self._closing = True
         self._lanes.refuse(self.store, TransientError("the engine is stopping"))
         if not self._stopped.is_set():
             try:
@@ -258,11 +260,12 @@ def engine_failure(store: str, reason: str) -> TillstreamError:
 
 
 _RESNAPSHOT = "read the store anew with `tillstream run --resnapshot {store}`"
-_REMEDIES = {
+_REMEDIES = {  # texts of Debezium and the JVM → what a person does
     "no longer available on the server": f"its binlog was purged before it was read; {_RESNAPSHOT}",
     "Could not find first log file": f"its binlog was purged before it was read; {_RESNAPSHOT}",
     "db history topic is missing": _RESNAPSHOT,
     "internal schema size": f"the table's shape differs from the one recorded; {_RESNAPSHOT}",
+    "OutOfMemoryError": "raise `capture_options: {{heap_megabytes: ...}}` in tillstream.yaml and start `run` again",
     "no viable alternative": "Debezium cannot read this DDL statement; leave a note with the statement, then "
     + _RESNAPSHOT,
 }

@@ -26,6 +26,22 @@ _UNREACHABLE = {
 }  # fmt: skip
 
 
+_COLUMNS = """\
+SELECT c.table_name, c.column_name, c.column_type
+FROM information_schema.columns c JOIN information_schema.tables t USING (table_schema, table_name)
+WHERE c.table_schema = %s AND t.table_type = 'BASE TABLE'
+ORDER BY c.table_name, c.ordinal_position"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredColumn:
+    """A column as the store's own catalog has it."""
+
+    table: str
+    name: str
+    column_type: str  # in full: "float(7,3) unsigned"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerFacts:
     """What a store's server said of itself."""
@@ -34,6 +50,7 @@ class ServerFacts:
     server_uuid: str
     head_file: str
     head_pos: int
+    columns: tuple[StoredColumn, ...]  # of all tables
 
     @property
     def head(self) -> tuple[int, int]:
@@ -60,6 +77,7 @@ def examine(store: Store) -> ServerFacts:
             server_uuid=variables.get("server_uuid", ""),
             head_file=head[0],
             head_pos=head[1],
+            columns=_columns(store, connection),
         )
 
 
@@ -71,7 +89,9 @@ def read_head(store: Store) -> tuple[int, int]:
 
 
 @contextmanager
-def store_connection(store: Store) -> Iterator["pymysql.connections.Connection[Any]"]:
+def store_connection(
+    store: Store, *, read_seconds: int = READ_SECONDS
+) -> Iterator["pymysql.connections.Connection[Any]"]:
     """A fresh login; driver errors come out as ours, decided by MySQL's number."""
     try:
         connection = pymysql.connect(
@@ -82,7 +102,7 @@ def store_connection(store: Store) -> Iterator["pymysql.connections.Connection[A
             database=store.database,
             charset="utf8mb4",
             connect_timeout=CONNECT_SECONDS,
-            read_timeout=READ_SECONDS,
+            read_timeout=read_seconds,
             write_timeout=READ_SECONDS,
             autocommit=True,
         )
@@ -127,6 +147,15 @@ def _variables(connection: "pymysql.connections.Connection[Any]") -> dict[str, s
     with connection.cursor() as cursor:
         cursor.execute("SHOW GLOBAL VARIABLES")
         return {str(name).lower(): str(value) for name, value in cursor.fetchall()}
+
+
+def _columns(store: Store, connection: "pymysql.connections.Connection[Any]") -> tuple[StoredColumn, ...]:
+    with connection.cursor() as cursor:
+        cursor.execute(_COLUMNS, [store.database])
+        return tuple(
+            StoredColumn(table=table, name=name, column_type=column_type)
+            for table, name, column_type in cursor.fetchall()
+        )
 
 
 def _require_mysql(store: Store, version: str) -> None:

@@ -102,7 +102,9 @@ class Supervisor(threading.Thread):
         epoch, mistrusted = self._books.prepare(self._store.id)
         if mistrusted:
             log.warning("store %s: %s; reading the store anew", self._store.id, mistrusted)
-        options = mysql_options(self._config, self._store, self._kept, compressed=facts.may_compress)
+        options = mysql_options(
+            self._config, self._store, self._kept, compressed=facts.may_compress, columns=facts.columns
+        )
         engine = EmbeddedEngine(self._store.id, epoch, options, self._lanes)
         self._tell(StoreState.STARTING)
         engine.start()

@@ -126,9 +126,10 @@ def _key_values(policy: TablePolicy, key: str) -> dict[str, str]:
 def read_contributions(
     tx: Transaction, catalog: Catalog, table: str, keys: Iterable[str]
 ) -> dict[str, list[Contribution]]:
-    columns = tuple(catalog.columns(table))
+    kinds = catalog.columns(table)
+    columns = tuple(kinds)
     found: dict[str, list[Contribution]] = defaultdict(list)
-    for row in tx.rows(statements.contributions(table, columns), [list(keys)]):
+    for row in tx.rows(statements.contributions(table, kinds), [list(keys)]):
         key, store, pk, *position = row[:8]
         changed_us, deleted, stamps, present = row[8:12]
         found[key].append(

@@ -104,7 +104,7 @@ def _enum(column: DeclaredColumn) -> Decode:
     members = enum_members(column)
     meant = {}
     for member, literal in zip(members, column.enum_values or (), strict=True):
-        for form in (member, literal[1:-1].replace("''", "'")):
+        for form in (member, _between_quotes(literal).replace("''", "'")):
             meant[form] = meant[form.replace(",", "\\,")] = member
     meant.update((member, member) for member in members)
 
@@ -116,7 +116,11 @@ def _enum(column: DeclaredColumn) -> Decode:
 
 def enum_members(column: DeclaredColumn) -> tuple[str, ...]:
     """The members of an ENUM or SET, which Debezium gives as the SQL literals of the declaration."""
-    return tuple(without_escapes(literal[1:-1]) for literal in column.enum_values or ())
+    return tuple(without_escapes(_between_quotes(literal)) for literal in column.enum_values or ())
+
+
+def _between_quotes(literal: str) -> str:
+    return literal[1:-1] if literal[:1] in ("'", '"') else literal
 
 
 def without_escapes(text: str) -> str:
@@ -154,6 +158,7 @@ _BYTEA = ColumnType(
 _DATETIME_TEXT = "DATE_FORMAT({c}, '%Y-%m-%d %H:%i:%s.%f')"
 _TYPES: dict[str, ColumnType] = {
     "TINYINT": _SMALL,
+    "BOOL": _number("smallint", int),  # said so in the stream, Debezium gives true and false, and 2 as true
     "SMALLINT": _SMALL,
     "MEDIUMINT": _INTEGER,
     "INT": _INTEGER,
@@ -216,7 +221,7 @@ _TYPES: dict[str, ColumnType] = {
 }
 _BOOLEAN_BIT = ColumnType(warehouse="boolean", decode=_bit, store_text=_ZEROFILL_SAFE, warehouse_text="{c}::int::text")
 _SYNONYMS = {
-    "INTEGER": "INT", "BOOL": "TINYINT", "BOOLEAN": "TINYINT", "INT1": "TINYINT", "INT2": "SMALLINT",
+    "INTEGER": "INT", "BOOLEAN": "BOOL", "INT1": "TINYINT", "INT2": "SMALLINT",
     "INT3": "MEDIUMINT", "INT4": "INT", "INT8": "BIGINT", "NUMERIC": "DECIMAL", "DEC": "DECIMAL",
     "FIXED": "DECIMAL", "REAL": "DOUBLE", "DOUBLE PRECISION": "DOUBLE", "CHARACTER": "CHAR",
     "CHARACTER VARYING": "VARCHAR", "NCHAR": "CHAR", "NVARCHAR": "VARCHAR", "LONG VARCHAR": "MEDIUMTEXT",

@@ -114,9 +114,7 @@ def _warehouse_side(
     digest = _warehouse_digest([exact[name] for name, kind in kinds.items() if not kind.by_value], hashing)
     return Side(
         source=f"stores.{_quoted(version.table)}",
-        identity=_warehouse_digest([exact[name] for name in key if not kinds[name].by_value], hashing)
-        if key
-        else digest,
+        identity=_warehouse_digest(identity, hashing) if key else digest,
         digest=digest,
         floats=tuple(f"{column(name)}::float8" for name, kind in kinds.items() if kind.by_value),
         key=tuple(_warehouse_text(kinds[name], column(name)) for name in key),

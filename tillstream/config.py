@@ -265,7 +265,7 @@ class CaptureOptions(Entry):
     )
     poll_interval_milliseconds: Whole = Field(default=20, description="How long an engine waits for events.")
     heartbeat_seconds: Whole = Field(default=5, description="How often a quiet store reports its position.")
-    max_batch_rows: Whole = Field(default=8192, description="Most rows an engine hands over at once.")
+    max_batch_rows: Whole = Field(default=2048, description="Most rows an engine hands over at once.")
     snapshot_locking: Literal["minimal", "none"] = Field(
         default="minimal", description="Whether a snapshot takes a short global read lock in the store."
     )

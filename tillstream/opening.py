@@ -18,20 +18,25 @@ def embedded_directory(config: Config) -> Path:
 
 @contextmanager
 def open_warehouse(config: Config) -> Iterator[Warehouse]:
-    """A warehouse that answers, at whatever version its schema is; UnreachableError with the remedy otherwise."""
+    """A warehouse that answers; UnreachableError with the remedy otherwise.
+
+    An embedded one is ours alone and is brought to this program's version; a shared one waits for `tillstream migrate`.
+    """
     if config.warehouse is None:
         with EmbeddedWarehouse(embedded_directory(config)) as embedded:
-            yield from _opened(embedded.url, f"look into {embedded.log}")
+            yield from _opened(embedded.url, f"look into {embedded.log}", migrate=True)
     else:
         url = config.warehouse.url()
         remedy = f"check `warehouse:` in {config.file}, the password it names, and that PostgreSQL runs there"
         yield from _opened(url.render_as_string(hide_password=False), remedy)
 
 
-def _opened(url: str, remedy: str) -> Iterator[Warehouse]:
+def _opened(url: str, remedy: str, *, migrate: bool = False) -> Iterator[Warehouse]:
     warehouse = Warehouse(url)
     try:
         _require_answer(warehouse, remedy)
+        if migrate:
+            warehouse.migrate()
         yield warehouse
     finally:
         warehouse.dispose()

@@ -20,12 +20,13 @@ from sinks.store_states import StoreStates
 from sinks.warehouse import Warehouse, mapped_errors
 from sinks.worker import Worker
 from tillstream.config import Config
-from tillstream.errors import RefusedError
+from tillstream.errors import RefusedError, TransientError
 from tillstream.states import StoreReport
 
 log = logging.getLogger(__name__)
 
-HEAP_MEGABYTES, HEAP_MEGABYTES_PER_STORE = 96, 8
+# Debezium's classes and one engine's batches; then what waits per store (see QUEUE_BYTES and max_batch_rows).
+HEAP_MEGABYTES, HEAP_MEGABYTES_PER_STORE = 160, 12
 _ONLY_ONE = "SELECT pg_try_advisory_lock(hashtextextended('tillstream run', 0))"
 
 
@@ -110,6 +111,8 @@ class Pipeline:
             worker.run(self._stopping.is_set)
         except BaseException as error:
             self.failure = error
+            for store in self._config.stores:  # nobody will take what their engines hand over
+                self._lanes.refuse(store.id, TransientError("the worker has stopped"))
 
     def claim(self) -> None:
         """Be the only one at work on this warehouse, until `stop`."""

@@ -8,10 +8,16 @@ from sinks.verification import StoreSource, Verification
 from sinks.warehouse import Warehouse
 from tillstream.config import Config, Store
 
+SCAN_SECONDS = 600  # a table whose key is no integer is hashed in one statement, on an old till's processor
+
 
 def verification_for(config: Config, policy: Policy, warehouse: Warehouse) -> Verification:
     return Verification([_source(store) for store in config.stores], policy, warehouse)
 
 
 def _source(store: Store) -> StoreSource:
-    return StoreSource(id=store.id, connect=partial(store_connection, store), head=partial(read_head, store))
+    return StoreSource(
+        id=store.id,
+        connect=partial(store_connection, store, read_seconds=SCAN_SECONDS),
+        head=partial(read_head, store),
+    )

@@ -1,5 +1,7 @@
 """central.<table>: one agreed row per business key."""
 
+from collections.abc import Mapping
+
 from psycopg import sql
 
 from sinks.statements import names, render, stage_name
@@ -83,13 +85,19 @@ def stage(table: str, columns: tuple[str, ...], types: tuple[str, ...]) -> tuple
     )
 
 
-def contributions(table: str, columns: tuple[str, ...]) -> str:
-    """Takes the list of keys. Column names are quoted for a statement with parameters."""
+def contributions(table: str, columns: Mapping[str, str]) -> str:
+    """Takes the list of keys. Column names are quoted for a statement with parameters.
+
+    The types stand in the text, so that a prepared statement is never asked for a column that was widened since:
+    PostgreSQL refuses it then ("cached plan must not change result type").
+    """
     text = render(
         _CONTRIBUTIONS.format(
             table=sql.Identifier(table),
             name=sql.Literal(table),
-            columns=names(columns, "t."),
+            columns=sql.SQL(", ").join(
+                sql.SQL("t.{}::{}").format(sql.Identifier(column), sql.SQL(kind)) for column, kind in columns.items()
+            ),
             keys=sql.SQL("\x00"),
         )
     )

@@ -223,6 +223,7 @@ def _number(ddl: str, type_name: str, first: str, second: str, wrong: str = "{} 
 TICK = "{} - interval '1 microsecond'"
 CASES: dict[str, Case] = {
     "tinyint": _number("tinyint", "TINYINT", "127", "-128"),
+    "bool": _number("boolean", "BOOL", "2", "-128"),
     "order": _number("smallint", "SMALLINT", "32767", "-32768"),
     "50%": _number("mediumint", "MEDIUMINT", "8388607", "-8388608"),
     "100%s": _number("int", "INT", "2147483647", "-2147483648"),

@@ -166,6 +166,17 @@ def test_a_sum_is_exact(given_: list[Contribution]) -> None:
         assert "points" not in resolution.values
 
 
+def test_a_sum_has_more_digits_than_python_keeps_by_itself() -> None:
+    """DECIMAL(65, 30) at both ends: Python's own addition keeps 28 digits."""
+    large, small = Decimal("9" * 35), Decimal("0." + "0" * 29 + "1")
+    given_ = [
+        _with(row(store, at=1), values={"points": value, "name": "a"})
+        for store, value in (("s1", large), ("s2", small))
+    ]
+    value = resolve(policy_of(rule_of(RuleName.SUM)), ("points",), given_).values["points"]
+    assert format(value, "f") == "9" * 35 + "." + "0" * 29 + "1"
+
+
 @pytest.mark.parametrize(("name", "pick"), [(RuleName.MAX, max), (RuleName.MIN, min)])
 @given(given_=contribution_lists(least=1))
 @settings(max_examples=60, deadline=None)

@@ -1,9 +1,10 @@
 """The laws on a real PostgreSQL, through the real worker: whatever way the logs come, the warehouse ends the same."""
 
 import itertools
+import os
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -12,6 +13,7 @@ from typing import Any
 import msgspec
 import psycopg
 import pytest
+from harness import fresh_warehouse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lanes import DATABASE, FakeStore, FakeTable, Log, RecordedLanes, Row, column
@@ -31,7 +33,8 @@ from tillstream.errors import LeaseLostError, RefusedError, TransientError
 
 STORES = ("s1", "s2", "s3")
 MOST_TURNS = 3_000  # a worker that has not finished a recorded log by then never will
-LATEST = ColumnRule(rule=RuleName.LATEST)
+WAIT_SECONDS = 30.0
+LONG_ENOUGH_SECONDS = 0.5  # for a worker that nothing holds up to have written its batch several times over
 MEMBERS = TablePolicy(
     table="members",
     key=(KeyPart(column="phone", normaliser=Normaliser.TRIM),),
@@ -403,11 +406,18 @@ def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch_module, "DIRTY_SECONDS", 0.0)
 
 
-@pytest.fixture
-def place(fresh_database: str) -> Iterator[Place]:
-    made = Place(fresh_database)
+@pytest.fixture(scope="module")
+def only_place(warehouse_url: str) -> Iterator[Place]:
+    """One database for all of them: making one takes longer than most of these tests."""
+    made = Place(fresh_warehouse(warehouse_url, f"laws_{os.getpid()}"))
     yield made
     made.close()
+
+
+@pytest.fixture
+def place(only_place: Place) -> Place:
+    only_place.empty()
+    return only_place
 
 
 few = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -435,6 +445,67 @@ def test_every_way_leads_to_the_same_warehouse(
     place.take_in(stores, way, policy)
     assert_truth(place, stores, policy)
     assert place.everything() == straight
+
+
+def changes_key(store: FakeStore) -> None:
+    store.update("members", (0,), phone="p3", name="elsewhere")
+
+
+def changes_both_keys(store: FakeStore) -> None:
+    """The old row is withdrawn, not deleted: what other stores have under its key stays."""
+    store.tick(50)
+    store.update("members", (0,), id=20, phone="p3")
+
+
+def has_a_clock_that_runs_backwards(store: FakeStore) -> None:
+    store.tick(100)
+    store.update("members", (0,), name="late")
+    store.tick(-60)
+    store.update("members", (0,), address="early, and last")
+
+
+def moves_a_row_it_has_changed(store: FakeStore) -> None:
+    store.update("members", (0,), name="first")
+    store.tick(5)
+    store.update("members", (0,), id=20, address="with the move")
+    store.tick(5)
+    store.update("members", (20,), level=9)
+
+
+def changes_a_row_unseen(store: FakeStore) -> None:
+    store.stop_listening()
+    store.update("members", (0,), name="unseen")
+    store.tick(5)
+    store.snapshot()
+    store.update("members", (0,), address="seen")
+
+
+def deletes_a_row_and_has_it_again(store: FakeStore) -> None:
+    store.tick(50)
+    store.delete("members", (0,))
+    store.tick(-20)
+    store.insert("members", {**member(0, 0), "id": 7})
+
+
+def empties_a_table(store: FakeStore) -> None:
+    store.truncate("members")
+    store.insert("members", member(1, 1))
+
+
+@pytest.mark.parametrize("size", [1, 1000], ids=["event by event", "at once"])
+@pytest.mark.parametrize(
+    "what",
+    [changes_key, changes_both_keys, has_a_clock_that_runs_backwards, moves_a_row_it_has_changed,
+     changes_a_row_unseen, deletes_a_row_and_has_it_again, empties_a_table],
+)  # fmt: skip
+def test_a_store_that(place: Place, what: Callable[[FakeStore], None], size: int) -> None:
+    """What the random histories rarely bring about, one by one, beside a store that has the same members."""
+    stores = [lived("s1", []), lived("s2", [])]
+    stores[1].tick(20)
+    stores[1].update("members", (0,), name="of the other store")
+    what(stores[0])
+    place.take_in(stores, Way(sizes=((size,),) * 2, backs=((),) * 2))
+    assert_truth(place, stores)
 
 
 def test_a_column_that_another_worker_added_is_decided_by_this_one(place: Place) -> None:
@@ -484,18 +555,85 @@ def test_a_column_dropped_and_added_again_is_a_new_one(place: Place) -> None:
         assert_truth(place, [store])
 
 
-def test_a_widened_column_stops_nobody(place: Place) -> None:
-    """INT becomes BIGINT in one store's table while others write and read it all the time."""
-    stores = [lived(name, []) for name in STORES]
-    for store in stores:
-        for number in range(12):
-            store.update("members", (0,), points=number)
-    stores[0].widen_column("members", "points", "BIGINT")
-    stores[0].update("members", (1,), points=2**40)
-    for store in stores:
-        for number in range(12):
-            store.update("members", (1,), points=number)
-    place.take_in(stores, Way(sizes=((3,),) * 3, backs=((0,),) * 3, workers=1))
+def test_a_column_that_another_worker_widened_stops_nobody(place: Place) -> None:
+    """INT becomes BIGINT while this one reads the table all the time: no plan of its is too old for it."""
+    one, other = lived("s1", []), lived("s2", [])
+    warehouse = Warehouse(place.warehouse.url.render_as_string(hide_password=False))
+    lanes = {store.name: RecordedLanes() for store in (one, other)}
+    workers = {"s1": place.worker(lanes["s1"]), "s2": place.worker(lanes["s2"], warehouse=warehouse)}
+
+    def take_in(store: FakeStore, start: int, size: int) -> None:
+        lanes[store.name].record(store.log.batches([size], start=start))
+        while lanes[store.name].busy:
+            workers[store.name].run_once(0.0)
+            workers[store.name].settle()
+
+    for number in range(12):
+        other.update("members", (0,), points=number)
+    take_in(one, 0, 100)
+    take_in(other, 0, 1)
+    at = [len(store.log) for store in (one, other)]
+    one.widen_column("members", "points", "BIGINT")
+    one.update("members", (0,), points=2**40)
+    other.truncate("sales")
+    other.update("members", (0,), points=100)
+    take_in(one, at[0], 100)
+    take_in(other, at[1], 100)
+    warehouse.dispose()
+    assert not lanes["s2"].refused
+    assert_truth(place, [one, other])
+
+
+class HeldWarehouse(Warehouse):
+    """Whose next transaction, once armed, does all of its work and then waits before its COMMIT."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.armed = False
+        self.reached, self.may_commit = threading.Event(), threading.Event()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        with super().transaction() as tx:
+            yield tx
+            if self.armed:
+                self.armed = False
+                self.reached.set()
+                self.may_commit.wait(WAIT_SECONDS)
+
+
+@pytest.mark.parametrize("phone", ["p0", "p3"], ids=["a known key", "a new key"])
+def test_two_workers_at_one_key_see_each_other(place: Place, phone: str) -> None:
+    """While one has decided a key and not committed, another brings its store's part: neither part is lost."""
+    stores = [lived("s1", []), lived("s2", [])]
+    held = HeldWarehouse(place.warehouse.url.render_as_string(hide_password=False))
+    all_lanes = [RecordedLanes(), RecordedLanes()]
+    workers = [place.worker(all_lanes[0], warehouse=held), place.worker(all_lanes[1])]
+
+    def take_in(number: int, start: int) -> None:
+        all_lanes[number].record([stores[number].log.batch(start, len(stores[number].log))])
+        while all_lanes[number].busy:
+            workers[number].run_once(0.0)
+            workers[number].settle()
+
+    for number in (0, 1):
+        take_in(number, 0)
+    at = [len(store.log) for store in stores]
+    stores[0].update("members", (0,), phone=phone, points=1)
+    stores[1].update("members", (0,), phone=phone, points=10)
+    held.armed = True
+    first = threading.Thread(target=take_in, args=(0, at[0]))
+    first.start()
+    assert held.reached.wait(WAIT_SECONDS)
+    second = threading.Thread(target=take_in, args=(1, at[1]))
+    second.start()
+    second.join(LONG_ENOUGH_SECONDS)
+    assert second.is_alive()
+    held.may_commit.set()
+    first.join(WAIT_SECONDS)
+    second.join(WAIT_SECONDS)
+    held.dispose()
+    assert place.central()[phone]["points"] == 11
     assert_truth(place, stores)
 
 
@@ -609,6 +747,9 @@ class FaultyWarehouse(Warehouse):
         self._lost_answers, self._faults = frozenset(lost_answers), frozenset(faults)
         self.transactions = 0
 
+    def lose_answer_of(self, transaction: int) -> None:
+        self._lost_answers = frozenset({transaction})
+
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
         number, self.transactions = self.transactions, self.transactions + 1
@@ -648,6 +789,29 @@ def test_a_fault_before_or_after_commit_changes_nothing(
     assert place.rows("SELECT events FROM tillstream.ledger") == moved
 
 
+@pytest.mark.parametrize("led", [False, True], ids=["rows alone", "led by a TRUNCATE"])
+def test_a_change_without_a_key_is_not_made_twice(place: Place, led: bool) -> None:
+    """Of two equal rows one is deleted, and the answer to that COMMIT is lost: the other one stays."""
+    store = lived("s1", [])
+    at = len(store.log)
+    if led:
+        store.truncate("sales")
+    store.delete("notes", min(store.tables["notes"].rows))
+    place.take_in([store], Way())
+    place.empty()
+    warehouse = FaultyWarehouse(place.warehouse.url.render_as_string(hide_password=False))
+    lanes = RecordedLanes()
+    worker = place.worker(lanes, warehouse=warehouse)
+    for start, end in ((0, at), (at, len(store.log))):
+        warehouse.lose_answer_of(warehouse.transactions if start else -1)
+        lanes.record([store.log.batch(start, end)])
+        while lanes.busy:
+            worker.run_once(0.0)
+            worker.settle()
+    warehouse.dispose()
+    assert_truth(place, [store])
+
+
 def test_a_worker_that_lost_its_lane_writes_nothing(place: Place) -> None:
     """Its batch is rolled back and its lane refused; its other lanes go on, and the new worker is undisturbed."""
     stores = [lived("s1", []), lived("s2", [])]
@@ -658,18 +822,25 @@ def test_a_worker_that_lost_its_lane_writes_nothing(place: Place) -> None:
     while old_lanes.busy:
         old.run_once(0.0)
     for store in stores:
-        store.update("members", (0,), name="from the old worker")
-    deliveries = old_lanes.record([stores[0].log.batch(at[0], at[0] + 1), stores[1].log.batch(at[1], at[1] + 1)])
+        for name in ("from the old worker", "from it too"):
+            store.update("members", (0,), name=name)
+    deliveries = [
+        delivery
+        for index in (0, 1)  # the second is prepared while the first is written
+        for delivery in old_lanes.record(
+            store.log.batch(start + index, start + index + 1) for store, start in zip(stores, at, strict=True)
+        )
+    ]
     new_lanes.record([stores[0].log.batch(at[0], at[0])])  # only takes the lane over
     new.run_once(0.0)
     before = place.live("members", stores[0])
     while old_lanes.busy:
         old.run_once(0.0)
-    assert isinstance(deliveries[0].error, LeaseLostError)
+    assert [type(each.error) for each in deliveries] == [LeaseLostError, type(None)] * 2
     assert place.live("members", stores[0]) == before
     assert old_lanes.refused.keys() == {"s1"}
     assert place.live("members", stores[1]) == stores[1].rows("members")
-    new_lanes.record([stores[0].log.batch(at[0], at[0] + 1)])
+    new_lanes.record([stores[0].log.batch(at[0], at[0] + 2)])
     while new_lanes.busy:
         new.run_once(0.0)
     assert_truth(place, stores)

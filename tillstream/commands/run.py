@@ -37,8 +37,6 @@ def run(
     settings, policy = load_all(config)
     _require_known(settings, resnapshot or [])
     with open_warehouse(settings) as warehouse:
-        if settings.warehouse is None:
-            warehouse.migrate()  # an embedded warehouse is ours alone; a shared one waits for `tillstream migrate`
         pipeline = Pipeline(settings, policy, warehouse, on_report=_Announcer().announce)
         interrupted = _work(settings, pipeline, warehouse, resnapshot or [])
     if pipeline.failure is not None:

@@ -29,6 +29,7 @@ from sinks.embedded_warehouse import EmbeddedWarehouse
 from sinks.warehouse import Warehouse
 from sinks.worker import Worker
 from tillstream.envelope import Resume
+from tillstream.rehearsal import bench_capture
 from tillstream.rehearsal.recording import COLUMNS, DDL, Recording, record
 
 BATCH_EVENTS = 8_192  # what an engine hands over at most
@@ -215,7 +216,7 @@ def main() -> None:
         "runs": [{**asdict(each), "events_per_second": round(each.events_per_second)} for each in measured],
     }
     if options.capture_rows:
-        pass
+        result["end_to_end"] = bench_capture.run(options.capture_rows)
     if options.output == "json":
         print(json.dumps(result))
     else:
