@@ -9,7 +9,6 @@ from connectors.preflight import StoredColumn
 from tillstream.config import Config, Store
 from tillstream.envelope import ChangeEvent
 
-
 QUEUE_BYTES = 4 * 1024 * 1024
 
 

@@ -156,9 +156,7 @@ class BatchWriter:
         committed = Committed(events=dict(batch.folded.events), conflicts=conflicts, dead_letters=letters)
         if batch.advances:
             number = self._ledger.advance(tx, batch.advances)  # last: all of it, or none of it
-            self._in_doubt = InDoubt(
-                key=_key(batch.parts), transaction=number, lanes=batch.lanes, committed=committed
-            )
+            self._in_doubt = InDoubt(key=_key(batch.parts), transaction=number, lanes=batch.lanes, committed=committed)
         self._look_for_keys_at = 0.0 if dirty or led else time.monotonic() + DIRTY_SECONDS
         return committed
 

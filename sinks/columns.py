@@ -79,6 +79,23 @@ def _narrow_text(value: str) -> str:
     return _text(value)
 
 
+# Characters that Java reads, in the stream, for another one of MySQL's; MySQL has no other use for them there.
+_MISREAD = {
+    "gbk": str.maketrans("\u2641", "\u2295"),  # A892: EARTH for CIRCLED PLUS
+    "sjis": str.maketrans("\u2014\uff3c", "\u2015\\"),
+    "ujis": str.maketrans("\u2014\uff3c", "\u2015\\"),
+}
+
+
+def _misread_text(charset: str) -> Decode:
+    table = _MISREAD[charset]
+
+    def decode(value: str) -> str:
+        return _narrow_text(value if value.isascii() else value.translate(table))
+
+    return decode
+
+
 def _bytes(value: str) -> bytes:
     return base64.b64decode(value)
 
@@ -263,11 +280,11 @@ def _for_text(column: DeclaredColumn, name: str) -> ColumnType:
     elif column.charset_name is None or column.charset_name in _UNICODE_CHARSETS:
         return _TEXT
     else:
-        decode = _narrow_text
+        decode = _misread_text(column.charset_name) if column.charset_name in _MISREAD else _narrow_text
     return ColumnType(
         warehouse="text",
         decode=decode,
-        only_odd_text=not any("\\" in member for member in column.enum_values or ()),
+        only_odd_text=column.charset_name not in _MISREAD and not any("\\" in m for m in column.enum_values or ()),
         store_text=_TEXT.store_text,
         warehouse_text="{c}",
         implicit="",

@@ -5,12 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from sinks.names import in_warehouse_names
-from sinks.policy_switch import switch_policy
-from sinks.retrying import discard, find, open_ids, retry_letter
 from tillstream.commands.config import DEFAULT_PATH, ConfigPath, Output, OutputOption, load_all
 from tillstream.errors import PoisonError, RefusedError
-from tillstream.opening import open_warehouse
 
 Ids = Annotated[list[int] | None, typer.Argument(help="Numbers from `list`; all open ones if left out.")]
 OneId = Annotated[int, typer.Argument(help="A number from `list`.")]
@@ -32,6 +28,9 @@ def list_(
     everything: Annotated[bool, typer.Option("--all", help="Settled ones too.")] = False,
 ) -> None:
     """The open letters, oldest first."""
+    from sinks.retrying import find
+    from tillstream.opening import open_warehouse
+
     settings, _ = load_all(config)
     with open_warehouse(settings) as warehouse:
         warehouse.check_version()
@@ -47,6 +46,9 @@ def list_(
 
 def show(letter: OneId, config: ConfigPath = DEFAULT_PATH) -> None:
     """One letter with the event as the store's log had it, as JSON."""
+    from sinks.retrying import find
+    from tillstream.opening import open_warehouse
+
     settings, _ = load_all(config)
     with open_warehouse(settings) as warehouse:
         warehouse.check_version()
@@ -58,6 +60,11 @@ def show(letter: OneId, config: ConfigPath = DEFAULT_PATH) -> None:
 
 def retry(letters: Ids = None, config: ConfigPath = DEFAULT_PATH) -> None:
     """Try them again, each in a transaction of its own; exit 1 if one still cannot be kept."""
+    from sinks.names import in_warehouse_names
+    from sinks.policy_switch import switch_policy
+    from sinks.retrying import open_ids, retry_letter
+    from tillstream.opening import open_warehouse
+
     settings, policy = load_all(config)
     failed = 0
     with open_warehouse(settings) as warehouse:
@@ -76,6 +83,9 @@ def retry(letters: Ids = None, config: ConfigPath = DEFAULT_PATH) -> None:
 
 def discard_(letters: SomeIds, config: ConfigPath = DEFAULT_PATH) -> None:
     """Give them up. Their rows stay as they were before; `verify` will report the difference."""
+    from sinks.retrying import discard
+    from tillstream.opening import open_warehouse
+
     settings, _ = load_all(config)
     with open_warehouse(settings) as warehouse:
         warehouse.check_version()

@@ -2,9 +2,7 @@
 
 import typer
 
-from sinks import migrations
 from tillstream.commands.config import DEFAULT_PATH, ConfigPath, load_all
-from tillstream.opening import open_warehouse
 
 
 def register(app: typer.Typer) -> None:
@@ -13,6 +11,9 @@ def register(app: typer.Typer) -> None:
 
 def migrate(config: ConfigPath = DEFAULT_PATH) -> None:
     """Run the migrations that this warehouse has not had; again is harmless."""
+    from sinks import migrations
+    from tillstream.opening import open_warehouse
+
     settings, _ = load_all(config)
     with open_warehouse(settings) as warehouse:
         done = warehouse.migrate()

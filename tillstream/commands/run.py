@@ -3,20 +3,19 @@
 import logging
 import signal
 import threading
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from prometheus_client import start_http_server
 
-from sinks.engine_offsets import EngineOffsets
-from sinks.warehouse import Warehouse
-from tillstream import logs, metrics
+from tillstream import logs
 from tillstream.commands.config import DEFAULT_PATH, ConfigPath, load_all
 from tillstream.config import Config
 from tillstream.errors import RefusedError
-from tillstream.opening import open_warehouse
-from tillstream.pipeline import Pipeline
 from tillstream.states import StoreReport, StoreState
+
+if TYPE_CHECKING:  # drivers and Java are loaded by the verb that needs them, not by --help
+    from sinks.warehouse import Warehouse
+    from tillstream.pipeline import Pipeline
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +32,9 @@ def run(
     log_format: Annotated[str, typer.Option("--log-format", help="text or json, on stderr.")] = "text",
 ) -> None:
     """Follow every store until SIGTERM or Ctrl-C; what was taken in by then is finished first."""
+    from tillstream.opening import open_warehouse
+    from tillstream.pipeline import Pipeline
+
     logs.configure(as_json=log_format == "json")
     settings, policy = load_all(config)
     _require_known(settings, resnapshot or [])
@@ -45,8 +47,10 @@ def run(
         raise KeyboardInterrupt
 
 
-def _work(settings: Config, pipeline: Pipeline, warehouse: Warehouse, resnapshot: list[str]) -> bool:
+def _work(settings: Config, pipeline: "Pipeline", warehouse: "Warehouse", resnapshot: list[str]) -> bool:
     """Whether it was Ctrl-C that ended it."""
+    from sinks.engine_offsets import EngineOffsets
+
     received: list[int] = []
     stop = threading.Event()
 
@@ -72,6 +76,10 @@ def _work(settings: Config, pipeline: Pipeline, warehouse: Warehouse, resnapshot
 
 
 def _serve_metrics(settings: Config) -> None:
+    from prometheus_client import start_http_server
+
+    from tillstream import metrics
+
     port = settings.metrics.port
     if port is None:
         return

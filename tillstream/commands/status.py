@@ -2,17 +2,15 @@
 
 import json
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from sinks.store_states import StoreStates
-from sinks.warehouse import Warehouse
 from tillstream.commands.config import DEFAULT_PATH, ConfigPath, Output, OutputOption, load_all
 from tillstream.config import Config
-from tillstream.opening import open_warehouse
+
+if TYPE_CHECKING:
+    from sinks.warehouse import Warehouse
 
 SILENT_SECONDS = 30.0  # a supervisor reports every five seconds: after six missed ones nobody is at work
 
@@ -23,6 +21,8 @@ def register(app: typer.Typer) -> None:
 
 def status(config: ConfigPath = DEFAULT_PATH, output: OutputOption = Output.TEXT) -> None:
     """Every store's state, how far its log is in, and what waits for a person."""
+    from tillstream.opening import open_warehouse
+
     settings, _ = load_all(config)
     with open_warehouse(settings) as warehouse:
         warehouse.check_version()
@@ -33,7 +33,9 @@ def status(config: ConfigPath = DEFAULT_PATH, output: OutputOption = Output.TEXT
         _print(found)
 
 
-def _answer(settings: Config, warehouse: Warehouse) -> dict[str, Any]:
+def _answer(settings: Config, warehouse: "Warehouse") -> dict[str, Any]:
+    from sinks.store_states import StoreStates
+
     known = {row["store"]: row for row in StoreStates(warehouse).read()}
     with warehouse.transaction() as tx:
         letters = tx.value("SELECT count(*) FROM tillstream.dead_letters WHERE status = 'open'")
@@ -71,6 +73,9 @@ def _store(store: str, name: str, row: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def _print(found: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
     table = Table(box=None, pad_edge=False)
     for heading in ("store", "name", "state", "lag", "position", "row changes", "last change"):
         table.add_column(heading, justify="right" if heading in ("lag", "row changes") else "left")

@@ -1,14 +1,15 @@
 """tillstream verify: the stores' values against the warehouse's, and central.* against the policies."""
 
 import json
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sinks.verification import Difference, Kind, VerificationResult
+from sinks.differences import Difference, Kind
 from tillstream.commands.config import DEFAULT_PATH, ConfigPath, Output, OutputOption, load_all
-from tillstream.opening import open_warehouse
-from tillstream.verifying import verification_for
+
+if TYPE_CHECKING:
+    from sinks.verification import VerificationResult
 
 DIFFERENT, UNREACHABLE = 1, 3
 
@@ -30,6 +31,9 @@ def verify(
 
     Exit code 1 if something differs, 3 if nothing does but some store could not be asked.
     """
+    from tillstream.opening import open_warehouse
+    from tillstream.verifying import verification_for
+
     settings, policy = load_all(config)
     with open_warehouse(settings) as warehouse:
         result = verification_for(settings, policy, warehouse).run(stores=store or None, tables=table or None)
@@ -42,13 +46,13 @@ def verify(
         raise typer.Exit(code)
 
 
-def exit_code(result: VerificationResult) -> int:
+def exit_code(result: "VerificationResult") -> int:
     if result.differences:
         return DIFFERENT
     return UNREACHABLE if result.unreachable else 0
 
 
-def in_words(result: VerificationResult) -> list[str]:
+def in_words(result: "VerificationResult") -> list[str]:
     """A line per table that differs, its samples, and what all of it came to."""
     lines = []
     for each in result.differing:
@@ -88,7 +92,7 @@ def _value(text: str | None) -> str:
     return "NULL" if text is None else json.dumps(text, ensure_ascii=False)
 
 
-def _closing(result: VerificationResult) -> str:
+def _closing(result: "VerificationResult") -> str:
     judged = (
         f"{_counted(result.rows, 'row')} in {_counted(result.tables, 'table')} and "
         f"{_counted(result.central_keys, 'shared key')} compared in {result.seconds:.1f} s"

@@ -10,6 +10,7 @@ from typing import Any
 from conflict.policy import EMPTY_POLICY
 from sinks.batch import Committed
 from sinks.embedded_warehouse import EmbeddedWarehouse
+from sinks.store_states import StoreStates
 from sinks.warehouse import Warehouse
 from tillstream.config import load_config
 from tillstream.pipeline import Pipeline
@@ -91,7 +92,9 @@ def _follow(directory: Path, server: MySQLServer, warehouse: Warehouse, rows: in
     pipeline.start()
     try:
         deadline = time.monotonic() + ARRIVAL_SECONDS
-        while meter.rows < rows and time.monotonic() < deadline and pipeline.failure is None:
+        while time.monotonic() < deadline and pipeline.failure is None:
+            if meter.rows >= rows and StoreStates(warehouse).reached("bench")[0]:
+                break  # a snapshot that is not known to be complete would be read again
             time.sleep(0.05)
     finally:
         pipeline.stop()
