@@ -23,6 +23,7 @@ class Contribution:
     position: tuple[int, ...]  # of the row's last change in that store's log
     changed_us: int  # effective time of the row's last observed change, NEVER_OBSERVED without one
     deleted: bool
+    snapshot_us: int = NEVER_OBSERVED  # the POS's own time of change when a snapshot first saw the row
     columns: frozenset[str]
     values: Mapping[str, Any] = field(hash=False)
     stamps: Mapping[str, ColumnStamp] = field(hash=False)

@@ -53,7 +53,7 @@ def _contest(policy: TablePolicy, column: str, decided: Decided, having: Sequenc
     rule = policy.rule_for(column)
     if rule.rule.value in SUMS or column in policy.contest_ignore:
         return None
-    times = {id(each): effective_us(column, policy, each) for each in having}
+    times = {id(each): effective_us(column, each) for each in having}
     observed = [each for each in having if column in each.stamps]
     if len({each.store for each in observed}) < 2:
         return None

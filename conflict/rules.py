@@ -7,7 +7,6 @@ tie ends at the store's id, so a decision is total.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
 from functools import reduce
 from typing import Any
@@ -15,8 +14,6 @@ from typing import Any
 from conflict.policy import ColumnRule, RuleName, TablePolicy
 from conflict.resolution import NEVER_OBSERVED, Contribution
 
-_EPOCH = datetime(1970, 1, 1)
-_EPOCH_UTC = datetime(1970, 1, 1, tzinfo=UTC)
 _EXACTLY = Context(prec=MAX_PREC, Emin=MIN_EMIN, Emax=MAX_EMAX)  # the default rounds to 28 digits, MySQL has 65
 CLOCK_RESOLUTION_US = 1_000_000  # MySQL 5.6 stamps an event with the whole second in which its statement began
 
@@ -34,21 +31,14 @@ def decide(rule: ColumnRule, column: str, policy: TablePolicy, contributions: Se
     return _RULES[rule.rule](rule, column, policy, contributions)
 
 
-def effective_us(column: str, policy: TablePolicy, contribution: Contribution) -> int:
-    """When the store last changed the column, as far as anyone can know."""
+def effective_us(column: str, contribution: Contribution) -> int:
+    """When the store last changed the column, as far as anyone can know.
+
+    A column that was only ever seen in a snapshot has the time that the POS itself gave the row then (`changed_at`), or
+    none, and loses to every observed change. Never the row's present `changed_at`: other columns move that.
+    """
     stamp = contribution.stamps.get(column)
-    if stamp is not None:
-        return stamp.effective_us
-    if policy.changed_at is not None:
-        at = contribution.values.get(policy.changed_at)
-        if isinstance(at, datetime):
-            return _as_utc_us(at)
-    return NEVER_OBSERVED
-
-
-def _as_utc_us(at: datetime) -> int:
-    from_epoch = at.replace(tzinfo=None) - _EPOCH if at.tzinfo is None else at - _EPOCH_UTC
-    return (from_epoch.days * 86_400 + from_epoch.seconds) * 1_000_000 + from_epoch.microseconds
+    return stamp.effective_us if stamp is not None else contribution.snapshot_us
 
 
 def standing(contributions: Sequence[Contribution]) -> list[Contribution]:
@@ -63,7 +53,7 @@ def standing(contributions: Sequence[Contribution]) -> list[Contribution]:
 
 def _latest(rule: ColumnRule, column: str, policy: TablePolicy, contributions: Sequence[Contribution]) -> Decided:
     last = standing(contributions)
-    times = {each.store: effective_us(column, policy, each) for each in last}
+    times = {each.store: effective_us(column, each) for each in last}
     winner = max(last, key=lambda each: (times[each.store], each.store))
     newest = times[winner.store]
     value = winner.values[column]

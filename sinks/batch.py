@@ -14,6 +14,7 @@ from sinks.fold import DeadLetter, Fold, Lane, fold, stamp_of
 from sinks.ledger import Advance, Ledger
 from sinks.mirror import Mirror
 from sinks.parts import is_no_row
+from sinks.row_codec import Shapes
 from sinks.schema_changes import SchemaChanges
 from sinks.stage import Stage, render
 from sinks.warehouse import Transaction, Warehouse
@@ -62,16 +63,16 @@ class InDoubt:
 class BatchWriter:
     """Everything that happens to a batch inside the warehouse's transaction, and what can be done before it."""
 
-    def __init__(self, warehouse: Warehouse, policy: Policy, policy_id: int) -> None:
+    def __init__(self, warehouse: Warehouse, policy: Policy, policy_id: int, timezones: Mapping[str, str]) -> None:
         self._warehouse = warehouse
-        self._policy = policy
+        self._shapes = Shapes(policy, timezones)
         self._catalog = Catalog()
         self._catalog_loaded = False
         self._ledger = Ledger()
         self._dead_letters = DeadLetters()
         self._mirror = Mirror(self._catalog, self._dead_letters)
         self._central = Central(self._catalog, policy, policy_id)
-        self._schema = SchemaChanges(self._catalog, self._ledger, policy)
+        self._schema = SchemaChanges(self._catalog, self._ledger, self._shapes)
         self._look_for_keys_at = 0.0
         self._in_doubt: InDoubt | None = None
 
@@ -82,7 +83,7 @@ class BatchWriter:
 
     def claim(self, store: str) -> Lane:
         with self._warehouse.transaction() as tx:
-            lane = self._ledger.claim(tx, store, self._policy)
+            lane = self._ledger.claim(tx, store, self._shapes)
             self._catalog.load(tx)
             for codec in lane.codecs.values():
                 self._catalog.ensure(tx, codec)  # a policy may share by now what it did not when the table was made

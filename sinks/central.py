@@ -11,6 +11,7 @@ from conflict.policy import Policy, TablePolicy
 from conflict.resolution import NEVER_OBSERVED, ColumnStamp, Contest, Contribution, Resolution
 from conflict.resolve import resolve
 from sinks.evolution import Catalog, key_columns
+from sinks.fold import SNAPSHOT
 from sinks.mirror import Keys
 from sinks.statements import central as statements
 from sinks.statements import render
@@ -141,6 +142,7 @@ def read_contributions(
                 deleted=deleted,
                 columns=frozenset(present or columns),
                 values=dict(zip(columns, row[12:], strict=True)),
+                snapshot_us=(stamps or {}).pop(SNAPSHOT, [NEVER_OBSERVED])[0],
                 stamps={name: ColumnStamp(tuple(stamp[:5]), stamp[5]) for name, stamp in (stamps or {}).items()},
             )
         )

@@ -79,11 +79,11 @@ def _narrow_text(value: str) -> str:
     return _text(value)
 
 
-# Characters that Java reads, in the stream, for another one of MySQL's; MySQL has no other use for them there.
+# Characters that Java reads, in the stream, for another one of MySQL's, which has no other use for them there.
 _MISREAD = {
-    "gbk": str.maketrans("\u2641", "\u2295"),  # A892: EARTH for CIRCLED PLUS
-    "sjis": str.maketrans("\u2014\uff3c", "\u2015\\"),
-    "ujis": str.maketrans("\u2014\uff3c", "\u2015\\"),
+    "gbk": str.maketrans("\u2641", "\u2295"),
+    "sjis": str.maketrans("\u2014", "\u2015"),
+    "ujis": str.maketrans("\u2014", "\u2015"),
 }
 
 
@@ -91,7 +91,11 @@ def _misread_text(charset: str) -> Decode:
     table = _MISREAD[charset]
 
     def decode(value: str) -> str:
-        return _narrow_text(value if value.isascii() else value.translate(table))
+        if value.isascii():
+            return _text(value)
+        if "\uff3c" in value and charset != "gbk":  # not mended: whoever writes COPY trusts us to add no backslash
+            raise ValueError("the text holds a backslash that cannot be told from a full-width one")
+        return _narrow_text(value.translate(table))
 
     return decode
 

@@ -214,10 +214,15 @@ def decoded(change: Change, store: str, *, odd_text: bool = True) -> list[Any]:
         raise PoisonError(reason, store=store, table=codec.version.table, position=str(change.stamp)) from None
 
 
-def stamps_json(change: SharedChange) -> str:
+SNAPSHOT = " "  # no column's name can end in a space: under it stands the POS's own time of change, in us
+
+
+def stamps_json(change: SharedChange, changed_at_us: int | None) -> str:
     """The sparse stamps as `tillstream.join_stamps` takes them; "" holds the batch's first stamp."""
     document: dict[str, list[int]] = {
         column: [*stamp, effective_us, 0] for column, (stamp, effective_us) in change.stamps.items()
     }
     document[""] = [*change.first, change.first_us, 0]
+    if changed_at_us is not None and change.event.op == "r":
+        document[SNAPSHOT] = [changed_at_us]
     return msgspec.json.encode(document).decode()

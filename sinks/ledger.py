@@ -5,10 +5,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-from conflict.policy import Policy
 from sinks.fold import Lane, TableId
-from sinks.names import identifier
-from sinks.row_codec import RowCodec
+from sinks.row_codec import RowCodec, Shapes
 from sinks.warehouse import Transaction
 from tillstream.envelope import DeclaredColumn, Stamp, TableVersion
 from tillstream.errors import LeaseLostError
@@ -71,18 +69,18 @@ class Advance:
 class Ledger:
     """The bookkeeping of lanes; every method works inside the caller's transaction."""
 
-    def claim(self, tx: Transaction, store: str, policy: Policy) -> Lane:
+    def claim(self, tx: Transaction, store: str, shapes: Shapes) -> Lane:
         """Take the lane over: whoever held it before can no longer write for it."""
         epoch, file, pos, row, ord_, generation, snapshot_done = tx.rows(_CLAIM, [store])[0]
         return Lane(
             store=store,
             stamp=Stamp(epoch, file, pos, row, ord_),
-            codecs=self.codecs_at(tx, store, _END_OF_TIME, policy),
+            codecs=self.codecs_at(tx, store, _END_OF_TIME, shapes),
             generation=generation,
             snapshot_done=snapshot_done,
         )
 
-    def codecs_at(self, tx: Transaction, store: str, stamp: Stamp, policy: Policy) -> dict[TableId, RowCodec]:
+    def codecs_at(self, tx: Transaction, store: str, stamp: Stamp, shapes: Shapes) -> dict[TableId, RowCodec]:
         """The shapes that the store's tables had at that position of its log."""
         codecs: dict[TableId, RowCodec] = {}
         for database, table, epoch, file, pos, row, ord_, columns, primary_key in tx.rows(_VERSIONS, [store, *stamp]):
@@ -94,7 +92,7 @@ class Ledger:
                 columns=tuple(msgspec.convert(columns, list[DeclaredColumn])),
                 primary_key=tuple(primary_key),
             )
-            codecs[database, table] = RowCodec(version, policy.tables.get(identifier(table)))
+            codecs[database, table] = shapes.of(version)
         return codecs
 
     def keep_version(self, tx: Transaction, codec: RowCodec) -> None:

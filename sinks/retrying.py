@@ -4,13 +4,13 @@ from typing import Any
 
 import msgspec
 
-from conflict.policy import Policy
 from sinks.central import Central
 from sinks.dead_letters import DeadLetters
 from sinks.evolution import Catalog
 from sinks.fold import Lane, fold
 from sinks.ledger import Ledger
 from sinks.mirror import Applied, Mirror
+from sinks.row_codec import Shapes
 from sinks.stage import render
 from sinks.warehouse import DataError, Transaction, Warehouse
 from tillstream.envelope import ORIGIN, ChangeEvent, LaneBatch, Stamp
@@ -43,16 +43,16 @@ def discard(warehouse: Warehouse, letter: int) -> bool:
         return tx.execute(_SETTLE, ["discarded", letter]) == 1
 
 
-def retry_letter(warehouse: Warehouse, policy: Policy, policy_id: int, letter: int) -> str:
+def retry_letter(warehouse: Warehouse, shapes: Shapes, policy_id: int, letter: int) -> str:
     """Apply it with its own stamp: a later change of the row stays. PoisonError if it still cannot be kept."""
     try:
         with warehouse.transaction() as tx:
-            return _retry(tx, policy, policy_id, letter)
+            return _retry(tx, shapes, policy_id, letter)
     except DataError as error:
         raise PoisonError(str(error), store="", table="") from error
 
 
-def _retry(tx: Transaction, policy: Policy, policy_id: int, letter: int) -> str:
+def _retry(tx: Transaction, shapes: Shapes, policy_id: int, letter: int) -> str:
     found = _rows(tx, [letter], True)
     if not found:
         raise RefusedError(f"there is no open dead letter {letter}")
@@ -60,7 +60,7 @@ def _retry(tx: Transaction, policy: Policy, policy_id: int, letter: int) -> str:
     store, stamp, event = row[1], Stamp(*row[5:10]), msgspec.json.decode(row[14], type=ChangeEvent)
     catalog, dead_letters = Catalog(), DeadLetters()
     catalog.load(tx)
-    codecs = Ledger().codecs_at(tx, store, stamp, policy)
+    codecs = Ledger().codecs_at(tx, store, stamp, shapes)
     lane = Lane(store=store, stamp=ORIGIN, codecs=codecs)
     batch = LaneBatch(store=store, epoch=stamp.epoch, events=[event], resume=None)
     folded = fold([batch], {store: lane})
@@ -71,7 +71,7 @@ def _retry(tx: Transaction, policy: Policy, policy_id: int, letter: int) -> str:
     refused = [*folded.dead_letters, *dead_letters.gathered()]
     if refused:
         raise PoisonError(refused[0].reason, store=store, table=row[3], key=row[4], position=str(stamp))
-    Central(catalog, policy, policy_id).decide(tx, applied.touched)
+    Central(catalog, shapes.policy, policy_id).decide(tx, applied.touched)
     tx.execute(_SETTLE, ["applied", letter])
     return "the row has changed since: nothing to do" if applied.stale else "applied"
 

@@ -2,19 +2,35 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from operator import itemgetter
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 
 from conflict.identity import business_key
-from conflict.policy import RuleName, TablePolicy
+from conflict.policy import Policy, RuleName, TablePolicy
 from sinks.columns import Decode, column_type
 from sinks.names import identifier
 from tillstream.envelope import TableVersion
 from tillstream.errors import RefusedError
 
 Row = Mapping[str, Any]
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Shapes:
+    """What a declared table becomes: its policy, in the warehouse's names, and its store's time zone (IANA)."""
+
+    policy: Policy
+    timezones: Mapping[str, str] = field(default_factory=dict)
+
+    def of(self, version: TableVersion) -> "RowCodec":
+        zone = self.timezones.get(version.store, "UTC")
+        return RowCodec(version, self.policy.tables.get(identifier(version.table)), zone)
 
 
 class RowCodec:
@@ -23,7 +39,7 @@ class RowCodec:
     `policy` speaks in the warehouse's names.
     """
 
-    def __init__(self, version: TableVersion, policy: TablePolicy | None) -> None:
+    def __init__(self, version: TableVersion, policy: TablePolicy | None, timezone: str = "UTC") -> None:
         names = version.column_names
         types = [column_type(column) for column in version.columns]
         self.version = version
@@ -52,6 +68,9 @@ class RowCodec:
         }
         self.pk_of = self._pk_getter()
         self._key_parts = policy.key if policy else ()
+        changed_at = policy.changed_at if policy else None
+        self._changed_at = self.columns.index(changed_at) if changed_at in self.columns else None
+        self._zone = ZoneInfo(timezone)
         if policy:
             self._require_key_columns(policy)
 
@@ -74,6 +93,16 @@ class RowCodec:
     def key_of(self, values: list[Any]) -> str | None:
         """The business key of decoded values; None where a part of it is missing."""
         return business_key(self._key_parts, dict(zip(self.columns, values, strict=True)))
+
+    def changed_at_us(self, values: list[Any]) -> int | None:
+        """The POS's own time of the row's last change, from decoded values; in us. A DATETIME is the store's time."""
+        at = values[self._changed_at] if self._changed_at is not None else None
+        if isinstance(at, str):  # TIMESTAMP comes as text, in UTC
+            at = datetime.fromisoformat(at)
+        if not isinstance(at, datetime):
+            return None
+        since = (at if at.tzinfo else at.replace(tzinfo=self._zone)) - _EPOCH
+        return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
     def content_pk(self, values: list[Any]) -> str:
         """The first half of a keyless row's identity: equal rows share it, so an equal row is found by index."""

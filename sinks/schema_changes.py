@@ -4,13 +4,11 @@ import re
 
 from psycopg import sql
 
-from conflict.policy import Policy
 from sinks.columns import column_type, wider
 from sinks.evolution import RESNAPSHOT, Catalog, backfill
 from sinks.fold import Lane, TableId
 from sinks.ledger import Ledger, mark_dirty
-from sinks.names import identifier
-from sinks.row_codec import RowCodec
+from sinks.row_codec import RowCodec, Shapes
 from sinks.statements import mirror as mirror_sql
 from sinks.statements import quoted
 from sinks.warehouse import Transaction
@@ -25,10 +23,10 @@ _RENAMES_TABLE = re.compile(r"^\s*(RENAME\s+TABLE|ALTER\s+TABLE\s.*\bRENAME\s+(T
 class SchemaChanges:
     """Applies control events to a copy of the lane; the caller keeps the copy once the transaction stands."""
 
-    def __init__(self, catalog: Catalog, ledger: Ledger, policy: Policy) -> None:
+    def __init__(self, catalog: Catalog, ledger: Ledger, shapes: Shapes) -> None:
         self._catalog = catalog
         self._ledger = ledger
-        self._policy = policy
+        self._shapes = shapes
 
     def apply(self, tx: Transaction, lane: Lane, event: ChangeEvent, stamp: Stamp) -> None:
         if not event.is_snapshot and stamp <= lane.stamp:
@@ -79,7 +77,7 @@ class SchemaChanges:
             columns=tuple(change.table.columns),
             primary_key=tuple(change.table.primary_key_column_names),
         )
-        after = RowCodec(version, self._policy.tables.get(identifier(version.table)))
+        after = self._shapes.of(version)
         if event.is_snapshot:
             lane.snapshot_tables[table] = Stamp(stamp.epoch, stamp.file, stamp.pos)
         elif before is None and change.type == "ALTER" and _RENAMES_TABLE.search(event.ddl or ""):

@@ -59,5 +59,10 @@ def _line(store: str, pk: str, change: Change, odd_text: bool) -> str:
     if codec.policy is None:
         return f"{meta}\n"
     assert isinstance(change, SharedChange)
-    shared = (codec.key_of(values), change.effective_us or None, stamps_json(change), change.moved_from)
+    shared = (
+        codec.key_of(values),
+        change.effective_us or None,
+        stamps_json(change, codec.changed_at_us(values)),
+        change.moved_from,
+    )
     return f"{meta}\t{fields(shared)}\n"

@@ -8,7 +8,7 @@ import gc
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
@@ -53,10 +53,11 @@ class Worker:
         policy: Policy,
         *,
         policy_id: int,
+        timezones: Mapping[str, str] | None = None,
         on_commit: Callable[[Committed], None] = lambda committed: None,
     ) -> None:
         self._lanes = lanes
-        self._writer = BatchWriter(warehouse, policy, policy_id)
+        self._writer = BatchWriter(warehouse, policy, policy_id, timezones or {})
         self._on_commit = on_commit
         self._draining = False
         self._patience = Retrying(

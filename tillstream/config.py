@@ -334,6 +334,11 @@ class Config:
     retry: Retry
     stores: tuple[Store, ...]
 
+    @property
+    def timezones(self) -> dict[str, str]:
+        """Store → IANA name."""
+        return {store.id: store.timezone for store in self.stores}
+
 
 # --- from the one to the other ----------------------------------------------------------------------------
 

@@ -73,7 +73,14 @@ class Pipeline:
         self.claim()
         self._warehouse.check_version()
         policy_id = switch_policy(self._warehouse, self._policy)
-        worker = Worker(self._warehouse, self._lanes, self._policy, policy_id=policy_id, on_commit=self._on_commit)
+        worker = Worker(
+            self._warehouse,
+            self._lanes,
+            self._policy,
+            policy_id=policy_id,
+            timezones=self._config.timezones,
+            on_commit=self._on_commit,
+        )
         self._worker = threading.Thread(target=self._work, args=(worker,), name="worker", daemon=True)
         self._worker.start()
         stores = self._config.stores

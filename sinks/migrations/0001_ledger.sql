@@ -123,15 +123,19 @@ CREATE TABLE tillstream.verification_runs (
 -- Sparse per-column stamps: [epoch, file, pos, row, order, effective time in us, 1 if an event was missed].
 -- `incoming` may carry, under the empty name that no column can have, the stamp of the first event of its batch:
 -- columns in `missed` differ from what is stored although no event of the batch changed them, and get that one.
+-- Under " ", which no column's name can end in, stands the POS's own time of change at the row's first snapshot.
 -- The effective time never runs backwards on a row, whatever the store's clock did.
 CREATE FUNCTION tillstream.join_stamps(stored jsonb, stored_effective bigint, incoming jsonb, missed text[])
 RETURNS jsonb LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
   SELECT coalesce(stored, '{}') || coalesce(jsonb_object_agg(
            n.name,
-           jsonb_set(n.stamp, '{5}', to_jsonb(greatest((n.stamp->>5)::bigint, coalesce(stored_effective, 0))))
+           CASE n.name WHEN ' ' THEN n.stamp ELSE
+             jsonb_set(n.stamp, '{5}', to_jsonb(greatest((n.stamp->>5)::bigint, coalesce(stored_effective, 0))))
+           END
          ), '{}')
   FROM (
-    SELECT name, incoming->name AS stamp FROM jsonb_object_keys(incoming) AS name WHERE name <> ''
+    SELECT name, incoming->name AS stamp FROM jsonb_object_keys(incoming) AS name
+    WHERE name <> '' AND NOT (name = ' ' AND coalesce(stored ? ' ', false))
     UNION ALL
     SELECT name, jsonb_set(incoming->'', '{6}', '1') FROM unnest(missed) AS name
   ) n

@@ -27,6 +27,7 @@ from sinks import batch as batch_module
 from sinks import worker as worker_module
 from sinks.central import key_columns
 from sinks.retrying import retry_letter
+from sinks.row_codec import Shapes
 from sinks.warehouse import Transaction, Warehouse
 from sinks.worker import Worker
 from tillstream.errors import LeaseLostError, RefusedError, TransientError
@@ -696,7 +697,7 @@ def test_a_row_below_its_floor_does_not_live_whenever_it_comes(place: Place) -> 
         " VALUES ('s1', %s, 'members', '4', 1, 1, %s, 0, 0, 'c', 'set aside', %s) RETURNING id",
         *(DATABASE, event.source.pos, msgspec.json.encode(event)),
     )
-    retry_letter(place.warehouse, POLICY, 1, letter["id"])
+    retry_letter(place.warehouse, Shapes(POLICY), 1, letter["id"])
     assert place.live("members", store) == {}
     assert place.central() == {}
 
@@ -773,13 +774,13 @@ def test_a_fault_before_or_after_commit_changes_nothing(
     lanes = RecordedLanes()
     lanes.record(store.log.batches(way.sizes[0], way.backs[0]))
     warehouse = FaultyWarehouse(
-        place.warehouse.url.render_as_string(hide_password=False), **{"lost_answers" if lost else "faults": numbers}
+        place.warehouse.url.render_as_string(hide_password=False),
+        **{"lost_answers" if lost else "faults": {1, *numbers}},
     )
     try:
         place.run_all([lanes], warehouse=warehouse)
     finally:
         warehouse.dispose()
-    assert warehouse.transactions > min(numbers)
     assert not lanes.refused
     assert_truth(place, [store])
     moved = place.rows("SELECT events FROM tillstream.ledger")

@@ -63,6 +63,7 @@ def retry(letters: Ids = None, config: ConfigPath = DEFAULT_PATH) -> None:
     from sinks.names import in_warehouse_names
     from sinks.policy_switch import switch_policy
     from sinks.retrying import open_ids, retry_letter
+    from sinks.row_codec import Shapes
     from tillstream.opening import open_warehouse
 
     settings, policy = load_all(config)
@@ -71,9 +72,10 @@ def retry(letters: Ids = None, config: ConfigPath = DEFAULT_PATH) -> None:
         warehouse.check_version()
         named = in_warehouse_names(policy)
         policy_id = switch_policy(warehouse, named)
+        shapes = Shapes(named, settings.timezones)
         for letter in letters or open_ids(warehouse):
             try:
-                print(f"{letter}: {retry_letter(warehouse, named, policy_id, letter)}")
+                print(f"{letter}: {retry_letter(warehouse, shapes, policy_id, letter)}")
             except PoisonError as error:
                 failed += 1
                 print(f"{letter}: still cannot be kept: {error.reason}")
