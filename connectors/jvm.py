@@ -24,7 +24,8 @@ _NEEDED = re.compile(
 # Said by the engine on every start or every quiet hour; none of it asks anything of a person.
 _CHATTER = re.compile(
     r"is not (using|configured to use)|Unable to register|No previous offset|internal\.|deprecated|"
-    r"Skipping schema|using default value|plugin\.path|Database schema history exists|Unable to load class|measurement event"
+    r"Skipping schema|using default value|plugin\.path|Database schema history exists|Unable to load class|"
+    r"measurement event"
 )
 _starting = threading.Lock()
 

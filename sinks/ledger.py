@@ -33,7 +33,7 @@ SELECT DISTINCT ON (database, table_name)
 FROM tillstream.schema_versions WHERE store = %s AND (epoch, file, pos, row, ord) <= (%s, %s, %s, %s, %s)
 ORDER BY database, table_name, epoch DESC, file DESC, pos DESC, row DESC, ord DESC"""
 
-_END_OF_TIME = Stamp(2**31 - 1, 0, 0)
+END_OF_TIME = Stamp(2**31 - 1, 0, 0)
 
 _KEEP_VERSION = """\
 INSERT INTO tillstream.schema_versions
@@ -75,25 +75,15 @@ class Ledger:
         return Lane(
             store=store,
             stamp=Stamp(epoch, file, pos, row, ord_),
-            codecs=self.codecs_at(tx, store, _END_OF_TIME, shapes),
+            codecs=self.codecs_at(tx, store, END_OF_TIME, shapes),
             generation=generation,
             snapshot_done=snapshot_done,
         )
 
     def codecs_at(self, tx: Transaction, store: str, stamp: Stamp, shapes: Shapes) -> dict[TableId, RowCodec]:
         """The shapes that the store's tables had at that position of its log."""
-        codecs: dict[TableId, RowCodec] = {}
-        for database, table, epoch, file, pos, row, ord_, columns, primary_key in tx.rows(_VERSIONS, [store, *stamp]):
-            version = TableVersion(
-                store=store,
-                database=database,
-                table=table,
-                since=Stamp(epoch, file, pos, row, ord_),
-                columns=tuple(msgspec.convert(columns, list[DeclaredColumn])),
-                primary_key=tuple(primary_key),
-            )
-            codecs[database, table] = shapes.of(version)
-        return codecs
+        versions = versions_at(tx, store, stamp)
+        return {(version.database, version.table): shapes.of(version) for version in versions}
 
     def keep_version(self, tx: Transaction, codec: RowCodec) -> None:
         version = codec.version
@@ -103,6 +93,11 @@ class Ledger:
              msgspec.json.encode(version.columns).decode(), msgspec.json.encode(version.primary_key).decode()],
         )  # fmt: skip
         tx.execute(_KEEP_PRESENCE, [version.store, codec.table, list(codec.columns)])
+
+    def keep_drop(self, tx: Transaction, codec: RowCodec, stamp: Stamp) -> None:
+        """From here on the store has no such table: a version without columns."""
+        version = codec.version
+        tx.execute(_KEEP_VERSION, [version.store, version.database, version.table, *stamp, "[]", "[]"])
 
     def raise_floor(self, tx: Transaction, store: str, table: str, stamp: Stamp) -> None:
         tx.execute(_RAISE_FLOOR, [store, table, *stamp])
@@ -122,6 +117,22 @@ class Ledger:
             names = ", ".join(each.lane.store for each in advances)
             raise LeaseLostError(f"another worker has taken over a lane of {names}; this one stops writing for it")
         return int(moved[0][0])
+
+
+def versions_at(tx: Transaction, store: str, stamp: Stamp = END_OF_TIME) -> list[TableVersion]:
+    """The store's tables as they were declared at that position of its log; without those dropped by then."""
+    return [
+        TableVersion(
+            store=store,
+            database=database,
+            table=table,
+            since=Stamp(*since),
+            columns=tuple(msgspec.convert(columns, list[DeclaredColumn])),
+            primary_key=tuple(primary_key),
+        )
+        for database, table, *since, columns, primary_key in tx.rows(_VERSIONS, [store, *stamp])
+        if columns
+    ]
 
 
 def _parameters(each: Advance) -> tuple[object, ...]:

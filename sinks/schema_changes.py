@@ -67,6 +67,7 @@ class SchemaChanges:
             # ours is dropped: the rows are withdrawn and stay.
             if before is not None and not event.is_snapshot:
                 self.withdraw_below(tx, lane.store, before, stamp)
+                self._ledger.keep_drop(tx, before, stamp)
                 del lane.codecs[table]
             return
         version = TableVersion(

@@ -15,12 +15,13 @@ from sinks.central_comparison import CentralComparison
 from sinks.comparison import Comparison
 from sinks.differences import Compared, Difference, Kind
 from sinks.evolution import Catalog
+from sinks.ledger import versions_at
 from sinks.names import identifier, in_warehouse_names
 from sinks.open_letters import OpenLetters
 from sinks.statements import verification as statements
 from sinks.store_session import Patience, StoreSession, StoreSource
 from sinks.warehouse import Warehouse
-from tillstream.envelope import DeclaredColumn, Stamp, TableVersion
+from tillstream.envelope import DeclaredColumn, TableVersion
 from tillstream.errors import RefusedError, TillstreamError
 
 STORES_AT_ONCE = 4
@@ -144,18 +145,7 @@ class Verification:
     def _versions(self, store: str, tables: Collection[str] | None) -> list[TableVersion]:
         """The tables that the warehouse takes from the store, as it last saw them declared."""
         with self._warehouse.transaction() as tx:
-            rows = tx.rows(statements.VERSIONS, [store])
-        versions = [
-            TableVersion(
-                store=store,
-                database=database,
-                table=table,
-                since=Stamp(*since),
-                columns=tuple(msgspec.convert(columns, list[DeclaredColumn])),
-                primary_key=tuple(primary_key),
-            )
-            for database, table, *since, columns, primary_key in rows
-        ]
+            versions = versions_at(tx, store)
         return [version for version in versions if tables is None or version.table in tables]
 
     def _require_known(self, stores: Collection[str] | None, tables: Collection[str] | None) -> None:

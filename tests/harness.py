@@ -18,7 +18,7 @@ from tillstream.pipeline import Pipeline
 from tillstream.rehearsal.mysql import MySQLServer
 
 HEAP_MEGABYTES = 300  # the JVM starts once per pytest process: the first chain decides for all of them
-SETTLE_SECONDS = 60.0
+SETTLE_SECONDS = 90.0  # on a machine that has much else to do
 MARKER = "zz_marker"  # a table of the harness: what stands before its newest row in a log has arrived with it
 PASSWORD = "captured & %20 §"
 
@@ -136,6 +136,11 @@ class Chain:
         return {
             s: (state, why) for s, state, why in self.rows("SELECT store, state, reason FROM tillstream.store_states")
         }
+
+    def wait_for_state(self, store: str, state: str) -> tuple[str, str]:
+        """The store's state and its reason, once that is its state."""
+        self._wait(lambda: self.states().get(store, ("", ""))[0] == state, [])
+        return self.states()[store]
 
     def _snapshots_done(self) -> bool:
         done = {store for (store,) in self.rows("SELECT store FROM tillstream.ledger WHERE snapshot_done")}

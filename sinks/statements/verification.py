@@ -78,11 +78,6 @@ def _warehouse_rows(source: str, columns: tuple[str, ...]) -> str:
 
 LEDGER = "SELECT epoch, file, pos, snapshot_done FROM tillstream.ledger WHERE store = %s"
 LETTERS = "SELECT pk, op FROM tillstream.dead_letters WHERE store = %s AND table_name = %s AND status = 'open'"
-VERSIONS = """\
-SELECT DISTINCT ON (database, table_name)
-       database, table_name, epoch, file, pos, row, ord, columns, primary_key
-FROM tillstream.schema_versions WHERE store = %s
-ORDER BY database, table_name, epoch DESC, file DESC, pos DESC, row DESC, ord DESC"""
 IS_CAPTURED = "SELECT EXISTS (SELECT FROM tillstream.schema_versions WHERE store = %s)"
 TABLES = "SELECT DISTINCT table_name FROM tillstream.schema_versions"
 RECORD = "INSERT INTO tillstream.verification_runs (started_at, result) VALUES (%s, %s)"

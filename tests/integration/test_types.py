@@ -189,6 +189,71 @@ def _names() -> list[str]:
     return [f"v_{name}" for name in CASES]
 
 
+# --- every character of a character set -----------------------------------------------------------------------
+
+CHARSETS = {"latin1": "cp1252", "gbk": "gbk", "gb2312": "gb2312"}  # MySQL's name → Python's
+
+
+def _glyphs(codec: str) -> list[bytes]:
+    """A text per lead byte that holds all its characters; NUL is not among them."""
+    singles = bytes(number for number in range(1, 128 if codec.startswith("gb") else 256) if _is_defined(number, codec))
+    leads = range(0x81, 0xFF) if codec.startswith("gb") else range(0)
+    doubles = (
+        b"".join(bytes([lead, trail]) for trail in range(0x40, 0xFF) if _is_defined((lead, trail), codec))
+        for lead in leads
+    )
+    return [singles, *(text for text in doubles if text)]
+
+
+def _is_defined(code: int | tuple[int, int], codec: str) -> bool:
+    try:
+        return len(bytes([code] if isinstance(code, int) else code).decode(codec)) == 1
+    except UnicodeDecodeError:
+        return False
+
+
+def _insert_glyphs(first: int) -> list[str]:
+    return [
+        f"INSERT INTO glyphs_{charset} VALUES "
+        + ", ".join(f"({first + at}, _{charset} x'{text.hex()}')" for at, text in enumerate(_glyphs(codec)))
+        for charset, codec in CHARSETS.items()
+    ]
+
+
+# --- what cannot be kept --------------------------------------------------------------------------------------
+
+REFUSED_TABLES = (
+    "CREATE TABLE refused_text (id INT PRIMARY KEY, v VARCHAR(20) CHARACTER SET utf8mb4)",
+    "CREATE TABLE refused_gbk (id INT PRIMARY KEY, v VARCHAR(20) CHARACTER SET gbk)",
+    "CREATE TABLE refused_key (k VARCHAR(20) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin PRIMARY KEY, v INT)",
+    "CREATE TABLE refused_keyless (v VARCHAR(20) CHARACTER SET utf8mb4)",
+    "CREATE TABLE refused_latin1 (id INT PRIMARY KEY, v VARCHAR(20) CHARACTER SET latin1)",
+    "CREATE TABLE refused_datetime (id INT PRIMARY KEY, v DATETIME)",
+    "CREATE TABLE zero_date (id INT PRIMARY KEY, v DATE NULL)",
+    "CREATE TABLE zero_datetime (id INT PRIMARY KEY, v DATETIME NOT NULL)",
+    "CREATE TABLE zero_timestamp (id INT PRIMARY KEY, v TIMESTAMP NOT NULL DEFAULT '2000-01-01 00:00:00')",
+)
+UNDEFINED_IN_LATIN1 = ("81", "8d", "8f", "90", "9d")
+
+
+def _refused(first: int) -> list[str]:
+    """The same in the snapshot and in the stream: a good row beside each bad one."""
+    return [
+        f"INSERT INTO refused_text VALUES ({first}, 'a\\0b'), ({first + 1}, 'ab')",
+        f"INSERT INTO refused_gbk VALUES ({first}, '珍\\0珠'), ({first + 1}, '珍珠')",
+        f"INSERT INTO refused_key VALUES ('{first}\\0', 1), ('{first}', 2)",
+        "INSERT INTO refused_keyless VALUES ('a\\0b'), ('ab')",
+        *(
+            f"INSERT INTO refused_latin1 VALUES ({first + at}, _latin1 x'41{code}42')"
+            for at, code in enumerate(UNDEFINED_IN_LATIN1)
+        ),
+        f"INSERT INTO refused_datetime VALUES ({first}, '1582-10-10 12:00:00'), ({first + 1}, '1582-10-04 23:59:59')",
+        f"INSERT INTO zero_date VALUES ({first}, '0000-00-00'), ({first + 1}, '2024-00-15')",
+        f"INSERT INTO zero_datetime VALUES ({first}, '0000-00-00 00:00:00')",
+        f"INSERT INTO zero_timestamp VALUES ({first}, '0000-00-00 00:00:00')",
+    ]
+
+
 @pytest.fixture(scope="module")
 def chain(make_chain: Callable[..., Chain], mysql56: MySQLServer, mysql97: MySQLServer) -> Chain:
     """Both servers with every value: read in the snapshot, inserted later, and reached by an UPDATE."""
@@ -200,6 +265,14 @@ def chain(make_chain: Callable[..., Chain], mysql56: MySQLServer, mysql97: MySQL
         f"CREATE TABLE wide (id INT PRIMARY KEY, {columns}) ROW_FORMAT=DYNAMIC",
         _insert(_rows(SNAPSHOT, 0)),
         _insert(_rows(TURNED, 1)),
+        *(
+            f"CREATE TABLE glyphs_{charset} (id INT PRIMARY KEY, v TEXT CHARACTER SET {charset})"
+            for charset in CHARSETS
+        ),
+        *_insert_glyphs(SNAPSHOT),
+        *REFUSED_TABLES,
+        "SET sql_mode = ''",
+        *_refused(SNAPSHOT),
     )
     chain.start()
     chain.on_all(
@@ -208,6 +281,9 @@ def chain(make_chain: Callable[..., Chain], mysql56: MySQLServer, mysql97: MySQL
         _insert(_rows(UPDATED, 1)),
         *_update(_rows(TURNED, 0)),
         *_update(_rows(UPDATED, 0)),
+        *_insert_glyphs(STREAMED),
+        "SET sql_mode = ''",
+        *_refused(STREAMED),
     )
     chain.settle()
     return chain
@@ -226,3 +302,86 @@ def test_a_value_arrives_as_the_store_has_it(chain: Chain, store: str, name: str
     assert len(meant) == 4 * (MOST_VALUES + 1)
     assert {number: value for number, value in there.items() if value != meant[number]} == {}
     assert there.keys() == meant.keys()
+
+
+@pytest.mark.parametrize("store", STORES)
+@pytest.mark.parametrize("charset", CHARSETS)
+def test_every_character_of_a_charset_arrives(chain: Chain, store: str, charset: str) -> None:
+    """What MySQL makes of each character that the set defines is what arrives, in the snapshot and in the stream."""
+    held = dict(chain.asked(store, f"SELECT id, v FROM glyphs_{charset}"))
+    there = dict(chain.rows(f"SELECT id, v FROM stores.glyphs_{charset} WHERE _store = %s", [store]))
+    assert len(held) == 2 * len(_glyphs(CHARSETS[charset]))
+    assert "\ufffd" not in "".join(held.values())
+    assert {number for number in held if there.get(number) != held[number]} == set()
+
+
+@pytest.mark.parametrize("store", STORES)
+@pytest.mark.parametrize("table", ["refused_text", "refused_gbk"])
+def test_a_nul_in_a_text_is_set_aside(chain: Chain, store: str, table: str) -> None:
+    """PostgreSQL has no NUL in a text: such a row waits in the dead letters with the reason, the others arrive."""
+    reasons = chain.letters(store, table)
+    assert sorted(reasons) == [str(SNAPSHOT), str(STREAMED)]
+    assert set(reasons.values()) == {"column v: the text holds a NUL character, which PostgreSQL cannot keep"}
+    assert _ids(chain, store, table) == {SNAPSHOT + 1, STREAMED + 1}
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_a_nul_in_a_key_is_set_aside(chain: Chain, store: str) -> None:
+    """The same where the primary key is the text, and where there is no primary key to know the row by."""
+    assert {"NUL" in reason for reason in chain.letters(store, "refused_key").values()} == {True}
+    keys = chain.rows("SELECT k, v FROM stores.refused_key WHERE _store = %s ORDER BY k", [store])
+    assert keys == [(str(SNAPSHOT), 2), (str(STREAMED), 2)]
+    assert len(chain.letters(store, "refused_keyless")) == 2
+    assert chain.rows("SELECT v FROM stores.refused_keyless WHERE _store = %s", [store]) == [("ab",), ("ab",)]
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_bytes_that_latin1_does_not_define_are_exact_or_set_aside(chain: Chain, store: str) -> None:
+    """81 8D 8F 90 9D: a snapshot has them as MySQL shows them, the stream has lost them and says so."""
+    held = {
+        number: text for number, text in chain.asked(store, "SELECT id, v FROM refused_latin1") if number < STREAMED
+    }
+    assert [text[1] for text in held.values()] == [chr(int(code, 16)) for code in UNDEFINED_IN_LATIN1]
+    assert dict(chain.rows("SELECT id, v FROM stores.refused_latin1 WHERE _store = %s", [store])) == held
+    reasons = chain.letters(store, "refused_latin1")
+    assert sorted(reasons) == [str(STREAMED + at) for at in range(len(UNDEFINED_IN_LATIN1))]
+    assert set(reasons.values()) == {"column v: the text holds bytes that its declared character set does not define"}
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_a_day_that_the_calendar_left_out_is_exact_or_set_aside(chain: Chain, store: str) -> None:
+    """MySQL has the ten days before 1582-10-15, Java has not: the stream is right, the snapshot says that it is not."""
+    reasons = chain.letters(store, "refused_datetime")
+    assert reasons == {
+        str(SNAPSHOT): "column v: a DATETIME between 1582-10-05 and 1582-10-24 cannot be told apart in a snapshot"
+    }
+    held = dict(chain.asked(store, "SELECT id, v FROM refused_datetime"))
+    there = dict(chain.rows("SELECT id, v FROM stores.refused_datetime WHERE _store = %s", [store]))
+    assert there == {number: moment for number, moment in held.items() if number != SNAPSHOT}
+
+
+@pytest.mark.parametrize("store", STORES)
+@pytest.mark.parametrize("table", ["zero_date", "zero_datetime", "zero_timestamp"])
+@pytest.mark.xfail(strict=True, reason="Debezium gives NULL, 1970-01-01 or the default, and nothing tells it apart")
+def test_a_zero_date_is_set_aside(chain: Chain, store: str, table: str) -> None:
+    """'0000-00-00' is no date in PostgreSQL: it must not become another one, nor NULL."""
+    held = {str(number) for (number,) in chain.asked(store, f"SELECT id FROM {table}")}
+    assert chain.letters(store, table).keys() == held
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_a_later_good_value_settles_what_was_set_aside(chain: Chain, store: str) -> None:
+    """An UPDATE brings the whole row: it arrives, its letter is superseded; one to a bad value leaves the old row."""
+    chain.on(
+        store,
+        f"UPDATE refused_text SET v = 'good' WHERE id = {SNAPSHOT}",
+        f"UPDATE refused_text SET v = 'b\\0d' WHERE id = {SNAPSHOT + 1}",
+    )
+    chain.settle()
+    assert sorted(chain.letters(store, "refused_text")) == [str(SNAPSHOT + 1), str(STREAMED)]
+    there = dict(chain.rows("SELECT id, v FROM stores.refused_text WHERE _store = %s", [store]))
+    assert there == {SNAPSHOT: "good", SNAPSHOT + 1: "ab", STREAMED + 1: "ab"}
+
+
+def _ids(chain: Chain, store: str, table: str) -> set[int]:
+    return {number for (number,) in chain.rows(f"SELECT id FROM stores.{table} WHERE _store = %s", [store])}

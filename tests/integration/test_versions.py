@@ -180,10 +180,13 @@ WHILE_STREAMING = (
     " ADD COLUMN u DOUBLE NOT NULL DEFAULT 1.5, ADD COLUMN w VARCHAR(9) NOT NULL DEFAULT 'NULL',"
     " ADD COLUMN x VARBINARY(9) NOT NULL DEFAULT 'ab', ADD COLUMN y TIME NOT NULL, ADD COLUMN z BIT(1) NOT NULL",
     "ALTER TABLE grown ADD COLUMN aa DECIMAL(65,30) DEFAULT 0.1, ADD COLUMN ab DECIMAL(10,2) DEFAULT 7,"
-    " ADD COLUMN ac VARCHAR(9) DEFAULT 'a\\\\b\\'c', ADD COLUMN ad BINARY(3) NOT NULL DEFAULT 'a', ADD COLUMN ae BINARY(3) NOT NULL,"
+    " ADD COLUMN ac VARCHAR(9) DEFAULT 'a\\\\b\\'c', ADD COLUMN ad BINARY(3) NOT NULL DEFAULT 'a',"
+    " ADD COLUMN ae BINARY(3) NOT NULL,"
     " ADD COLUMN af CHAR(9) CHARACTER SET latin1 DEFAULT 'é', ADD COLUMN ag INT ZEROFILL DEFAULT 7,"
-    " ADD COLUMN ah BOOLEAN DEFAULT FALSE, ADD COLUMN ai SET('a', 'b') DEFAULT 'b,a', ADD COLUMN aj CHAR(5) DEFAULT 'x  ',"
-    " ADD COLUMN ak TEXT NOT NULL, ADD COLUMN al INT DEFAULT -3 COMMENT '0x10 AS (x)', ADD COLUMN am ENUM('A', 'b') DEFAULT 'a'",
+    " ADD COLUMN ah BOOLEAN DEFAULT FALSE, ADD COLUMN ai SET('a', 'b') DEFAULT 'b,a',"
+    " ADD COLUMN aj CHAR(5) DEFAULT 'x  ',"
+    " ADD COLUMN ak TEXT NOT NULL, ADD COLUMN al INT DEFAULT -3 COMMENT '0x10 AS (x)',"
+    " ADD COLUMN am ENUM('A', 'b') DEFAULT 'a'",
     # a column that comes again is another one
     "ALTER TABLE grown DROP COLUMN d, DROP v",
     "ALTER TABLE grown ADD COLUMN d VARCHAR(9) NULL DEFAULT 'anew'",
@@ -356,6 +359,18 @@ def test_verify_finds_nothing_in_a_mixed_chain(mixed: Chain) -> None:
     result = verification_for(mixed.config, mixed.policy, mixed.warehouse).run()
     assert (result.differences, result.set_aside, result.in_flux, result.unreachable) == (0, 0, 0, ())
     assert result.tables == 6
+
+
+def test_a_default_that_no_event_tells_stops_the_lane_and_no_other(mixed: Chain) -> None:
+    """What CURRENT_TIMESTAMP was when the column came, only the store knows: there is no guess, but a remedy."""
+    mixed.on("old", "ALTER TABLE sale ADD COLUMN seen TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP")
+    mixed.on("new", "INSERT INTO sale (id, total) VALUES (4, 4)")
+    mixed.settle(without=("old",))
+    _, reason = mixed.wait_for_state("old", "refused")
+    assert "sale.seen was added" in reason
+    assert "tillstream run --resnapshot old" in reason
+    assert there(mixed, "new", "sale") == held(mixed, "new", "sale")
+    assert "seen" not in _columns(mixed, "stores", "sale")
 
 
 # --- reading both sides ---------------------------------------------------------------------------------------
