@@ -44,10 +44,13 @@ class Mirror:
         self._apply_keyless(tx, folded.keyless)
         return applied
 
-    def _apply_stage(self, tx: Transaction, stage: Stage, applied: Applied) -> None:
+    def _apply_stage(self, tx: Transaction, stage: Stage, applied: Applied, *, again: bool = False) -> None:
+        """`again`: the stage may hold rows of an earlier turn in the same transaction."""
         codec = stage.codec
         statements = self.statements(codec)
         tx.execute(statements.create_stage)
+        if again:
+            tx.execute(statements.clear_stage)
         tx.copy_text(statements.copy, stage.chunks)
         if self._late:
             tx.execute(statements.sink_below_floor)
@@ -102,7 +105,7 @@ class Mirror:
             stage, refused = render_stage(rows, odd_text=True)
             for letter in refused:
                 self._dead_letters.later(letter)
-            self._apply_stage(tx, stage, Applied())
+            self._apply_stage(tx, stage, Applied(), again=True)
         waiting.clear()
 
     def _take_keyless(self, tx: Transaction, store: str, change: KeylessChange) -> None:

@@ -72,7 +72,9 @@ class RowCodec:
         self._changed_at = self.columns.index(changed_at) if changed_at in self.columns else None
         self._zone = ZoneInfo(timezone)
         if policy:
+            self._local = {identifier(name) for name in version.primary_key}
             self._require_key_columns(policy)
+            self._require_summable(policy)
 
     def values(self, row: Row, *, snapshot: bool = False, odd_text: bool = True) -> list[Any]:
         """The row's values for COPY, in `columns` order. ValueError names the column that cannot be kept.
@@ -106,7 +108,9 @@ class RowCodec:
 
     def content_pk(self, values: list[Any]) -> str:
         """The first half of a keyless row's identity: equal rows share it, so an equal row is found by index."""
-        text = "\x1f".join("\x00" if value is None else str(value) for value in values)
+        # by name and without NULLs: a column that is added as NULL leaves what rows are equal to as it was
+        pairs = zip(self.names, values, strict=True)
+        text = "\x1f".join(f"{name}\x1e{value}" for name, value in sorted(pairs) if value is not None)
         return hashlib.md5(text.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()
 
     def _pk_getter(self) -> Callable[[Row], str]:
@@ -128,6 +132,15 @@ class RowCodec:
         column = next(column for column in self.version.columns if column.name == name)
         return column_type(column).decode
 
+    def _require_summable(self, policy: TablePolicy) -> None:
+        for column, kind in zip(self.columns, self.warehouse_types, strict=True):
+            decided = all(part.column != column for part in policy.key) and column not in self._local
+            if decided and policy.rule_for(column).rule is RuleName.SUM and kind not in _SUMMABLE:
+                raise RefusedError(
+                    f"store {self.version.store}: {self.version.table}.{column} is declared as {kind}, which has no "
+                    "sum; give it another rule in the policies"
+                )
+
     def _require_key_columns(self, policy: TablePolicy) -> None:
         missing = [part.column for part in policy.key if part.column not in self.columns]
         if self.keyless:
@@ -140,6 +153,9 @@ class RowCodec:
                 f"table {self.version.table} of store {self.version.store} has no column {', '.join(missing)}, "
                 "which the policy's `key:` names; correct the policy or exclude the table for this store"
             )
+
+
+_SUMMABLE = frozenset({"smallint", "integer", "bigint", "numeric", "real", "double precision"})
 
 
 def _needs_stamps(policy: TablePolicy, name: str) -> bool:

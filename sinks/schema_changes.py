@@ -131,6 +131,12 @@ def _require_followable(before: RowCodec, after: RowCodec, event: ChangeEvent) -
     remedy = RESNAPSHOT.format(store=store)
     if before.version.primary_key != after.version.primary_key:
         raise RefusedError(f"store {store}: the primary key of {table} changed ({_shown(event)}); {remedy}")
+    added = [column for column in after.version.columns if column.name not in before.names]
+    if after.keyless and any(not column.optional or column.default_value_expression for column in added):
+        raise RefusedError(
+            f"store {store}: {table} has no primary key, and a column with a value for old rows was added "
+            f"({_shown(event)}): rows are known by their content, which has changed; {remedy}"
+        )
     gone = set(before.names) - set(after.names)
     if gone and _RENAMES.search(event.ddl or ""):
         raise RefusedError(

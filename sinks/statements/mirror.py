@@ -132,7 +132,7 @@ class MirrorStatements:
 
     stage: str
     create_stage: str
-    drop_stage: str
+    clear_stage: str
     copy: str
     upsert: str
     sink_below_floor: str
@@ -165,7 +165,7 @@ def mirror_statements(
     return MirrorStatements(
         stage=stage,
         create_stage=render(_STAGE.format(stage=parts["stage"], columns=declared)),
-        drop_stage=render(sql.SQL("DROP TABLE IF EXISTS {stage}").format(stage=parts["stage"])),
+        clear_stage=render(sql.SQL("DELETE FROM {stage}").format(stage=parts["stage"])),
         copy=render(_COPY.format(stage=parts["stage"], columns=names((*columns, *meta)))),
         upsert=render(
             _UPSERT_SHARED.format(**parts, missed=_missed(stamped, "t", "EXCLUDED"))
