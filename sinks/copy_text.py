@@ -23,7 +23,13 @@ def plain_fields(values: Iterable[Any]) -> str:
     """The same, for values whose texts are known to hold no backslash and no control character."""
     return "\t".join(
         [
-            value if value.__class__ is str else NULL if value is None else _other(value)
+            value
+            if value.__class__ is str
+            else NULL
+            if value is None
+            else str(value)
+            if value.__class__ is int
+            else _other(value)
             for value in values
         ]
     )  # fmt: skip

@@ -41,7 +41,9 @@ class Change:
     __slots__ = ("codec", "event", "stamp")
 
     def __init__(self, codec: RowCodec, stamp: Stamp, event: ChangeEvent) -> None:
-        self.codec, self.stamp, self.event = codec, stamp, event
+        self.codec = codec
+        self.stamp = stamp
+        self.event = event
 
 
 class KeylessChange(Change):

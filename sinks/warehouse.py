@@ -131,6 +131,10 @@ def error_for(error: psycopg.Error) -> TillstreamError | None:
     """Try again, set aside, or refuse? None for what only a mistake of ours can cause."""
     state = error.sqlstate
     if state is None:
+        if isinstance(error, psycopg.DataError):  # psycopg itself found that a value cannot be sent
+            return DataError(f"the warehouse cannot hold a value: {_first_line(error)}")
+        if not isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+            return None
         return UnreachableError(f"the warehouse did not answer: {_first_line(error)}")
     kind = state[:2]
     if kind in _TRANSIENT_CLASSES or state == "25006":  # read-only: a failover in progress

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import Any
@@ -10,6 +11,10 @@ import pytest
 from harness import Chain, fresh_warehouse
 
 from tillstream.rehearsal.mysql import MySQLServer
+
+# Before any server and the JVM start: a zone that skips an hour and has one twice, and that is nobody's UTC.
+os.environ["TZ"] = "America/New_York"
+time.tzset()
 
 MakeChain = Callable[..., Chain]
 _numbers = itertools.count(1)
