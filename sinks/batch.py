@@ -34,7 +34,9 @@ class LaneRefused(Exception):  # noqa: N818 - carries one lane's error out of a 
 class Committed:
     """What one transaction put into the warehouse, for whoever watches."""
 
-    events: Mapping[str, int]
+    events: Mapping[str, int]  # row changes taken in, by store
+    dropped: Mapping[str, int]  # delivered again, and in the warehouse already
+    last_event_us: Mapping[str, int]  # the stores' own time of their last change
     conflicts: int
     dead_letters: int
 
@@ -154,7 +156,13 @@ class BatchWriter:
         letters = len(self._dead_letters.flush(tx)) + len(batch.folded.dead_letters)
         dirty = self._central.take_dirty(tx)
         conflicts = self._central.decide(tx, applied.touched | dirty)
-        committed = Committed(events=dict(batch.folded.events), conflicts=conflicts, dead_letters=letters)
+        committed = Committed(
+            events=dict(batch.folded.events),
+            dropped=dict(batch.folded.dropped),
+            last_event_us=dict(batch.folded.last_event_us),
+            conflicts=conflicts,
+            dead_letters=letters,
+        )
         if batch.advances:
             number = self._ledger.advance(tx, batch.advances)  # last: all of it, or none of it
             self._in_doubt = InDoubt(key=_key(batch.parts), transaction=number, lanes=batch.lanes, committed=committed)

@@ -213,6 +213,11 @@ class Worker:
         metrics.CONFLICTS.inc(committed.conflicts)
         for store, events in committed.events.items():
             metrics.EVENTS.labels(store, "applied").inc(events)
+        for store, events in committed.dropped.items():
+            metrics.EVENTS.labels(store, "dropped").inc(events)
+        for store, at_us in committed.last_event_us.items():
+            metrics.LAST_EVENT_TIMESTAMP_SECONDS.labels(store).set(at_us / 1_000_000)
+        metrics.DEAD_LETTERS.inc(committed.dead_letters)
         self._on_commit(committed)
 
 

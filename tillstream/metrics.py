@@ -5,7 +5,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 REGISTRY = CollectorRegistry()
 
 EVENTS = Counter(
-    "tillstream_events", "Row changes taken in, by store and what became of them.", ["store", "outcome"],
+    "tillstream_events", "Row changes by store: applied, or dropped because they had been applied before.", ["store", "outcome"],
     registry=REGISTRY,
 )  # fmt: skip
 BATCH_ROWS = Histogram(
@@ -19,7 +19,7 @@ BATCH_SECONDS = Histogram(
 CONFLICTS = Counter(
     "tillstream_conflicts", "Contests between stores that were decided and recorded.", registry=REGISTRY
 )
-DEAD_LETTERS = Counter("tillstream_dead_letters", "Events set aside.", ["store"], registry=REGISTRY)
+DEAD_LETTERS = Counter("tillstream_dead_letters", "Events set aside.", registry=REGISTRY)
 RETRIES = Counter("tillstream_retries", "Batches tried again after a fault that may pass.", registry=REGISTRY)
 LAST_EVENT_TIMESTAMP_SECONDS = Gauge(
     "tillstream_last_event_timestamp_seconds", "The store's own time of its last change in the warehouse.",

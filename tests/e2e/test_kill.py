@@ -93,7 +93,7 @@ def test_twenty_kills_lose_and_invent_nothing(
     survived = []
     for _ in range(KILLS):
         process = started(tmp_path)
-        survived.append(dice.uniform(0.5, 5.5))
+        survived.append(dice.uniform(0.3, 4.0))
         time.sleep(survived[-1])
         assert process.poll() is None, (tmp_path / "run.log").read_text()[-3000:]
         process.kill()
