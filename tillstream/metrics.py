@@ -5,8 +5,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 REGISTRY = CollectorRegistry()
 
 EVENTS = Counter(
-    "tillstream_events", "Row changes by store: applied, or dropped because they had been applied before.", ["store", "outcome"],
-    registry=REGISTRY,
+    "tillstream_events", "Row changes by store: applied, or dropped because they had been applied before.",
+    ["store", "outcome"], registry=REGISTRY,
 )  # fmt: skip
 BATCH_ROWS = Histogram(
     "tillstream_batch_rows", "Row changes in one transaction.", registry=REGISTRY,

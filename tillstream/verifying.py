@@ -4,7 +4,7 @@ from functools import partial
 
 from conflict.policy import Policy
 from connectors.preflight import read_head, store_connection
-from sinks.verification import StoreSource, Verification
+from sinks.verification.run import StoreSource, Verification
 from sinks.warehouse import Warehouse
 from tillstream.config import Config, Store
 

@@ -20,14 +20,15 @@ from psycopg import sql
 
 from conflict.policy import EMPTY_POLICY, Policy, parse_policy
 from connectors.preflight import read_head, store_connection
-from sinks import both_sides, columns
+from sinks import columns
 from sinks.central import Central
 from sinks.evolution import Catalog
 from sinks.ledger import Ledger
 from sinks.names import identifier, in_warehouse_names
 from sinks.policy_switch import switch_policy
 from sinks.row_codec import RowCodec
-from sinks.verification import Kind, Patience, StoreSource, Verification, VerificationResult
+from sinks.verification import both_sides
+from sinks.verification.run import Kind, Patience, StoreSource, Verification, VerificationResult
 from sinks.warehouse import Warehouse
 from tillstream import checked_yaml
 from tillstream.commands import verify as verify_command

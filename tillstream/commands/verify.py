@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sinks.differences import Difference, Kind
+from sinks.verification.differences import Difference, Kind
 from tillstream.commands.config import DEFAULT_PATH, ConfigPath, Output, OutputOption, load_all
 
 if TYPE_CHECKING:
-    from sinks.verification import VerificationResult
+    from sinks.verification.run import VerificationResult
 
 DIFFERENT, UNREACHABLE = 1, 3
 

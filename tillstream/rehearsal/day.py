@@ -12,7 +12,7 @@ import psutil
 from conflict.policy import Policy, parse_policy
 from connectors.preflight import read_head
 from sinks.embedded_warehouse import EmbeddedWarehouse
-from sinks.verification import VerificationResult
+from sinks.verification.run import VerificationResult
 from sinks.warehouse import Warehouse
 from tillstream.checked_yaml import load
 from tillstream.config import Config

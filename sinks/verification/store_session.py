@@ -8,8 +8,8 @@ from typing import Any
 
 import pymysql
 
-from sinks.row_forms import MD5, SHA256, Hashing
 from sinks.statements import verification as statements
+from sinks.verification.row_forms import MD5, SHA256, Hashing
 from sinks.warehouse import Warehouse
 from tillstream.errors import RefusedError
 

@@ -6,12 +6,12 @@ from typing import Any
 from conflict.identity import business_key
 from conflict.policy import Policy
 from sinks.central import Central, central_row
-from sinks.differences import Compared, Difference, Kind
 from sinks.evolution import Catalog
-from sinks.row_forms import SHOWN_CHARACTERS
 from sinks.statements import central as central_sql
 from sinks.statements import stage_name
 from sinks.statements import verification as statements
+from sinks.verification.differences import Compared, Difference, Kind
+from sinks.verification.row_forms import SHOWN_CHARACTERS
 from sinks.warehouse import Transaction
 from tillstream.errors import RefusedError
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Collection
 
-from sinks.differences import Kind
 from sinks.statements import verification as statements
+from sinks.verification.differences import Kind
 from sinks.warehouse import Transaction
 
 
