@@ -52,7 +52,9 @@ def _plain_text(value: object) -> str:
         return str(int(value))  # BIT(1) arrives as a boolean, TINYINT(1) as a number
     if isinstance(value, Decimal):
         return format(value, "f")  # str() would write 1E+2
-    if isinstance(value, date | datetime | time):
+    if isinstance(value, datetime):
+        return value.isoformat(sep=" ")  # as MySQL and PostgreSQL write it
+    if isinstance(value, date | time):
         return value.isoformat()
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes(value).hex()

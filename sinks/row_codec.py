@@ -99,10 +99,9 @@ class RowCodec:
     def changed_at_us(self, values: list[Any]) -> int | None:
         """The POS's own time of the row's last change, from decoded values; in us. A DATETIME is the store's time."""
         at = values[self._changed_at] if self._changed_at is not None else None
-        if isinstance(at, str):  # TIMESTAMP comes as text, in UTC
-            at = datetime.fromisoformat(at)
-        if not isinstance(at, datetime):
+        if not isinstance(at, str):
             return None
+        at = datetime.fromisoformat(at)  # of a TIMESTAMP with its UTC
         since = (at if at.tzinfo else at.replace(tzinfo=self._zone)) - _EPOCH
         return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 

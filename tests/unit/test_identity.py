@@ -28,7 +28,7 @@ def key_of(normaliser: Normaliser, value: object, *stop: str) -> str | None:
         (Decimal("10.50"), "10.50"),
         (Decimal("1E+2"), "100"),
         (date(2026, 1, 2), "2026-01-02"),
-        (datetime(2026, 1, 2, 3, 4, 5), "2026-01-02T03:04:05"),
+        (datetime(2026, 1, 2, 3, 4, 5), "2026-01-02 03:04:05"),
         (b"\x00\xff", "00ff"),
     ],
 )

@@ -57,7 +57,7 @@ def _codec(type_name: str, timezone: str) -> RowCodec:
 
 def test_a_datetime_is_the_stores_own_time() -> None:
     """17:00 in Shanghai is 09:00 in UTC; a TIMESTAMP says itself what it is."""
-    local = datetime(2026, 1, 1, 17)
+    local = "2026-01-01 17:00:00"
     assert _codec("DATETIME", "Asia/Shanghai").changed_at_us([1, "138", local]) == NINE
     assert _codec("DATETIME", "UTC").changed_at_us([1, "138", local]) == NINE + 8 * HOUR
     assert _codec("TIMESTAMP", "Asia/Shanghai").changed_at_us([1, "138", "2026-01-01T09:00:00Z"]) == NINE
