@@ -7,6 +7,7 @@ offset. So its offset is never ahead of the ledger; behind is redelivery, which 
 import logging
 import queue
 import threading
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
@@ -16,6 +17,7 @@ import jpype
 import msgspec
 
 from connectors import jvm
+from tillstream import metrics
 from tillstream.envelope import ChangeEvent, LaneBatch, Resume
 from tillstream.errors import RefusedError, TillstreamError, TransientError
 
@@ -214,7 +216,11 @@ class EmbeddedEngine:
             return
         last = records.get(count - 1)
         resume = _resume(last.sourceRecord().sourceOffset())
-        handover = hand_over(self.store, self._epoch, _java().values(records), resume)
+        started = time.thread_time()
+        lines = _java().values(records)
+        metrics.HANDED_OVER.inc(count)
+        metrics.HAND_OVER_CPU_SECONDS.inc(time.thread_time() - started)
+        handover = hand_over(self.store, self._epoch, lines, resume)
         previous, self._previous = self._previous, (handover, last)
         try:
             self._lanes.deliver(handover, previous[0] if previous is not None else None)

@@ -5,13 +5,16 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from tillstream.cache import cache_root
+
 TILLSTREAM = Path(sys.executable).with_name("tillstream")
 PASSWORD = "till & %20 §"
 
 
 def environment() -> dict[str, str]:
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "TILLSTREAM_CACHE") if name in os.environ}
-    return {**kept, "POS_PASSWORD": PASSWORD, "LANG": "C.UTF-8"}
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
+    # named, or a test that moves TMPDIR would fetch the servers anew where there is no home
+    return {**kept, "TILLSTREAM_CACHE": str(cache_root()), "POS_PASSWORD": PASSWORD, "LANG": "C.UTF-8"}
 
 
 def write_config(directory: Path, warehouse_url: str, stores: Mapping[str, int], *, policies: str = "") -> None:

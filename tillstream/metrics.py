@@ -8,6 +8,10 @@ EVENTS = Counter(
     "tillstream_events", "Row changes by store: applied, or dropped because they had been applied before.",
     ["store", "outcome"], registry=REGISTRY,
 )  # fmt: skip
+HANDED_OVER = Counter("tillstream_handed_over_events", "Records brought over from the JVM.", registry=REGISTRY)
+HAND_OVER_CPU_SECONDS = Counter(
+    "tillstream_hand_over_cpu_seconds", "CPU time of bringing them over.", registry=REGISTRY
+)
 BATCH_ROWS = Histogram(
     "tillstream_batch_rows", "Row changes in one transaction.", registry=REGISTRY,
     buckets=(1, 10, 100, 1_000, 5_000, 20_000, 100_000),

@@ -12,6 +12,7 @@ from sinks.batch import Committed
 from sinks.embedded_warehouse import EmbeddedWarehouse
 from sinks.store_states import StoreStates
 from sinks.warehouse import Warehouse
+from tillstream import metrics
 from tillstream.config import load_config
 from tillstream.pipeline import Pipeline
 from tillstream.rehearsal.mysql import MySQLServer, find_install
@@ -74,8 +75,15 @@ def _measure(directory: Path, server: MySQLServer, warehouse: Warehouse, rows: i
     return {
         "snapshot": {"rows": rows, "rows_per_second": snapshot[0], "seconds_with_start": snapshot[1]},
         "stream": {"rows": rows, "rows_per_second": stream[0], "seconds_with_start": stream[1]},
+        "hand_over_cpu_us_per_event": round(
+            _counted("hand_over_cpu_seconds") / _counted("handed_over_events") * 1e6, 2
+        ),
         "peak_resident_mb": round(usage.ru_maxrss / 1024),
     }
+
+
+def _counted(name: str) -> float:
+    return metrics.REGISTRY.get_sample_value(f"tillstream_{name}_total") or 0.0
 
 
 def _follow(directory: Path, server: MySQLServer, warehouse: Warehouse, rows: int) -> tuple[int, float]:
