@@ -9,6 +9,7 @@ from connectors.preflight import StoredColumn
 from tillstream.config import Config, Store
 from tillstream.envelope import ChangeEvent
 
+SCHEMA_ONLY = "no_data"  # of snapshot.mode
 QUEUE_BYTES = 4 * 1024 * 1024
 
 
@@ -35,11 +36,18 @@ def history_table(store: str) -> str:
 
 
 def mysql_options(
-    config: Config, store: Store, kept: OffsetStore, *, compressed: bool, columns: Iterable[StoredColumn] = ()
+    config: Config,
+    store: Store,
+    kept: OffsetStore,
+    *,
+    compressed: bool,
+    columns: Iterable[StoredColumn] = (),
+    schema_only: bool = False,
 ) -> dict[str, str]:
     """All of the engine's properties.
 
     `compressed`: the server may write compressed transactions (8.0.20 on). `columns`: what the store has now.
+    `schema_only`: begin at the log's present end, with the tables' declarations and without their rows.
     """
     return {
         "name": store.id,
@@ -54,6 +62,7 @@ def mysql_options(
         **_values(),
         **_snapshot_reads(config, store, columns),
         **_log(config, compressed=compressed),
+        "snapshot.mode": SCHEMA_ONLY if schema_only else "initial",
         **_kept(store, kept),
     }
 
@@ -157,7 +166,6 @@ def _log(config: Config, *, compressed: bool) -> dict[str, str]:
         "provide.transaction.metadata": "true" if compressed else "false",
         "include.schema.changes": "true",
         "heartbeat.interval.ms": str(int(capture.heartbeat_seconds * 1000)),
-        "snapshot.mode": "initial",
         "snapshot.locking.mode": capture.snapshot_locking,
         # snapshot.fetch.size is left alone: any value fetches by cursor, and of that protocol's rows Debezium reads
         # every TIME wrong (00:00:00 as NULL, no sign, digits lost); the default streams them as text, row by row

@@ -50,6 +50,7 @@ class ServerFacts:
     server_uuid: str
     head_file: str
     head_pos: int
+    oldest_file: str  # that the log still has
     columns: tuple[StoredColumn, ...]  # of all tables
 
     @property
@@ -77,6 +78,7 @@ def examine(store: Store) -> ServerFacts:
             server_uuid=variables.get("server_uuid", ""),
             head_file=head[0],
             head_pos=head[1],
+            oldest_file=_oldest_file(connection),
             columns=_columns(store, connection),
         )
 
@@ -195,6 +197,12 @@ def _require_grants(store: Store, connection: "pymysql.connections.Connection[An
         raise RefusedError(
             f"store {store.id}: user {store.user} lacks {', '.join(missing)}; run in the store: {grants(store)}"
         )
+
+
+def _oldest_file(connection: "pymysql.connections.Connection[Any]") -> str:
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW BINARY LOGS")
+        return str(cursor.fetchone()[0])
 
 
 def _head(store: Store, connection: "pymysql.connections.Connection[Any]") -> tuple[str, int]:

@@ -30,6 +30,9 @@ class ColumnType:
     by_value: bool = False  # no text form is alike on both sides: compared as values, row by row
     only_odd_text: bool = False  # decode passes a text through, or refuses it if it holds something odd
     decode_snapshot: Decode | None = None  # where Debezium renders snapshot rows otherwise than streamed ones
+    # How the store itself is asked for a value, and what is made of the answer: the same as `decode` makes of an event.
+    asked: str = "{c}"
+    decode_asked: Decode | None = None
 
 
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
@@ -125,6 +128,33 @@ def _bit(value: bool | str) -> bool:
     return value if isinstance(value, bool) else bool(_bits(value))
 
 
+def _asked_bit(text: str) -> bool:
+    return text == "1"
+
+
+def _asked_date(text: str) -> str | None:
+    """A zero date, whole or in part, is no date; one that the calendar does not have cannot be kept."""
+    if text.startswith("0000") or "-00" in text:
+        return None
+    return date.fromisoformat(text).isoformat()
+
+
+def _asked_datetime(text: str) -> str | None:
+    day, _, time = text.partition(" ")
+    known = _asked_date(day)
+    return None if known is None else f"{known} {time.removesuffix('.000000')}"
+
+
+def _asked_timestamp(text: str) -> str | None:
+    day, _, time = text.partition(" ")
+    known = _asked_date(day)
+    return None if known is None else f"{known}T{time.rstrip('0').rstrip('.') if '.' in time else time}Z"
+
+
+def _asked_time(text: str) -> str:
+    return f"{text} microseconds"
+
+
 def _unsigned_64(value: int) -> int:
     return value if value >= 0 else value + 2**64
 
@@ -166,17 +196,18 @@ _ZEROFILL_SAFE = "CAST({c} + 0 AS CHAR)"  # + 0 drops the padding of ZEROFILL an
 
 
 def _number(warehouse: str, decode: Decode | None = None) -> ColumnType:
-    return ColumnType(warehouse=warehouse, decode=decode, store_text=_ZEROFILL_SAFE)
+    return ColumnType(warehouse=warehouse, decode=decode, store_text=_ZEROFILL_SAFE, asked=_ZEROFILL_SAFE)
 
 
 _SMALL, _INTEGER, _BIGINT = _number("smallint"), _number("integer"), _number("bigint")
 _NUMERIC = _number("numeric")  # without a scale: nothing is ever rounded, and nothing needs widening
 _UNSIGNED_64 = _number("numeric", _unsigned_64)
-_REAL = ColumnType(warehouse="real", by_value=True)
-_DOUBLE = ColumnType(warehouse="double precision", by_value=True)
+_REAL = ColumnType(warehouse="real", by_value=True, asked="{c} + 0e0")
+_DOUBLE = ColumnType(warehouse="double precision", by_value=True, asked="{c} + 0e0")
 _TEXT = ColumnType(
     warehouse="text",
     decode=_text,
+    decode_asked=_text,
     only_odd_text=True,
     store_text="CONVERT({c} USING utf8mb4)",
     warehouse_text="{c}",
@@ -188,6 +219,9 @@ _BYTEA = ColumnType(
     store_text="LOWER(HEX({c}))",
     warehouse_text="encode({c}, 'hex')",
     implicit="",
+)
+_MICROSECONDS = (
+    "CAST(IF({c} < CAST('00:00:00' AS TIME), -1, 1) * (ABS(TIME_TO_SEC({c})) * 1000000 + MICROSECOND({c})) AS CHAR)"
 )
 _DATETIME_TEXT = "DATE_FORMAT({c}, '%Y-%m-%d %H:%i:%s.%f')"
 _TYPES: dict[str, ColumnType] = {
@@ -210,6 +244,8 @@ _TYPES: dict[str, ColumnType] = {
         warehouse="date",
         decode=_date,
         store_text="DATE_FORMAT({c}, '%Y-%m-%d')",
+        asked="DATE_FORMAT({c}, '%Y-%m-%d')",
+        decode_asked=_asked_date,
         warehouse_text="to_char({c}, 'YYYY-MM-DD')",
         implicit=None,
     ),
@@ -218,22 +254,25 @@ _TYPES: dict[str, ColumnType] = {
         decode=_datetime,
         decode_snapshot=_snapshot_datetime,
         store_text=_DATETIME_TEXT,
+        asked=_DATETIME_TEXT,
+        decode_asked=_asked_datetime,
         warehouse_text="to_char({c}, 'YYYY-MM-DD HH24:MI:SS.US')",
         implicit=None,
     ),
     "TIMESTAMP": ColumnType(
         warehouse="timestamptz",
-        store_text=_DATETIME_TEXT,  # the verifying session runs in UTC
+        store_text=_DATETIME_TEXT,  # the session that asks runs in UTC
+        asked=_DATETIME_TEXT,
+        decode_asked=_asked_timestamp,
         warehouse_text="to_char({c} AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')",
         implicit=None,
     ),
     "TIME": ColumnType(
         warehouse="interval",
         decode=_time,
-        store_text=(
-            "CAST(IF({c} < CAST('00:00:00' AS TIME), -1, 1)"
-            " * (ABS(TIME_TO_SEC({c})) * 1000000 + MICROSECOND({c})) AS CHAR)"
-        ),
+        store_text=_MICROSECONDS,
+        asked=_MICROSECONDS,
+        decode_asked=_asked_time,
         warehouse_text="(extract(epoch FROM {c}) * 1000000)::bigint::text",
         implicit="00:00:00",
     ),
@@ -253,7 +292,14 @@ _TYPES: dict[str, ColumnType] = {
     "MEDIUMBLOB": _BYTEA,
     "LONGBLOB": _BYTEA,
 }
-_BOOLEAN_BIT = ColumnType(warehouse="boolean", decode=_bit, store_text=_ZEROFILL_SAFE, warehouse_text="{c}::int::text")
+_BOOLEAN_BIT = ColumnType(
+    warehouse="boolean",
+    decode=_bit,
+    store_text=_ZEROFILL_SAFE,
+    warehouse_text="{c}::int::text",
+    asked=_ZEROFILL_SAFE,
+    decode_asked=_asked_bit,
+)
 _SYNONYMS = {
     "INTEGER": "INT", "BOOLEAN": "BOOL", "INT1": "TINYINT", "INT2": "SMALLINT",
     "INT3": "MEDIUMINT", "INT4": "INT", "INT8": "BIGINT", "NUMERIC": "DECIMAL", "DEC": "DECIMAL",
@@ -301,6 +347,7 @@ def _for_text(column: DeclaredColumn, name: str) -> ColumnType:
     return ColumnType(
         warehouse="text",
         decode=decode,
+        decode_asked=_text,
         only_odd_text=column.charset_name not in _MISREAD and not any("\\" in m for m in column.enum_values or ()),
         store_text=_TEXT.store_text,
         warehouse_text="{c}",

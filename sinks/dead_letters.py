@@ -11,8 +11,8 @@ from sinks.warehouse import Transaction
 
 _INSERT = """\
 INSERT INTO tillstream.dead_letters
-  (store, database, table_name, pk, epoch, file, pos, row, ord, op, reason, event)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+  (store, database, table_name, pk, epoch, file, pos, row, ord, op, reason, event, ask_store)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 ON CONFLICT DO NOTHING"""
 
 # A later full image of the row makes the letter moot: nothing of it is missing any more.
@@ -35,7 +35,7 @@ class DeadLetters:
         tx.execute(
             _INSERT,
             [letter.store, version.database, letter.codec.table, letter.pk.replace("\x00", "\\0"), *stamp,
-             letter.event.op, letter.reason, msgspec.json.encode(letter.event)],
+             letter.event.op, letter.reason, msgspec.json.encode(letter.event), letter.ask_store],
         )  # fmt: skip
         if self._open_tables is not None:
             self._open_tables.add(letter.codec.table)

@@ -32,6 +32,7 @@ class Lane:
     generation: int = 0
     snapshot_done: bool = False
     snapshot_tables: dict[TableId, Stamp] = field(default_factory=dict)  # named by the snapshot that is running
+    begins_anew: bool = False  # the snapshot that is running brings no rows: a resync waits for its end
     snapshot_rows: dict[TableId, int] = field(default_factory=dict)  # of each table, handed over so far
 
 
@@ -73,6 +74,7 @@ class DeadLetter:
     stamp: Stamp
     event: ChangeEvent
     reason: str
+    ask_store: bool = False  # the log does not tell the value for certain, the store does
 
 
 @dataclass(slots=True)
@@ -100,9 +102,12 @@ def stamp_of(event: ChangeEvent, epoch: int) -> Stamp:
 def place_within(event: ChangeEvent, source: Source) -> tuple[int, int]:
     """(row, order) at the event's position.
 
+    A snapshot's row stands before all that begins at that position, be it a TRUNCATE.
     With a running number that alone counts: the rows of a compressed transaction's next statement are numbered from 0
     again, at the same position. Without one, the two halves of a primary-key change share their row.
     """
+    if event.op == "r":
+        return -1, 0
     if event.transaction is not None:
         return 0, event.transaction.total_order
     return source.row, int(event.oldkey is not None)

@@ -28,9 +28,10 @@ class Shapes:
     policy: Policy
     timezones: Mapping[str, str] = field(default_factory=dict)
 
-    def of(self, version: TableVersion) -> "RowCodec":
+    def of(self, version: TableVersion, *, asked: bool = False) -> "RowCodec":
+        """`asked`: rows come as the store answers a SELECT, and not as its log has them."""
         zone = self.timezones.get(version.store, "UTC")
-        return RowCodec(version, self.policy.tables.get(identifier(version.table)), zone)
+        return RowCodec(version, self.policy.tables.get(identifier(version.table)), zone, asked=asked)
 
 
 class RowCodec:
@@ -39,7 +40,9 @@ class RowCodec:
     `policy` speaks in the warehouse's names.
     """
 
-    def __init__(self, version: TableVersion, policy: TablePolicy | None, timezone: str = "UTC") -> None:
+    def __init__(
+        self, version: TableVersion, policy: TablePolicy | None, timezone: str = "UTC", *, asked: bool = False
+    ) -> None:
         names = version.column_names
         types = [column_type(column) for column in version.columns]
         self.version = version
@@ -55,18 +58,23 @@ class RowCodec:
         self.stamped = tuple(
             (name, identifier(name)) for name in names if policy and _needs_stamps(policy, identifier(name))
         )
+        self._asked = asked
         self._get = _tuple_getter(names)
         self._decoders = {
             (snapshot, odd_text): [
                 (i, decode)
                 for i, kind in enumerate(types)
-                if (decode := (snapshot and kind.decode_snapshot) or kind.decode)
+                if (decode := kind.decode_asked if asked else (snapshot and kind.decode_snapshot) or kind.decode)
                 and (odd_text or not kind.only_odd_text)
             ]
             for snapshot in (False, True)
             for odd_text in (False, True)
         }
         self.pk_of = self._pk_getter()
+        # as text it has backslashes, though the event that brings it has none
+        self.has_bytes_in_pk = any(
+            kind.warehouse == "bytea" and name in version.primary_key for name, kind in zip(names, types, strict=True)
+        )
         self._key_parts = policy.key if policy else ()
         changed_at = policy.changed_at if policy else None
         self._changed_at = self.columns.index(changed_at) if changed_at in self.columns else None
@@ -129,7 +137,8 @@ class RowCodec:
 
     def _pk_decoder(self, name: str) -> Decode | None:
         column = next(column for column in self.version.columns if column.name == name)
-        return column_type(column).decode
+        kind = column_type(column)
+        return kind.decode_asked if self._asked else kind.decode
 
     def _require_summable(self, policy: TablePolicy) -> None:
         for column, kind in zip(self.columns, self.warehouse_types, strict=True):

@@ -45,16 +45,15 @@ def render_stage(rows: Mapping[tuple[str, str], Change], *, odd_text: bool) -> t
 
 
 def _line(store: str, pk: str, change: Change, odd_text: bool) -> str:
-    """One row of the stage. Without odd text in the batch there is nothing to escape in it, its key included."""
+    """One row of the stage. Without odd text in the batch there is nothing to escape in it."""
     codec, event, (epoch, file, pos, row, order) = change.codec, change.event, change.stamp
     values = decoded(change, store, odd_text=odd_text)
     deleted = event.op == "d"
     op = MOVED if deleted and event.newkey is not None else event.op
     at_us = event.source.ts_us  # type: ignore[union-attr]  # what is folded has a source
-    if odd_text:
-        text, pk = fields(values), escaped(pk)
-    else:
-        text = plain_fields(values)
+    text = fields(values) if odd_text else plain_fields(values)
+    if odd_text or codec.has_bytes_in_pk:
+        pk = escaped(pk)
     meta = f"{text}\t{store}\t{pk}\t{epoch}\t{file}\t{pos}\t{row}\t{order}\t{at_us}\t{op}\t{deleted}"
     if codec.policy is None:
         return f"{meta}\n"

@@ -1,10 +1,11 @@
-"""The stores of tillstream.yaml, as `verify` asks them."""
+"""The stores of tillstream.yaml, as `verify` and `resync` ask them."""
 
 from functools import partial
 
 from conflict.policy import Policy
 from connectors.preflight import read_head, store_connection
-from sinks.verification.run import StoreSource, Verification
+from sinks.store_session import StoreSource
+from sinks.verification.run import Verification
 from sinks.warehouse import Warehouse
 from tillstream.config import Config, Store
 
@@ -12,7 +13,11 @@ SCAN_SECONDS = 600  # a table whose key is no integer is hashed in one statement
 
 
 def verification_for(config: Config, policy: Policy, warehouse: Warehouse) -> Verification:
-    return Verification([_source(store) for store in config.stores], policy, warehouse)
+    return Verification(store_sources(config), policy, warehouse)
+
+
+def store_sources(config: Config) -> list[StoreSource]:
+    return [_source(store) for store in config.stores]
 
 
 def _source(store: Store) -> StoreSource:

@@ -702,6 +702,16 @@ def test_a_row_below_its_floor_does_not_live_whenever_it_comes(place: Place) -> 
     assert place.central() == {}
 
 
+def test_a_truncate_right_where_the_snapshot_stood_leaves_nothing(place: Place) -> None:
+    """Without GTIDs it begins at the very position that the snapshot's rows carry, and yet is later than they are."""
+    store = lived("s1", [])
+    store.snapshot()
+    store.truncate("members", moves_log=False)
+    place.take_in([store], Way())
+    assert place.live("members", store) == {}
+    assert_truth(place, [store])
+
+
 def test_an_unfinished_snapshot_sweeps_nothing(place: Place) -> None:
     """Rows it had not come to yet stay until one is finished that does not find them."""
     store = lived("s1", [("insert", 3, 3, 0)])
