@@ -7,8 +7,9 @@ are what `verify` hashes: the same value gives the same text in the store and in
 import base64
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import date
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import date, datetime
 from functools import lru_cache
 from typing import Any
 
@@ -16,6 +17,10 @@ from tillstream.envelope import DeclaredColumn
 from tillstream.errors import RefusedError
 
 Decode = Callable[[Any], Any]
+
+
+class UntoldError(ValueError):
+    """The log does not tell the value, but the store has it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +34,7 @@ class ColumnType:
     implicit: str | None = "0"  # what MySQL gives old rows for an added NOT NULL column without a default
     by_value: bool = False  # no text form is alike on both sides: compared as values, row by row
     only_odd_text: bool = False  # decode passes a text through, or refuses it if it holds something odd
+    is_doubtful: bool = False  # its NULLs, in a column that has none, may be something else: the store is asked
     decode_snapshot: Decode | None = None  # where Debezium renders snapshot rows otherwise than streamed ones
     # How the store itself is asked for a value, and what is made of the answer: the same as `decode` makes of an event.
     asked: str = "{c}"
@@ -74,7 +80,7 @@ def _snapshot_datetime(microseconds: int) -> str:
     # java.sql.Timestamp moves the ten days that the Gregorian reform left out (1582-10-05 to 14) onto these:
     # from a snapshot the two cannot be told apart. The stream renders both right.
     if _GREGORIAN_GAP_US[0] <= microseconds < _GREGORIAN_GAP_US[1]:
-        raise ValueError("a DATETIME between 1582-10-05 and 1582-10-24 cannot be told apart in a snapshot")
+        raise UntoldError("a DATETIME between 1582-10-05 and 1582-10-24 cannot be told apart in a snapshot")
     return _datetime(microseconds)
 
 
@@ -91,7 +97,7 @@ def _text(value: str) -> str:
 def _narrow_text(value: str) -> str:
     # None of these charsets has U+FFFD: bytes were lost on the way (latin1 81 8D 8F 90 9D are the known ones).
     if "\ufffd" in value:
-        raise ValueError("the text holds bytes that its declared character set does not define")
+        raise UntoldError("the text holds bytes that its declared character set does not define")
     return _text(value)
 
 
@@ -110,7 +116,7 @@ def _misread_text(charset: str) -> Decode:
         if value.isascii():
             return _text(value)
         if "\uff3c" in value and charset != "gbk":  # not mended: whoever writes COPY trusts us to add no backslash
-            raise ValueError("the text holds a backslash that cannot be told from a full-width one")
+            raise UntoldError("the text holds a backslash that cannot be told from a full-width one")
         return _narrow_text(value.translate(table))
 
     return decode
@@ -132,23 +138,18 @@ def _asked_bit(text: str) -> bool:
     return text == "1"
 
 
-def _asked_date(text: str) -> str | None:
-    """A zero date, whole or in part, is no date; one that the calendar does not have cannot be kept."""
-    if text.startswith("0000") or "-00" in text:
-        return None
+def _asked_date(text: str) -> str:
+    """ValueError for a day that no calendar has: MySQL keeps 2024-02-30 if told so."""
     return date.fromisoformat(text).isoformat()
 
 
-def _asked_datetime(text: str) -> str | None:
-    day, _, time = text.partition(" ")
-    known = _asked_date(day)
-    return None if known is None else f"{known} {time.removesuffix('.000000')}"
+def _asked_datetime(text: str) -> str:
+    return f"{_asked_date(text[:10])}{text[10:].removesuffix('.000000')}"
 
 
-def _asked_timestamp(text: str) -> str | None:
-    day, _, time = text.partition(" ")
-    known = _asked_date(day)
-    return None if known is None else f"{known}T{time.rstrip('0').rstrip('.') if '.' in time else time}Z"
+def _asked_timestamp(text: str) -> str:
+    time = text[11:]
+    return f"{_asked_date(text[:10])}T{time.rstrip('0').rstrip('.') if '.' in time else time}Z"
 
 
 def _asked_time(text: str) -> str:
@@ -223,7 +224,10 @@ _BYTEA = ColumnType(
 _MICROSECONDS = (
     "CAST(IF({c} < CAST('00:00:00' AS TIME), -1, 1) * (ABS(TIME_TO_SEC({c})) * 1000000 + MICROSECOND({c})) AS CHAR)"
 )
-_DATETIME_TEXT = "DATE_FORMAT({c}, '%Y-%m-%d %H:%i:%s.%f')"
+# A date without a year, a month or a day has no place in PostgreSQL: it is NULL there.
+_DATED = "IF(YEAR({{c}}) * MONTH({{c}}) * DAY({{c}}) = 0, NULL, DATE_FORMAT({{c}}, '{}'))"
+_DATE_TEXT = _DATED.format("%Y-%m-%d")
+_DATETIME_TEXT = _DATED.format("%Y-%m-%d %H:%i:%s.%f")
 _TYPES: dict[str, ColumnType] = {
     "TINYINT": _SMALL,
     "BOOL": _number("smallint", int),  # said so in the stream, Debezium gives true and false, and 2 as true
@@ -243,8 +247,8 @@ _TYPES: dict[str, ColumnType] = {
     "DATE": ColumnType(
         warehouse="date",
         decode=_date,
-        store_text="DATE_FORMAT({c}, '%Y-%m-%d')",
-        asked="DATE_FORMAT({c}, '%Y-%m-%d')",
+        store_text=_DATE_TEXT,
+        asked=_DATE_TEXT,
         decode_asked=_asked_date,
         warehouse_text="to_char({c}, 'YYYY-MM-DD')",
         implicit=None,
@@ -311,6 +315,59 @@ _UNICODE_CHARSETS = frozenset({"utf8", "utf8mb3", "utf8mb4", "ucs2", "utf16", "u
 
 def column_type(column: DeclaredColumn) -> ColumnType:
     """How this declared column is kept. RefusedError for a type that has no place here yet."""
+    kind = _declared_type(column)
+    if column.optional or kind.warehouse not in _ZERO_DATES:
+        return kind
+    return replace(
+        kind,
+        is_doubtful=True,
+        decode=_none_for_zero(column, kind, kind.decode),
+        decode_snapshot=kind.decode_snapshot and _none_for_zero(column, kind, kind.decode_snapshot),
+    )
+
+
+def _none_for_zero(column: DeclaredColumn, kind: ColumnType, decode: Decode | None) -> Decode:
+    """For a zero date in a column without NULLs Debezium gives 1970-01-01, or the column's default.
+
+    Either is far more often a zero date than itself. It becomes NULL, as in columns that may be NULL, and the store
+    is asked which it was.
+    """
+    as_given = _ZERO_DATES[kind.warehouse]
+    stands_for_zero = {as_given("1970-01-01 00:00:00")}
+    if column.default_value_expression:
+        with suppress(ValueError):  # CURRENT_TIMESTAMP, a zero date
+            stands_for_zero.add(as_given(column.default_value_expression))
+
+    def decode_or_none(value: Any) -> Any:
+        if value in stands_for_zero:
+            return None
+        return decode(value) if decode else value
+
+    return decode_or_none
+
+
+def _as_days(text: str) -> int:
+    return date.fromisoformat(text[:10]).toordinal() - _EPOCH_ORDINAL
+
+
+def _as_microseconds(text: str) -> int:
+    since = datetime.fromisoformat(text) - datetime(1970, 1, 1)
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+
+
+def _as_instant(text: str) -> str:
+    return str(_asked_timestamp(text))
+
+
+# By warehouse type: a default as it is declared → as Debezium gives it.
+_ZERO_DATES: dict[str, Callable[[str], Any]] = {
+    "date": _as_days,
+    "timestamp": _as_microseconds,
+    "timestamptz": _as_instant,
+}
+
+
+def _declared_type(column: DeclaredColumn) -> ColumnType:
     words = column.type_name.upper().split()
     unsigned = "UNSIGNED" in words or "ZEROFILL" in words  # ZEROFILL implies UNSIGNED
     name = type_name(column)

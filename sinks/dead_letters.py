@@ -6,13 +6,14 @@ import msgspec
 from psycopg import sql
 
 from sinks.fold import DeadLetter
+from sinks.resync.asking import ask_for_rows
 from sinks.statements import render
 from sinks.warehouse import Transaction
 
 _INSERT = """\
 INSERT INTO tillstream.dead_letters
-  (store, database, table_name, pk, epoch, file, pos, row, ord, op, reason, event, ask_store)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+  (store, database, table_name, pk, epoch, file, pos, row, ord, op, reason, event)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 ON CONFLICT DO NOTHING"""
 
 # A later full image of the row makes the letter moot: nothing of it is missing any more.
@@ -35,8 +36,10 @@ class DeadLetters:
         tx.execute(
             _INSERT,
             [letter.store, version.database, letter.codec.table, letter.pk.replace("\x00", "\\0"), *stamp,
-             letter.event.op, letter.reason, msgspec.json.encode(letter.event), letter.ask_store],
+             letter.event.op, letter.reason, msgspec.json.encode(letter.event)],
         )  # fmt: skip
+        if letter.ask_store and not letter.codec.keyless:
+            ask_for_rows(tx, [(letter.store, letter.codec, letter.event)])
         if self._open_tables is not None:
             self._open_tables.add(letter.codec.table)
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from sinks.columns import UntoldError
 from sinks.row_codec import RowCodec
 from tillstream.envelope import ChangeEvent, LaneBatch, Source, Stamp, file_number
 from tillstream.errors import PoisonError, RefusedError
@@ -154,7 +155,7 @@ def _fold_lane(batch: LaneBatch, lane: Lane, result: Fold) -> None:
             try:
                 result.rows[codec.shape][store, codec.pk_of(image)] = Change(codec, stamp, event)  # type: ignore[arg-type]
             except (ValueError, KeyError, TypeError) as error:
-                result.dead_letters.append(_no_key(store, codec, stamp, event, error))
+                result.dead_letters.append(no_key(store, codec, stamp, event, error))
         elif codec.keyless:
             result.keyless.append((store, KeylessChange(codec, stamp, event)))
         else:
@@ -172,7 +173,7 @@ def _fold_shared(result: Fold, store: str, codec: RowCodec, stamp: Stamp, event:
     try:
         pk = codec.pk_of(image or {})
     except (ValueError, KeyError) as error:
-        result.dead_letters.append(_no_key(store, codec, stamp, event, error))
+        result.dead_letters.append(no_key(store, codec, stamp, event, error))
         return
     rows = result.rows[codec.shape]
     earlier = rows.get((store, pk))
@@ -180,7 +181,7 @@ def _fold_shared(result: Fold, store: str, codec: RowCodec, stamp: Stamp, event:
     rows[store, pk] = _observe(earlier, codec, stamp, event)
 
 
-def _no_key(store: str, codec: RowCodec, stamp: Stamp, event: ChangeEvent, error: Exception) -> DeadLetter:
+def no_key(store: str, codec: RowCodec, stamp: Stamp, event: ChangeEvent, error: Exception) -> DeadLetter:
     return DeadLetter(store, codec, "", stamp, event, f"the primary key cannot be read: {error}")
 
 
@@ -218,7 +219,13 @@ def decoded(change: Change, store: str, *, odd_text: bool = True) -> list[Any]:
         return codec.values(image or {}, snapshot=event.op == "r", odd_text=odd_text)
     except (ValueError, KeyError) as error:
         reason = f"column {error} is missing in the event" if isinstance(error, KeyError) else str(error)
-        raise PoisonError(reason, store=store, table=codec.version.table, position=str(change.stamp)) from None
+        raise PoisonError(
+            reason,
+            store=store,
+            table=codec.version.table,
+            position=str(change.stamp),
+            ask_store=isinstance(error, UntoldError),
+        ) from None
 
 
 SNAPSHOT = " "  # no column's name can end in a space: under it stands the POS's own time of change, in us

@@ -7,6 +7,7 @@ from typing import Any
 from sinks.dead_letters import DeadLetters
 from sinks.evolution import Catalog
 from sinks.fold import MOVED, Change, DeadLetter, Fold, KeylessChange, decoded
+from sinks.resync.asking import ask_for_rows
 from sinks.row_codec import RowCodec
 from sinks.stage import Stage, render_stage
 from sinks.statements.mirror import MirrorStatements, mirror_statements
@@ -65,6 +66,8 @@ class Mirror:
             written = max(tx.execute(statements.upsert), 0)
         else:
             written = self._upsert_shared(tx, stage, statements, applied)
+        if stage.doubts:
+            ask_for_rows(tx, [(doubt.store, doubt.change.codec, doubt.change.event) for doubt in stage.doubts])
         applied.news += written
         applied.stale += stage.rows - written
 

@@ -59,6 +59,7 @@ class RowCodec:
             (name, identifier(name)) for name in names if policy and _needs_stamps(policy, identifier(name))
         )
         self._asked = asked
+        self.doubtful = tuple(i for i, kind in enumerate(types) if kind.is_doubtful and not asked)
         self._get = _tuple_getter(names)
         self._decoders = {
             (snapshot, odd_text): [
@@ -97,7 +98,7 @@ class RowCodec:
                 if value is not None:
                     values[index] = decode(value)
         except ValueError as error:
-            raise ValueError(f"column {self.names[index]}: {error}") from None
+            raise type(error)(f"column {self.names[index]}: {error}") from None
         return values
 
     def key_of(self, values: list[Any]) -> str | None:
@@ -138,7 +139,8 @@ class RowCodec:
     def _pk_decoder(self, name: str) -> Decode | None:
         column = next(column for column in self.version.columns if column.name == name)
         kind = column_type(column)
-        return kind.decode_asked if self._asked else kind.decode
+        decode = kind.decode_asked if self._asked else kind.decode
+        return decode if decode is None or kind.warehouse not in _DATES else _no_zero_date(decode)
 
     def _require_summable(self, policy: TablePolicy) -> None:
         for column, kind in zip(self.columns, self.warehouse_types, strict=True):
@@ -163,7 +165,18 @@ class RowCodec:
             )
 
 
+_DATES = frozenset({"date", "timestamp", "timestamptz"})
 _SUMMABLE = frozenset({"smallint", "integer", "bigint", "numeric", "real", "double precision"})
+
+
+def _no_zero_date(decode: Decode) -> Decode:
+    def decode_key(value: Any) -> Any:
+        found = None if value is None else decode(value)
+        if found is None:
+            raise ValueError("a date in its primary key is, or may be, a zero date, which has no place here")
+        return found
+
+    return decode_key
 
 
 def _needs_stamps(policy: TablePolicy, name: str) -> bool:

@@ -21,5 +21,11 @@ CREATE TABLE tillstream.resyncs (
 );
 CREATE INDEX resyncs_open ON tillstream.resyncs (store) WHERE state IN ('waiting', 'reading');
 
--- A value that the log does not tell for certain: the store itself is asked, and the answer supersedes the letter.
-ALTER TABLE tillstream.dead_letters ADD COLUMN ask_store boolean NOT NULL DEFAULT false;
+-- Rows of which the log does not tell a value for certain: the store itself is asked, within seconds.
+CREATE TABLE tillstream.to_ask (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  store text COLLATE "C" NOT NULL,
+  database text COLLATE "C" NOT NULL,
+  table_name text COLLATE "C" NOT NULL,  -- as the store names it
+  key jsonb NOT NULL                     -- its primary key as the log has it
+);

@@ -7,8 +7,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from sinks.ledger import versions_at
 from sinks.resync import requests
+from sinks.resync.answers import Answers
 from sinks.resync.keyless import KeylessResync
-from sinks.resync.letters import ask_for_letters
 from sinks.resync.requests import Request
 from sinks.resync.table_resync import TableResync
 from sinks.row_codec import Shapes
@@ -25,7 +25,7 @@ AGAIN_SECONDS = 5.0  # after a fault that may pass
 _OPEN_STORES = """\
 SELECT store FROM tillstream.resyncs WHERE state IN ('waiting', 'reading')
 UNION
-SELECT store FROM tillstream.dead_letters WHERE status = 'open' AND ask_store"""
+SELECT store FROM tillstream.to_ask"""
 
 
 class Resyncer(threading.Thread):
@@ -80,7 +80,7 @@ class Resyncer(threading.Thread):
         source = self._sources[store]
         with source.connect() as connection:
             session = StoreSession(source, connection, self._warehouse, self._patience)
-            ask_for_letters(session, self._warehouse, self._shapes, store)
+            Answers(session, self._warehouse, self._shapes, store).fetch()
             while not self._stopping.is_set() and (request := self._next(store)):
                 self._read(session, request)
 

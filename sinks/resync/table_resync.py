@@ -15,7 +15,7 @@ from pymysql.constants import ER
 
 from sinks.dead_letters import DeadLetters
 from sinks.evolution import Catalog
-from sinks.fold import Change, Fold, SharedChange
+from sinks.fold import Change, Fold, SharedChange, no_key
 from sinks.ledger import Ledger, mark_dirty, versions_at
 from sinks.mirror import Mirror
 from sinks.resync import requests
@@ -144,7 +144,11 @@ def write_rows(tx: Transaction, codec: RowCodec, store: str, rows: Sequence[Aske
     staged = folded.rows[codec.shape]
     for row in rows:
         event = ChangeEvent(source=asked, op="r", after=row.image)
-        pk = codec.pk_of(row.image)
+        try:
+            pk = codec.pk_of(row.image)
+        except ValueError as error:
+            folded.dead_letters.append(no_key(store, codec, low, event, error))
+            continue
         isolated = codec.policy is None
         staged[store, pk] = Change(codec, low, event) if isolated else SharedChange(codec, low, event, at_us)
     catalog, letters = Catalog(), DeadLetters()

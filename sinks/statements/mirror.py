@@ -128,6 +128,13 @@ WHERE _store = %(store)s AND NOT _deleted
   AND (_epoch, _file, _pos, _row, _order) < (%(epoch)s, %(file)s, %(pos)s, %(row)s, %(ord)s)
 RETURNING _key""")
 
+WITHDRAW_ROWS = sql.SQL("""\
+UPDATE stores.{table} SET _deleted = true, _op = 't',
+  _epoch = %(epoch)s, _file = %(file)s, _pos = %(pos)s, _row = %(row)s, _order = %(ord)s
+WHERE _store = %(store)s AND _pk = ANY(%(pks)s) AND NOT _deleted
+  AND (_epoch, _file, _pos, _row, _order) < (%(epoch)s, %(file)s, %(pos)s, %(row)s, %(ord)s)
+RETURNING _key""")
+
 BACKFILL = sql.SQL("""\
 UPDATE stores.{table} SET {column} = %(value)s::text::{type}, _stamps = _stamps - %(name)s::text
 WHERE _store = %(store)s AND ({column} IS DISTINCT FROM %(value)s::text::{type} OR _stamps ? %(name)s::text)
