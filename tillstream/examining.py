@@ -1,0 +1,118 @@
+"""Every store of tillstream.yaml, looked at as `doctor` does: all at once, read-only, nobody holding up another."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+
+from conflict.policy import Policy
+from connectors import examination
+from connectors.deep_look import look_at_values
+from connectors.examination import BinlogFile, Clock, Server, StoredColumn, StoredTable
+from connectors.findings import Finding, Level, of_binlogs, of_clock, of_server, of_xa
+from connectors.fleet import Difference, Seen, differences, of_fleet
+from connectors.preflight import store_connection
+from connectors.table_findings import Wanted, of_tables
+from sinks.columns import column_type
+from tillstream.config import Config, Store
+from tillstream.errors import ConfigError, RefusedError, TillstreamError, UnreachableError
+
+AT_ONCE = 16  # logins; each mostly waits for its store
+READ_SECONDS = 60  # more than any single question may take, see deep_look.ASK_SECONDS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examination:
+    """What one store showed. `server` is None where nobody answered or let us in."""
+
+    store: Store
+    unreachable: str = ""  # the reason, where nothing was judged
+    server: Server | None = None
+    clock: Clock | None = None
+    binlogs: tuple[BinlogFile, ...] = ()
+    captured: tuple[StoredTable, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    stores: tuple[Examination, ...]
+    census: tuple[Difference, ...]
+
+    @property
+    def refuses(self) -> bool:
+        return any(finding.level is Level.REFUSE for each in self.stores for finding in each.findings)
+
+    @property
+    def unreachable(self) -> bool:
+        return any(each.unreachable for each in self.stores)
+
+
+def examine_stores(config: Config, policy: Policy, stores: Sequence[Store], *, deep: bool) -> Report:
+    """Judge every store, then all of them together. Never raises for a store: the reason is in its result."""
+    wanted = wanted_of(config, policy)
+    with ThreadPoolExecutor(max_workers=AT_ONCE, thread_name_prefix="doctor") as pool:
+        found = list(pool.map(lambda store: _examined(store, wanted, deep=deep), stores))
+    seen = [Seen(store=e.store.id, server=e.server, tables=e.captured) for e in found if e.server]
+    shared = of_fleet(seen)
+    return Report(
+        stores=tuple(replace(each, findings=(*each.findings, *shared.get(each.store.id, ()))) for each in found),
+        census=tuple(differences(seen)),
+    )
+
+
+def wanted_of(config: Config, policy: Policy) -> Wanted:
+    shared = {
+        name: (*(part.column for part in table.key), *([table.changed_at] if table.changed_at else []))
+        for name, table in policy.tables.items()
+    }
+    return Wanted(tables=config.tables, shared=shared)
+
+
+def reason_against(column: StoredColumn) -> str | None:
+    """Why the warehouse cannot hold this column; None if it can."""
+    try:
+        column_type(column.as_declared())
+    except RefusedError:
+        return f"type {column.column_type}"
+    return None
+
+
+def _examined(store: Store, wanted: Wanted, *, deep: bool) -> Examination:
+    try:
+        return _looked_at(store, wanted, deep=deep)
+    except UnreachableError as error:
+        return Examination(store=store, unreachable=str(error))
+    except (RefusedError, ConfigError) as error:
+        return Examination(store=store, findings=(_not_let_in(error),))
+
+
+def _not_let_in(error: Exception) -> Finding:
+    return Finding(level=Level.REFUSE, subject="login", sentence=str(error))
+
+
+def _looked_at(store: Store, wanted: Wanted, *, deep: bool) -> Examination:
+    with store_connection(store, read_seconds=READ_SECONDS) as connection:
+        server = examination.read_server(connection)
+        clock = examination.read_clock(connection, server.version)
+        binlogs = examination.read_binlogs(connection) if server.head else ()
+        prepared = examination.read_count(connection, "Com_xa_prepare")
+        tables = examination.read_tables(connection, server, store.database)
+        captured = wanted.captured(tables)
+        values = tuple(look_at_values(connection, server, captured, partial(_end_statement, store))) if deep else ()
+    findings = (
+        *of_server(store, server),
+        *of_binlogs(binlogs),
+        *of_clock(store, clock, datetime.now(UTC)),
+        *of_xa(server, prepared),
+        *of_tables(server, tables, wanted, reason_against),
+        *values,
+    )
+    return Examination(store=store, server=server, clock=clock, binlogs=binlogs, captured=captured, findings=findings)
+
+
+def _end_statement(store: Store, connection: int) -> None:
+    with suppress(TillstreamError), store_connection(store) as another, another.cursor() as cursor:
+        cursor.execute(f"KILL QUERY {connection}")
