@@ -80,6 +80,14 @@ def reason_against(column: StoredColumn) -> str | None:
     return None
 
 
+def read_catalog(store: Store) -> tuple[Server, Clock, tuple[StoredTable, ...]]:
+    """What `init` goes by. RefusedError or UnreachableError where the store cannot be asked."""
+    with store_connection(store, read_seconds=READ_SECONDS) as connection:
+        server = examination.read_server(connection)
+        clock = examination.read_clock(connection, server.version)
+        return server, clock, examination.read_tables(connection, server, store.database)
+
+
 def _examined(store: Store, wanted: Wanted, *, deep: bool) -> Examination:
     try:
         return _looked_at(store, wanted, deep=deep)
