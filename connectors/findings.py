@@ -10,6 +10,7 @@ from connectors.debezium import server_id
 from connectors.examination import BinlogFile, Clock, Server
 from connectors.rights import EVERYWHERE, lacking, least_grants
 from tillstream.config import Store
+from tillstream.envelope import file_number
 
 LARGE_FILE_BYTES = 2 * 1024**3  # a position has 32 bits; some readers count with a sign
 WEEK_SECONDS = 7 * 86_400
@@ -59,6 +60,7 @@ def my_cnf(*lines: str) -> tuple[str, ...]:
     return ("[mysqld]", *lines)
 
 
+LOOK_DEEPER = "look with `tillstream doctor --deep`"
 IN_MY_CNF = "put this into the store's my.cnf (my.ini on Windows) and restart its MySQL"
 
 
@@ -217,7 +219,7 @@ def _sql_mode(store: Store, server: Server) -> Iterator[Finding]:
             level=Level.NOTE,
             subject="sql_mode",
             sentence="the server accepts zero dates (0000-00-00), which arrive as NULL or 1970-01-01",
-            remedy="look for them with `tillstream doctor --deep`",
+            remedy=LOOK_DEEPER,
         )
 
 
@@ -257,6 +259,22 @@ def of_binlogs(files: Sequence[BinlogFile]) -> Iterator[Finding]:
             "and a reader cut off there cannot go on",
             remedy="write less in one transaction (LOAD DATA, mass UPDATE), and keep files small",
             paste=("SET GLOBAL max_binlog_size = 268435456;", *my_cnf("max_binlog_size = 256M")),
+        )
+
+
+def of_reach(server: Server, oldest: BinlogFile, reaches_back_hours: float) -> Iterator[Finding]:
+    """`oldest`: the first file that is still there, begun so long ago."""
+    kept = retention_hours(server)
+    deleted_some = file_number(oldest.name) > 1
+    # A server that deletes by age keeps a file that is about as old as it says.
+    if deleted_some and reaches_back_hours < SHORT_RETENTION_HOURS and (kept is None or reaches_back_hours < kept / 2):
+        promised = "for ever" if kept is None else f"for {duration(kept * 3600)}"
+        yield Finding(
+            level=Level.WARN,
+            subject="binlog retention",
+            sentence=f"the server keeps its binlog {promised} by its settings, but it reaches back "
+            f"{duration(reaches_back_hours * 3600)}: somebody deletes or resets it",
+            remedy="find out which script runs PURGE BINARY LOGS or RESET MASTER, and have it stop",
         )
 
 

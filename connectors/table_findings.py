@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from connectors.examination import ForeignKey, Server, StoredColumn, StoredTable, Version
-from connectors.findings import Finding, Level
+from connectors.findings import LOOK_DEEPER, Finding, Level
 from tillstream.config import Tables
 
 CASCADES_LOGGED = (9, 6, 0)  # from here on MySQL writes to the binlog what a foreign key does by itself
@@ -201,7 +201,7 @@ def _latin1(captured: Iterable[StoredTable]) -> Iterator[Finding]:
             level=Level.NOTE,
             subject=_tables(found),
             sentence="declared latin1: old programs often keep other bytes in such columns",
-            remedy="look with `tillstream doctor --deep`",
+            remedy=LOOK_DEEPER,
         )
 
 

@@ -9,9 +9,10 @@ from functools import partial
 
 from conflict.policy import Policy
 from connectors import examination
+from connectors.binlog_age import begun_at
 from connectors.deep_look import look_at_values
 from connectors.examination import BinlogFile, Clock, Server, StoredColumn, StoredTable
-from connectors.findings import Finding, Level, of_binlogs, of_clock, of_server, of_xa
+from connectors.findings import LOOK_DEEPER, Finding, Level, of_binlogs, of_clock, of_reach, of_server, of_xa
 from connectors.fleet import Difference, Seen, differences, of_fleet
 from connectors.preflight import store_connection
 from connectors.table_findings import Wanted, of_tables
@@ -32,6 +33,7 @@ class Examination:
     server: Server | None = None
     clock: Clock | None = None
     binlogs: tuple[BinlogFile, ...] = ()
+    reaches_back_hours: float | None = None  # the binlog; None where it cannot be told
     captured: tuple[StoredTable, ...] = ()
     findings: tuple[Finding, ...] = ()
 
@@ -110,15 +112,34 @@ def _looked_at(store: Store, wanted: Wanted, *, deep: bool) -> Examination:
         tables = examination.read_tables(connection, server, store.database)
         captured = wanted.captured(tables)
         values = tuple(look_at_values(connection, server, captured, partial(_end_statement, store))) if deep else ()
+    reach = _reaches_back_hours(store, server, binlogs)
     findings = (
         *of_server(store, server),
         *of_binlogs(binlogs),
+        *(of_reach(server, binlogs[0], reach) if reach is not None else ()),
         *of_clock(store, clock, datetime.now(UTC)),
         *of_xa(server, prepared),
         *of_tables(server, tables, wanted, reason_against),
         *values,
     )
-    return Examination(store=store, server=server, clock=clock, binlogs=binlogs, captured=captured, findings=findings)
+    return Examination(
+        store=store,
+        server=server,
+        clock=clock,
+        binlogs=binlogs,
+        reaches_back_hours=reach,
+        captured=captured,
+        findings=tuple(finding for finding in findings if not (deep and finding.remedy == LOOK_DEEPER)),
+    )
+
+
+def _reaches_back_hours(store: Store, server: Server, binlogs: Sequence[BinlogFile]) -> float | None:
+    if not binlogs:
+        return None
+    with suppress(TillstreamError), store_connection(store) as connection:
+        begun = begun_at(connection, server, binlogs[0], store.id)
+        return (datetime.now(UTC) - begun).total_seconds() / 3600 if begun else None
+    return None
 
 
 def _end_statement(store: Store, connection: int) -> None:

@@ -93,6 +93,7 @@ def _store_json(each: "Examination") -> dict[str, Any]:
         "binlog_files": len(each.binlogs) if server else None,
         "binlog_bytes": sum(file.size_bytes for file in each.binlogs) if server else None,
         "retention_hours": retention_hours(server) if server else None,
+        "binlog_reaches_back_hours": each.reaches_back_hours,
         "clock_offset_seconds": round(clock.offset_seconds, 6) if clock else None,
         "clock_uncertainty_seconds": round(clock.uncertainty_seconds, 6) if clock else None,
         "utc_offset_seconds": clock.utc_offset_seconds if clock else None,
@@ -117,8 +118,9 @@ def _table(report: "Report") -> Any:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    for heading in ("store", "name", "server", "binlog", "kept for", "clock", "tables", "refuse", "warn", "note"):
-        table.add_column(heading, justify="right" if heading in ("tables", "refuse", "warn", "note") else "left")
+    for heading in ("store", "name", "server", "binlog since", "kept", "clock", "tables", "refuse", "warn", "note"):
+        counts = heading in ("tables", "refuse", "warn", "note")
+        table.add_column(heading, justify="right" if counts else "left", no_wrap=heading != "name")
     for each in report.stores:
         table.add_row(each.store.id, each.store.name, *_cells(each))
     return table
@@ -130,10 +132,9 @@ def _cells(each: "Examination") -> list[str]:
     if each.server is None:
         return ["no answer" if each.unreachable else "refused", "-", "-", "-", "-", *_counts(each, Level)]
     server, hours = each.server, retention_hours(each.server)
-    size = sum(file.size_bytes for file in each.binlogs)
     return [
         str(server.version),
-        f"{max(size / 1e6, 1):.0f} MB" if each.binlogs else "none",
+        "-" if each.reaches_back_hours is None else duration(each.reaches_back_hours * 3600),
         "ever" if hours is None else duration(hours * 3600),
         f"{each.clock.offset_seconds:+.2f} s" if each.clock else "-",
         str(len(each.captured)),
