@@ -114,7 +114,7 @@ _PASSING = {
 _WORTH_KEEPING = frozenset({
     "point", "stock", "price", "sale", "inventory", "member", "card", "balance", "payment", "order", "积分", "库存",
 })  # fmt: skip
-_SECRETS = frozenset({"password", "passwd", "pwd", "passcode", "pin", "secret", "token", "salt", "密码", "口令"})
+_SECRETS = frozenset({"password", "passwd", "pwd", "passcode", "pincode", "secret", "token", "salt", "密码", "口令"})
 
 _PHONES = ("mobile", "phone", "cellphone", "handphone", "cell", "tel", "telephone", "shouji", "手机", "电话")
 _EMAILS = ("email", "mail", "邮箱")
@@ -174,7 +174,7 @@ def _unidentifiable(table: "StoredTable", unwanted: Mapping[str, str]) -> str:
 def _unwanted_columns(table: "StoredTable", reason_against: ReasonAgainst) -> dict[str, str]:
     found = {}
     for column in table.columns:
-        if _has(column.name, _SECRETS):
+        if _has(column.name, _SECRETS) or _words(column.name) == ["pin"]:  # pin_yin is a name's spelling
             found[column.name] = "a secret, which has no business outside the store"
         elif reason := reason_against(column):
             found[column.name] = f"{reason}, which cannot be kept"
