@@ -1,6 +1,7 @@
 """tillstream doctor: whether every store can be captured without loss, and what to change where it cannot."""
 
 import json
+import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from tillstream.examining import Examination, Report
 
 REFUSED, UNREACHABLE = 1, 3
+PAPER_WIDTH = 120
 
 StoreIds = Annotated[list[str] | None, typer.Argument(metavar="[STORE]...", help="Only these stores; all if left out.")]
 Deep = Annotated[bool, typer.Option("--deep", help="Look at values too: at most 10 s of a store per column.")]
@@ -108,7 +110,8 @@ def _store_json(each: "Examination") -> dict[str, Any]:
 def _print(report: "Report") -> None:
     from rich.console import Console
 
-    console = Console(highlight=False, markup=False)
+    # of its own width where nobody's terminal has one: in a log or a mail a name must not be cut
+    console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else PAPER_WIDTH)
     console.print(_table(report))
     for line in in_words(report):
         console.print(line, soft_wrap=True)
@@ -118,7 +121,7 @@ def _table(report: "Report") -> Any:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    for heading in ("store", "name", "server", "binlog since", "kept", "clock", "tables", "refuse", "warn", "note"):
+    for heading in ("store", "name", "server", "binlog", "kept", "clock", "tables", "refuse", "warn", "note"):
         counts = heading in ("tables", "refuse", "warn", "note")
         table.add_column(heading, justify="right" if counts else "left", no_wrap=heading != "name")
     for each in report.stores:
