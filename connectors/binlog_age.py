@@ -7,7 +7,6 @@ from typing import Any, TypeAlias
 import pymysql
 from pymysql.constants.COMMAND import COM_BINLOG_DUMP
 
-from connectors.debezium import server_id
 from connectors.examination import BinlogFile, Server
 
 Connection: TypeAlias = "pymysql.connections.Connection[Any]"
@@ -18,13 +17,13 @@ FORMAT_DESCRIPTION = 15
 MOST_EVENTS = 4  # a made-up ROTATE comes first, then the file's own description
 
 
-BEYOND_ENGINES = 400_000_000  # a server ends the older of two readers with one id: ours must not be an engine's
+def begun_at(connection: Connection, server: Server, file: BinlogFile, reader_id: int) -> datetime | None:
+    """When a binlog file was begun; None where it cannot be told. The connection is of no use afterwards.
 
-
-def begun_at(connection: Connection, server: Server, file: BinlogFile, store: str) -> datetime | None:
-    """When a binlog file was begun; None where it cannot be told. The connection is of no use afterwards."""
+    `reader_id`: no other reader's, not even that of the store's engine, which would be cut off.
+    """
     try:
-        return _asked(connection, server, file, server_id(store) + BEYOND_ENGINES)
+        return _asked(connection, server, file, reader_id)
     except (pymysql.err.MySQLError, struct.error, OSError):
         return None
 

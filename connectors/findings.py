@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from connectors.debezium import server_id
 from connectors.examination import BinlogFile, Clock, Server
 from connectors.rights import EVERYWHERE, lacking, least_grants
 from tillstream.config import Store
@@ -223,17 +222,8 @@ def _sql_mode(store: Store, server: Server) -> Iterator[Finding]:
         )
 
 
-def _reader_id(store: Store, server: Server) -> Iterator[Finding]:
-    if server.setting("server_id") == str(server_id(store.id)):
-        yield _in_my_cnf(
-            "server_id",
-            f"the server has the id {server_id(store.id)}, under which Tillstream reads it: it would refuse the reader",
-            "server-id = 1",
-        )
-
-
 _FORBIDDING: tuple[Check, ...] = (_flavour, _row_binlog, _compressed_log, _left_out_database, _rights)
-_ADVISING: tuple[Check, ...] = (_version, _reader_id, _filters, _retention, _transaction_compression, _sql_mode)
+_ADVISING: tuple[Check, ...] = (_version, _filters, _retention, _transaction_compression, _sql_mode)
 
 
 # --- what needs more than the settings ------------------------------------------------------------------------
@@ -246,6 +236,16 @@ def retention_hours(server: Server) -> float | None:
     hours = seconds / 3600 or days * 24
     purges = server.setting("binlog_expire_logs_auto_purge", "ON").upper() in ("ON", "1")
     return hours if hours and purges else None
+
+
+def of_reader(server: Server, reader_id: int) -> Iterator[Finding]:
+    """`reader_id`: the replica's id under which the store is read."""
+    if server.setting("server_id") == str(reader_id):
+        yield _in_my_cnf(
+            "server_id",
+            f"the server has the id {reader_id}, under which Tillstream reads it: it would refuse the reader",
+            "server-id = 1",
+        )
 
 
 def of_binlogs(files: Sequence[BinlogFile]) -> Iterator[Finding]:

@@ -85,6 +85,11 @@ def least_grants(store: Store) -> tuple[str, ...]:
     )
 
 
+def new_account(store: Store) -> str:
+    """The statement that makes the account, for every version; whoever runs it thinks of a password."""
+    return f"CREATE USER {_quoted(store.user)}@'%' IDENTIFIED BY 'a long password';"
+
+
 def _quoted(text: str) -> str:
     return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
 

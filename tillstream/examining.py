@@ -1,26 +1,31 @@
 """Every store of tillstream.yaml, looked at as `doctor` does: all at once, read-only, nobody holding up another."""
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
+from multiprocessing.pool import ThreadPool
+
+from pymysql.constants import ER
 
 from conflict.policy import Policy
 from connectors import examination
 from connectors.binlog_age import begun_at
+from connectors.debezium import server_id
 from connectors.deep_look import look_at_values
 from connectors.examination import BinlogFile, Clock, Server, StoredColumn, StoredTable
-from connectors.findings import LOOK_DEEPER, Finding, Level, of_binlogs, of_clock, of_reach, of_server, of_xa
+from connectors.findings import LOOK_DEEPER, Finding, Level, of_binlogs, of_clock, of_reach, of_reader, of_server, of_xa
 from connectors.fleet import Difference, Seen, differences, of_fleet
 from connectors.preflight import store_connection
+from connectors.rights import least_grants, new_account
 from connectors.table_findings import Wanted, of_tables
 from sinks.columns import column_type
 from tillstream.config import Config, Store
 from tillstream.errors import ConfigError, RefusedError, TillstreamError, UnreachableError
 
 AT_ONCE = 16  # logins; each mostly waits for its store
+BEYOND_ENGINES = 400_000_000  # what doctor reads a binlog as: a server ends the older of two readers with one id
 READ_SECONDS = 60  # more than any single question may take, see deep_look.ASK_SECONDS
 
 
@@ -55,8 +60,10 @@ class Report:
 def examine_stores(config: Config, policy: Policy, stores: Sequence[Store], *, deep: bool) -> Report:
     """Judge every store, then all of them together. Never raises for a store: the reason is in its result."""
     wanted = wanted_of(config, policy)
-    with ThreadPoolExecutor(max_workers=AT_ONCE, thread_name_prefix="doctor") as pool:
-        found = list(pool.map(lambda store: _examined(store, wanted, deep=deep), stores))
+    with ThreadPool(
+        min(AT_ONCE, len(stores))
+    ) as pool:  # of daemon threads: Ctrl-C does not wait for a store that does not answer
+        found = pool.map(lambda store: _examined(store, wanted, deep=deep), stores, chunksize=1)
     seen = [Seen(store=e.store.id, server=e.server, tables=e.captured) for e in found if e.server]
     shared = of_fleet(seen)
     return Report(
@@ -96,11 +103,21 @@ def _examined(store: Store, wanted: Wanted, *, deep: bool) -> Examination:
     except UnreachableError as error:
         return Examination(store=store, unreachable=str(error))
     except (RefusedError, ConfigError) as error:
-        return Examination(store=store, findings=(_not_let_in(error),))
+        return Examination(store=store, findings=(_not_let_in(store, error),))
 
 
-def _not_let_in(error: Exception) -> Finding:
-    return Finding(level=Level.REFUSE, subject="login", sentence=str(error))
+def _not_let_in(store: Store, error: Exception) -> Finding:
+    said = error.__cause__.args if error.__cause__ else ()
+    if not said or said[0] not in (ER.ACCESS_DENIED_ERROR, ER.DBACCESS_DENIED_ERROR):
+        return Finding(level=Level.REFUSE, subject="login", sentence=str(error))
+    return Finding(
+        level=Level.REFUSE,
+        subject=f"user {store.user}",
+        sentence=f"MySQL does not let it in: {said[-1]}",
+        remedy="check the password that tillstream.yaml names; if there is no such account, make it as administrator "
+        "(before MySQL 8 an account without a name, ''@'localhost', goes before it and has to be dropped)",
+        paste=(new_account(store), *least_grants(store)),
+    )
 
 
 def _looked_at(store: Store, wanted: Wanted, *, deep: bool) -> Examination:
@@ -115,6 +132,7 @@ def _looked_at(store: Store, wanted: Wanted, *, deep: bool) -> Examination:
     reach = _reaches_back_hours(store, server, binlogs)
     findings = (
         *of_server(store, server),
+        *of_reader(server, server_id(store.id)),
         *of_binlogs(binlogs),
         *(of_reach(server, binlogs[0], reach) if reach is not None else ()),
         *of_clock(store, clock, datetime.now(UTC)),
@@ -137,7 +155,7 @@ def _reaches_back_hours(store: Store, server: Server, binlogs: Sequence[BinlogFi
     if not binlogs:
         return None
     with suppress(TillstreamError), store_connection(store) as connection:
-        begun = begun_at(connection, server, binlogs[0], store.id)
+        begun = begun_at(connection, server, binlogs[0], server_id(store.id) + BEYOND_ENGINES)
         return (datetime.now(UTC) - begun).total_seconds() / 3600 if begun else None
     return None
 

@@ -1,6 +1,9 @@
 """`tillstream doctor` against real servers: what it finds, that its statements mend it, and how it ends."""
 
 import json
+import signal
+import subprocess
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,7 +13,7 @@ from typing import Any
 
 import pytest
 from catalog import a_store
-from invocation import PASSWORD
+from invocation import PASSWORD, TILLSTREAM, environment
 
 from connectors import deep_look, examination
 from connectors.rights import least_grants
@@ -259,7 +262,12 @@ def test_how_it_ends_and_what_people_see(
     assert {"sales.id", "version"} <= {each["subject"] for each in fit["census"]}
     dark = tillstream.doctor("s1", "s3", code=3)
     assert [each["reachable"] for each in dark["stores"]] == [True, False]
-    assert findings(tillstream.doctor("s3", "s4", code=1), "s4")["refuse login"]["sentence"].count("check the password")
+    locked = findings(tillstream.doctor("s3", "s4", code=1), "s4")["refuse user tillstream"]
+    assert "check the password" in locked["remedy"]
+    assert locked["paste"] == [
+        "CREATE USER 'tillstream'@'%' IDENTIFIED BY 'a long password';",
+        *least_grants(a_store(database=good)),
+    ]
     assert "no database nowhere" in findings(tillstream.doctor("s5", code=1), "s5")["refuse login"]["sentence"]
 
     shown = tillstream.run("doctor")
@@ -302,3 +310,22 @@ def test_a_deep_look_gives_up_in_time(
         assert "not looked through" in told.sentence
         cursor.execute("UNLOCK TABLES")
         assert list(deep_look.look_at_values(asking, facts, tables, kill)) == []
+
+
+def test_ctrl_c_does_not_wait_for_a_store_that_hangs(mysql97: MySQLServer, tillstream: Tillstream) -> None:
+    """Exit code 130 at once, though a login may take seconds to fail."""
+    file = tillstream.write({"s1": (mysql97, "pos")})
+    mysql97.freeze()
+    try:
+        with subprocess.Popen(
+            [str(TILLSTREAM), "doctor", "--config", str(file)], env=environment(), stderr=subprocess.PIPE, text=True
+        ) as process:
+            time.sleep(2)
+            process.send_signal(signal.SIGINT)
+            asked = time.monotonic()
+            assert process.wait(10) == 130
+            assert time.monotonic() - asked < 2
+            assert process.stderr is not None
+            assert process.stderr.read() == ""
+    finally:
+        mysql97.thaw()

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 import pytest
 from catalog import a_server, a_store
 
-from connectors.debezium import server_id
 from connectors.examination import BinlogFile, Clock, Head, version_of
 from connectors.findings import (
     Finding,
@@ -15,6 +14,7 @@ from connectors.findings import (
     of_binlogs,
     of_clock,
     of_reach,
+    of_reader,
     of_server,
     of_xa,
     retention_hours,
@@ -149,7 +149,7 @@ def test_a_binlog_file_over_2_gib_is_a_warning() -> None:
 
 def test_our_own_reader_id_as_a_servers_id_is_refused() -> None:
     """A server refuses a reader that shows the server's own id."""
-    found = only(of_server(a_store(), a_server(server_id=str(server_id("s1")))))
+    found = only(list(of_reader(a_server(server_id="1600000007"), 1_600_000_007)))
     assert (found.level, found.subject) == (Level.REFUSE, "server_id")
 
 
