@@ -217,20 +217,8 @@ def _uncertainty(clock: Clock) -> float:
 
 
 def _read_rights(connection: Connection) -> Rights:
-    lines = [str(row[0]) for row in _rows(connection, "SHOW GRANTS")]
-    if any(re.match(r"GRANT [`'\"]", line) for line in lines):  # a role, whose rights are not listed unless asked for
-        lines += _role_lines(connection)
-    return rights_of(lines)
-
-
-def _role_lines(connection: Connection) -> list[str]:
-    try:
-        ((active,),) = _rows(connection, "SELECT CURRENT_ROLE()")
-        if not active or active == "NONE":
-            return []
-        return [str(row[0]) for row in _rows(connection, f"SHOW GRANTS FOR CURRENT_USER() USING {active}")]
-    except pymysql.err.MySQLError:  # MariaDB lists an active role's rights by itself, and knows no USING
-        return []
+    """Those of active roles among them: without FOR the statement lists them."""
+    return rights_of(str(row[0]) for row in _rows(connection, "SHOW GRANTS"))
 
 
 def _names(text: object) -> tuple[str, ...]:

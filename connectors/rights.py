@@ -95,9 +95,9 @@ def _quoted(text: str) -> str:
 
 
 def _listed(rights: str) -> set[str]:
-    # a right on single columns, `SELECT (a, b)`, is no right on the table
+    # a right on single columns, `SELECT (a, b)`, is no right on the table and stays apart as `SELECT()`
     named = {part.strip().upper() for part in _COLUMN_LIST.sub("()", rights).split(",")}
-    return {_SYNONYMS.get(right, right) for right in named if not right.endswith("()")}
+    return {_SYNONYMS.get(right, right) for right in named}
 
 
 def _place(text: str) -> tuple[str, str]:

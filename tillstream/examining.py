@@ -60,9 +60,8 @@ class Report:
 def examine_stores(config: Config, policy: Policy, stores: Sequence[Store], *, deep: bool) -> Report:
     """Judge every store, then all of them together. Never raises for a store: the reason is in its result."""
     wanted = wanted_of(config, policy)
-    with ThreadPool(
-        min(AT_ONCE, len(stores))
-    ) as pool:  # of daemon threads: Ctrl-C does not wait for a store that does not answer
+    # Its threads are daemons: Ctrl-C does not wait for a store that does not answer.
+    with ThreadPool(min(AT_ONCE, len(stores))) as pool:
         found = pool.map(lambda store: _examined(store, wanted, deep=deep), stores, chunksize=1)
     seen = [Seen(store=e.store.id, server=e.server, tables=e.captured) for e in found if e.server]
     shared = of_fleet(seen)
