@@ -26,7 +26,7 @@ from tillstream.errors import ConfigError, RefusedError, TillstreamError, Unreac
 
 AT_ONCE = 16  # logins; each mostly waits for its store
 BEYOND_ENGINES = 400_000_000  # what doctor reads a binlog as: a server ends the older of two readers with one id
-READ_SECONDS = 60  # more than any single question may take, see deep_look.ASK_SECONDS
+READ_SECONDS = 30  # a catalog of a thousand tables on an old disk; more than deep_look.ASK_SECONDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 REFUSED, UNREACHABLE = 1, 3
 PAPER_WIDTH = 120
 
-StoreIds = Annotated[list[str] | None, typer.Argument(metavar="[STORE]...", help="Only these stores; all if left out.")]
+StoreIds = Annotated[list[str] | None, typer.Argument(metavar="STORE", help="Only these stores; all if left out.")]
 Deep = Annotated[bool, typer.Option("--deep", help="Look at values too: at most 10 s of a store per column.")]
 
 
