@@ -5,7 +5,7 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from connectors.preflight import StoredColumn
+from connectors.examination import StoredColumn
 from tillstream.config import Config, Store
 from tillstream.envelope import ChangeEvent
 

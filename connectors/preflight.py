@@ -4,11 +4,15 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import pymysql
 from pymysql.constants import CR, ER
 
+from connectors import examination
+from connectors.examination import StoredColumn
+from connectors.findings import what_forbids_capture
+from connectors.rights import least_grants
 from tillstream.config import Store
 from tillstream.envelope import file_number
 from tillstream.errors import RefusedError, UnreachableError
@@ -24,22 +28,6 @@ _UNREACHABLE = {
     CR.CR_CONN_HOST_ERROR, CR.CR_CONNECTION_ERROR, CR.CR_SERVER_LOST, CR.CR_SERVER_GONE_ERROR,
     CR.CR_UNKNOWN_HOST, ER.CON_COUNT_ERROR, ER.SERVER_SHUTDOWN,
 }  # fmt: skip
-
-
-_COLUMNS = """\
-SELECT c.table_name, c.column_name, c.column_type
-FROM information_schema.columns c JOIN information_schema.tables t USING (table_schema, table_name)
-WHERE c.table_schema = %s AND t.table_type = 'BASE TABLE'
-ORDER BY c.table_name, c.ordinal_position"""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredColumn:
-    """A column as the store's own catalog has it."""
-
-    table: str
-    name: str
-    column_type: str  # in full: "float(7,3) unsigned"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,27 +55,24 @@ class ServerFacts:
 def examine(store: Store) -> ServerFacts:
     """RefusedError with the remedy where capture would lose something; UnreachableError where nobody answers."""
     with store_connection(store) as connection:
-        variables = _variables(connection)
-        version = variables["version"]
-        _require_mysql(store, version)
-        _require_row_binlog(store, variables)
-        _require_grants(store, connection)
-        head = _head(store, connection)
+        server = examination.read_server(connection)
+        _require_capturable(store, server)
+        head = server.head or _no_binlog(store)
         return ServerFacts(
-            version=version,
-            server_uuid=variables.get("server_uuid", ""),
-            head_file=head[0],
-            head_pos=head[1],
-            oldest_file=_oldest_file(connection),
-            columns=_columns(store, connection),
+            version=server.variables["version"],
+            server_uuid=server.uuid,
+            head_file=head.file,
+            head_pos=head.position,
+            oldest_file=examination.read_binlogs(connection)[0].name,
+            columns=examination.read_columns(connection, store.database),
         )
 
 
 def read_head(store: Store) -> tuple[int, int]:
     """Where the store's log ends now, as (file number, position)."""
     with store_connection(store) as connection:
-        file, pos = _head(store, connection)
-        return file_number(file), pos
+        head = examination.read_head(connection) or _no_binlog(store)
+        return file_number(head.file), head.position
 
 
 @contextmanager
@@ -125,7 +110,7 @@ def store_error(store: Store, error: Exception) -> RefusedError | UnreachableErr
     if number in _ACCESS_DENIED:
         return RefusedError(
             f"{place}: MySQL refuses user {store.user} ({error.args[-1]}); check the password in the file or "
-            f"variable that tillstream.yaml names, and the grants: {grants(store)}"
+            f"variable that tillstream.yaml names, and the grants: {' '.join(least_grants(store))}"
         )
     if number == ER.BAD_DB_ERROR:
         return RefusedError(
@@ -137,81 +122,12 @@ def store_error(store: Store, error: Exception) -> RefusedError | UnreachableErr
     return RefusedError(f"{place}: MySQL says ({number}) {reason}")
 
 
-def grants(store: Store) -> str:
-    """The least that capture needs, as the statement to run in the store."""
-    return (
-        "GRANT SELECT, RELOAD, SHOW DATABASES, REPLICATION SLAVE, REPLICATION CLIENT, LOCK TABLES ON *.* "
-        f"TO '{store.user}'@'%'"
-    )
+def _require_capturable(store: Store, server: examination.Server) -> None:
+    findings = what_forbids_capture(store, server)
+    if findings:
+        told = "; ".join(finding.in_one_line() for finding in findings)
+        raise RefusedError(f"store {store.id} at {store.host}:{store.port} cannot be captured: {told}")
 
 
-def _variables(connection: "pymysql.connections.Connection[Any]") -> dict[str, str]:
-    with connection.cursor() as cursor:
-        cursor.execute("SHOW GLOBAL VARIABLES")
-        return {str(name).lower(): str(value) for name, value in cursor.fetchall()}
-
-
-def _columns(store: Store, connection: "pymysql.connections.Connection[Any]") -> tuple[StoredColumn, ...]:
-    with connection.cursor() as cursor:
-        cursor.execute(_COLUMNS, [store.database])
-        return tuple(
-            StoredColumn(table=table, name=name, column_type=column_type)
-            for table, name, column_type in cursor.fetchall()
-        )
-
-
-def _require_mysql(store: Store, version: str) -> None:
-    if "mariadb" in version.lower():
-        raise RefusedError(f"store {store.id} runs {version}: MariaDB cannot be captured by this version of Tillstream")
-
-
-def _require_row_binlog(store: Store, variables: dict[str, str]) -> None:
-    wanted = []
-    if variables.get("log_bin", "OFF").upper() not in ("ON", "1"):
-        wanted.append("log-bin = mysql-bin")
-    if variables.get("binlog_format", "ROW").upper() != "ROW":  # gone in MySQL 9: there is only ROW
-        wanted.append("binlog_format = ROW")
-    if variables.get("binlog_row_image", "FULL").upper() != "FULL":
-        wanted.append("binlog_row_image = FULL")
-    if "PARTIAL_JSON" in variables.get("binlog_row_value_options", "").upper():
-        wanted.append("binlog_row_value_options = ''")
-    if variables.get("server_id", "0") == "0":
-        wanted.append("server-id = 1")
-    if wanted:
-        raise RefusedError(
-            f"store {store.id} at {store.host}:{store.port} does not write a complete row binlog; put under "
-            f"[mysqld] in its my.cnf and restart it: {'; '.join(wanted)}"
-        )
-
-
-def _require_grants(store: Store, connection: "pymysql.connections.Connection[Any]") -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("SHOW GRANTS")
-        held = " ".join(str(row[0]).upper().split(" ON ")[0] for row in cursor.fetchall())
-        missing = [
-            right
-            for right in ("SELECT", "REPLICATION SLAVE", "REPLICATION CLIENT", "RELOAD")
-            if right not in held and "ALL PRIVILEGES" not in held
-        ]
-    if missing:
-        raise RefusedError(
-            f"store {store.id}: user {store.user} lacks {', '.join(missing)}; run in the store: {grants(store)}"
-        )
-
-
-def _oldest_file(connection: "pymysql.connections.Connection[Any]") -> str:
-    with connection.cursor() as cursor:
-        cursor.execute("SHOW BINARY LOGS")
-        return str(cursor.fetchone()[0])
-
-
-def _head(store: Store, connection: "pymysql.connections.Connection[Any]") -> tuple[str, int]:
-    with connection.cursor() as cursor:
-        try:
-            cursor.execute("SHOW MASTER STATUS")
-        except pymysql.err.ProgrammingError:  # MySQL 8.4 took the old word away
-            cursor.execute("SHOW BINARY LOG STATUS")
-        row = cursor.fetchone()
-    if row is None:
-        raise RefusedError(f"store {store.id} writes no binlog; set log-bin in its my.cnf and restart it")
-    return str(row[0]), int(row[1])
+def _no_binlog(store: Store) -> NoReturn:
+    raise RefusedError(f"store {store.id} writes no binlog; set log-bin in its my.cnf and restart it")

@@ -65,9 +65,9 @@ class InDoubt:
 class BatchWriter:
     """Everything that happens to a batch inside the warehouse's transaction, and what can be done before it."""
 
-    def __init__(self, warehouse: Warehouse, policy: Policy, policy_id: int, timezones: Mapping[str, str]) -> None:
+    def __init__(self, warehouse: Warehouse, policy: Policy, policy_id: int, shapes: Shapes) -> None:
         self._warehouse = warehouse
-        self._shapes = Shapes(policy, timezones)
+        self._shapes = shapes
         self._catalog = Catalog()
         self._catalog_loaded = False
         self._ledger = Ledger()

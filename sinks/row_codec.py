@@ -1,8 +1,8 @@
 """From a row as the store's log gives it to a row as COPY takes it, by the columns declared at its position."""
 
 import hashlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from operator import itemgetter
 from typing import Any
@@ -27,9 +27,14 @@ class Shapes:
 
     policy: Policy
     timezones: Mapping[str, str] = field(default_factory=dict)
+    excluded_columns: Mapping[str, Collection[str]] = field(default_factory=dict)  # table → columns never captured
 
     def of(self, version: TableVersion, *, asked: bool = False) -> "RowCodec":
         """`asked`: rows come as the store answers a SELECT, and not as its log has them."""
+        excluded = self.excluded_columns.get(version.table)
+        if excluded:  # the engine leaves their values out of its events, but not their declarations
+            columns = tuple(column for column in version.columns if column.name not in excluded)
+            version = replace(version, columns=columns)
         zone = self.timezones.get(version.store, "UTC")
         return RowCodec(version, self.policy.tables.get(identifier(version.table)), zone, asked=asked)
 

@@ -95,7 +95,9 @@ class SchemaChanges:
             self._mark_store_dirty(tx, lane.store, after.table)
         elif before is not None and not event.is_snapshot:
             ddl = event.ddl or ""
-            added = [column for column in version.columns if column.name not in before.names or _drops(ddl, column)]
+            added = [
+                column for column in after.version.columns if column.name not in before.names or _drops(ddl, column)
+            ]
             touched = backfill(tx, after, added, stamp, ddl)
             if after.policy is not None and set(after.names) != set(before.names):
                 self._mark_store_dirty(tx, lane.store, after.table)

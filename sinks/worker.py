@@ -8,7 +8,7 @@ import gc
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
@@ -18,6 +18,7 @@ from conflict.policy import Policy
 from sinks.batch import Batch, BatchWriter, Committed, LaneRefused
 from sinks.fold import Lane
 from sinks.parts import cut, halves, is_control
+from sinks.row_codec import Shapes
 from sinks.warehouse import DataError, Warehouse
 from tillstream import metrics
 from tillstream.envelope import LaneBatch
@@ -54,10 +55,13 @@ class Worker:
         *,
         policy_id: int,
         timezones: Mapping[str, str] | None = None,
+        excluded_columns: Mapping[str, Collection[str]] | None = None,
         on_commit: Callable[[Committed], None] = lambda committed: None,
     ) -> None:
         self._lanes = lanes
-        self._writer = BatchWriter(warehouse, policy, policy_id, timezones or {})
+        self._writer = BatchWriter(
+            warehouse, policy, policy_id, Shapes(policy, timezones or {}, excluded_columns or {})
+        )
         self._on_commit = on_commit
         self._should_stop: Callable[[], bool] = lambda: False
         self._patience = Retrying(

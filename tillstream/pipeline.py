@@ -86,12 +86,15 @@ class Pipeline:
             self._policy,
             policy_id=policy_id,
             timezones=self._config.timezones,
+            excluded_columns=self._config.tables.exclude_columns,
             on_commit=self._on_commit,
         )
         self._worker = threading.Thread(target=self._work, args=(worker,), name="worker", daemon=True)
         self._worker.start()
         self._resyncer = Resyncer(
-            self._warehouse, Shapes(self._policy, self._config.timezones), store_sources(self._config)
+            self._warehouse,
+            Shapes(self._policy, self._config.timezones, self._config.tables.exclude_columns),
+            store_sources(self._config),
         )
         self._resyncer.start()
         stores = self._config.stores

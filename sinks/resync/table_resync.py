@@ -99,7 +99,7 @@ class TableResync:
         request = self._request
         with self._warehouse.transaction() as tx:
             requests.require_unchanged(tx, request, self._after)
-            _require_same(tx, request, codec)
+            self._require_same(tx, codec)
             if self._floor is None:
                 self._floor = chunk.low
                 requests.begin(tx, request, chunk.low, expected_rows)
@@ -113,6 +113,12 @@ class TableResync:
                 requests.finish(tx, request, withdrawn)
         if chunk.rows:
             self._after = chunk.rows[-1].key
+
+    def _require_same(self, tx: Transaction, codec: RowCodec) -> None:
+        """What was read with one shape in mind must not be written under another."""
+        now = _version(tx, self._request)
+        if now is None or self._shapes.of(now, asked=True).version != codec.version:
+            raise SchemaMovedError("the table's shape changed while it was read")
 
     def _withdraw_all(self, codec: RowCodec | None) -> None:
         """The store has no such table any more."""
@@ -165,10 +171,3 @@ def _version(tx: Transaction, request: Request) -> TableVersion | None:
         if (version.database, version.table) == (request.database, request.table):
             return version
     return None
-
-
-def _require_same(tx: Transaction, request: Request, codec: RowCodec) -> None:
-    """What was read with one shape in mind must not be written under another."""
-    now = _version(tx, request)
-    if now is None or now.columns != codec.version.columns or now.primary_key != codec.version.primary_key:
-        raise SchemaMovedError("the table's shape changed while it was read")
