@@ -56,7 +56,7 @@ def examine(store: Store) -> ServerFacts:
     """RefusedError with the remedy where capture would lose something; UnreachableError where nobody answers."""
     with store_connection(store) as connection:
         server = examination.read_server(connection)
-        _require_capturable(store, server)
+        require_capturable(store, server)
         head = server.head or _no_binlog(store)
         return ServerFacts(
             version=server.variables["version"],
@@ -122,7 +122,7 @@ def store_error(store: Store, error: Exception) -> RefusedError | UnreachableErr
     return RefusedError(f"{place}: MySQL says ({number}) {reason}")
 
 
-def _require_capturable(store: Store, server: examination.Server) -> None:
+def require_capturable(store: Store, server: examination.Server) -> None:
     findings = what_forbids_capture(store, server)
     if findings:
         told = "; ".join(finding.in_one_line() for finding in findings)

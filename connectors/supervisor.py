@@ -1,6 +1,7 @@
 """One store's capture, kept going: examined, started, watched, and started again with backoff, for ever."""
 
 import logging
+import re
 import threading
 import time
 from collections.abc import MutableMapping
@@ -10,9 +11,10 @@ from typing import Protocol
 from tenacity import RetryCallState
 from tenacity.wait import wait_exponential_jitter
 
-from connectors import preflight
+from connectors import jvm, preflight
 from connectors.debezium import OffsetStore, mysql_options
 from connectors.embedded import EmbeddedEngine, EmbeddedLanes
+from connectors.probe import BrokenHistoryError, HistoryBooks, Looked, Probe
 from tillstream.config import Config, Store
 from tillstream.envelope import file_number
 from tillstream.errors import ConfigError, RefusedError, TillstreamError, UnreachableError
@@ -23,7 +25,13 @@ log = logging.getLogger(__name__)
 PROBE_SECONDS = 5.0
 LOG_BEGIN = 4  # bytes: where a binlog file's events begin
 HEADER_BYTES = 157  # of a file's own events: its format, and the GTIDs before it
+LOOKS_APART = 6  # probes: every half minute the store is looked at in full
+LOST_ROW = "Received DML"  # Debezium's only word for a row that was written as a statement
 STALLED_SECONDS = 30.0  # the log goes on, the engine does not: a reconnect that fails is not always reported
+
+
+# The table of a statement; without one that is known, all tables are read.
+_TABLE = re.compile(r"\b(?:INTO|UPDATE|FROM)\s+(?:LOW_PRIORITY\s+|IGNORE\s+)*`?([\w$]+)`?(?!\s*\.)", re.IGNORECASE)
 
 
 class Beginning(Protocol):
@@ -39,12 +47,20 @@ class Beginning(Protocol):
     def reason(self) -> str: ...
 
 
-class Bookkeeping(Protocol):
+class Bookkeeping(HistoryBooks, Protocol):
     """What capture asks of the warehouse."""
 
     def prepare(self, store: str, *, oldest_file: int) -> Beginning: ...
 
     def must_begin_anew(self, store: str) -> bool: ...
+
+    def begin_anew(self, store: str, reason: str) -> None: ...
+
+    def read_anew(self, store: str, reason: str, table: str | None) -> None: ...
+
+    def begin_epoch(self, store: str, reason: str) -> None: ...
+
+    def note_break(self, store: str, reason: str) -> None: ...
 
     def reached(self, store: str) -> tuple[bool, tuple[int, int]]: ...
 
@@ -95,6 +111,11 @@ class Supervisor(threading.Thread):
         self._freshness = Freshness()
         self._backoff = wait_exponential_jitter(multiplier=config.retry.first_seconds, max=config.retry.most_seconds)
         self._failures = 0
+        self._probe = Probe(store, books)
+        self._look_at = 0.0  # when the next full look is due
+        self._looked: Looked | None = None
+        self._lost: set[str] = set()  # statements in which rows were lost, as far as they are told
+        jvm.on_warning(self._hear)
 
     def stop(self) -> None:
         """Ask it to end; join() waits for the engine to have closed."""
@@ -106,6 +127,8 @@ class Supervisor(threading.Thread):
                 self._capture_once()
             except UnreachableError as error:
                 self._wait_after(StoreState.UNREACHABLE, error)
+            except BrokenHistoryError as error:
+                self._begin_epoch(error)
             except (RefusedError, ConfigError) as error:
                 self._wait_after(StoreState.REFUSED, error)
             except TillstreamError as error:
@@ -119,6 +142,7 @@ class Supervisor(threading.Thread):
         """Examine the store, run its engine until it stops or we are told to."""
         facts = preflight.examine(self._store)
         self._own(facts.server_uuid)
+        self._look()  # before its engine starts: Debezium itself compares no more than the file's name
         beginning = self._books.prepare(self._store.id, oldest_file=file_number(facts.oldest_file))
         if beginning.reason:
             log.warning("store %s: %s; reading the store anew", self._store.id, beginning.reason)
@@ -149,9 +173,12 @@ class Supervisor(threading.Thread):
             if self._is_asked_to_begin_anew():
                 return
             snapshot_done, reached = self._books.reached(self._store.id)
-            head = self._probe(reached)
+            head = self._head(reached)
             if head is None:
                 continue
+            if head < reached or time.monotonic() >= self._look_at:
+                self._look()
+            self._read_what_was_lost()
             now = time.monotonic()
             lag = self._freshness.lag_seconds(head, reached, now)
             self._failures = 0
@@ -164,7 +191,40 @@ class Supervisor(threading.Thread):
                 )  # fmt: skip
                 return
 
-    def _probe(self, reached: tuple[int, int]) -> tuple[int, int] | None:
+    def _look(self) -> None:
+        """Past the engine: raises what forbids to go on."""
+        self._look_at = time.monotonic() + LOOKS_APART * self._probe_seconds
+        self._looked = self._probe.look() or self._looked
+        for table in self._looked.altered if self._looked else ():
+            reason = f"the columns of {table} changed without its log telling"
+            log.warning("store %s: %s; reading the store anew", self._store.id, reason)
+            self._books.begin_anew(self._store.id, reason)
+
+    def _begin_epoch(self, error: BrokenHistoryError) -> None:
+        """Nothing of the log that is there now compares with what was read: all of it is read anew, once that is sure
+        to be wanted."""
+        accept = self._config.capture_options.new_epochs
+        if accept == "always" or (accept == "same_server" and error.found.same_server):
+            log.warning("%s; a new epoch begins, and the store is read anew", error)
+            self._books.begin_epoch(self._store.id, error.found.reason)
+            return
+        self._books.note_break(self._store.id, error.found.reason)
+        remedy = f"if this is the store's server now, say so with `tillstream stores accept-epoch {self._store.id}`"
+        self._wait_after(StoreState.REFUSED, RefusedError(f"{error}; {remedy}"))
+
+    def _hear(self, thread: str, message: str) -> None:
+        if LOST_ROW in message and self._store.id in re.split(r"[^a-z0-9_]+", thread):
+            self._lost.add(message)
+
+    def _read_what_was_lost(self) -> None:
+        lost, self._lost = self._lost, set()
+        for message in lost:
+            table = _TABLE.search(message)
+            self._books.read_anew(
+                self._store.id, "a session wrote statements into its log instead of rows", table[1] if table else None
+            )
+
+    def _head(self, reached: tuple[int, int]) -> tuple[int, int] | None:
         """Where the store's log ends; None, and told, if the store cannot be asked. The engine goes on trying."""
         try:
             return preflight.read_head(self._store)
@@ -215,6 +275,9 @@ class Supervisor(threading.Thread):
             reason=reason,
             head=head,
             lag_seconds=lag_seconds,
+            retention_seconds=self._looked.retention_seconds if self._looked else None,
+            clock_offset_seconds=self._looked.clock.offset_seconds if self._looked else None,
+            clock_uncertainty_seconds=self._looked.clock.uncertainty_seconds if self._looked else None,
         )
         try:
             self._books.report(report)

@@ -60,11 +60,6 @@ class EngineOffsets:
                 self._forget(tx, store)
             return Beginning(epoch=epoch)
 
-    def must_begin_anew(self, store: str) -> bool:
-        """Whether a resync of the whole store was asked for since its engine started."""
-        with self._warehouse.transaction() as tx:
-            return any(each.table is None and each.state == "waiting" for each in requests.open_requests(tx, store))
-
     def _forget(self, tx: Transaction, store: str) -> None:
         # both or neither: a history without its offset describes tables as they were at another position
         tx.execute(sql.SQL("DELETE FROM debezium.{}").format(sql.Identifier(f"offset_{store}")))

@@ -8,16 +8,28 @@ from tillstream import metrics
 from tillstream.states import StoreReport, StoreState
 
 _REPORT = """\
-INSERT INTO tillstream.store_states (store, name, state, reason, head_file, head_pos, lag_seconds, reported_at)
-VALUES (%s, %s, %s, %s, %s, %s, %s, clock_timestamp())
+INSERT INTO tillstream.store_states AS s (store, name, state, reason, head_file, head_pos, lag_seconds, reported_at,
+  caught_up_at, retention_seconds, clock_offset_seconds, clock_uncertainty_seconds)
+VALUES (%(store)s, %(name)s, %(state)s, %(reason)s, %(file)s, %(pos)s, %(lag)s, clock_timestamp(),
+  CASE WHEN %(caught_up)s THEN clock_timestamp() END, %(retention)s, %(offset)s, %(uncertainty)s)
 ON CONFLICT (store) DO UPDATE SET name = EXCLUDED.name, state = EXCLUDED.state, reason = EXCLUDED.reason,
-  head_file = coalesce(EXCLUDED.head_file, tillstream.store_states.head_file),
-  head_pos = coalesce(EXCLUDED.head_pos, tillstream.store_states.head_pos),
-  lag_seconds = EXCLUDED.lag_seconds, reported_at = EXCLUDED.reported_at"""
+  head_file = coalesce(EXCLUDED.head_file, s.head_file), head_pos = coalesce(EXCLUDED.head_pos, s.head_pos),
+  lag_seconds = EXCLUDED.lag_seconds, reported_at = EXCLUDED.reported_at,
+  caught_up_at = coalesce(EXCLUDED.caught_up_at, s.caught_up_at),
+  retention_seconds = coalesce(EXCLUDED.retention_seconds, s.retention_seconds),
+  clock_offset_seconds = coalesce(EXCLUDED.clock_offset_seconds, s.clock_offset_seconds),
+  clock_uncertainty_seconds = coalesce(EXCLUDED.clock_uncertainty_seconds, s.clock_uncertainty_seconds)
+RETURNING extract(epoch FROM s.caught_up_at + s.retention_seconds * interval '1 second' - clock_timestamp())"""
 
+_NAMES = ("store", "name", "state", "reason", "lag_seconds", "reported_at", "epoch", "file", "pos", "snapshot_done",
+          "events", "last_event_at", "moved_at", "head_file", "head_pos", "clock_offset_seconds",
+          "clock_uncertainty_seconds", "binlog_seconds_left")  # fmt: skip
+# What was written since the warehouse last had all is at most that old: so much sooner is the first of it purged.
 _READ = """\
 SELECT store, s.name, s.state, s.reason, s.lag_seconds, s.reported_at, l.epoch, l.file, l.pos,
-       l.snapshot_done, l.events, l.last_event_at, l.moved_at, s.head_file, s.head_pos
+       l.snapshot_done, l.events, l.last_event_at, l.moved_at, s.head_file, s.head_pos,
+       s.clock_offset_seconds, s.clock_uncertainty_seconds,
+       extract(epoch FROM s.caught_up_at + s.retention_seconds * interval '1 second' - clock_timestamp())::float8
 FROM tillstream.ledger l FULL JOIN tillstream.store_states s USING (store) ORDER BY store"""
 
 
@@ -26,16 +38,32 @@ class StoreStates:
         self._warehouse = warehouse
 
     def report(self, report: StoreReport) -> None:
-        head = report.head or (None, None)
+        file, pos = report.head or (None, None)
         for state in StoreState:
             metrics.STORE_STATE.labels(report.store, state.value).set(state is report.state)
         if report.lag_seconds is not None:
             metrics.STORE_LAG_SECONDS.labels(report.store).set(report.lag_seconds)
+        if report.clock_offset_seconds is not None:
+            metrics.STORE_CLOCK_OFFSET_SECONDS.labels(report.store).set(report.clock_offset_seconds)
         with self._warehouse.transaction() as tx:
-            tx.execute(
+            left = tx.value(
                 _REPORT,
-                [report.store, report.name, report.state.value, report.reason, *head, report.lag_seconds],
+                {
+                    "store": report.store,
+                    "name": report.name,
+                    "state": report.state.value,
+                    "reason": report.reason,
+                    "file": file,
+                    "pos": pos,
+                    "lag": report.lag_seconds,
+                    "caught_up": report.state is StoreState.LIVE and report.lag_seconds == 0.0,
+                    "retention": report.retention_seconds,
+                    "offset": report.clock_offset_seconds,
+                    "uncertainty": report.clock_uncertainty_seconds,
+                },
             )
+        if left is not None:
+            metrics.STORE_BINLOG_SECONDS_LEFT.labels(report.store).set(float(left))
 
     def reached(self, store: str) -> tuple[bool, tuple[int, int]]:
         """Whether the store's snapshot is in, and how far its log is in: (file, position)."""
@@ -46,6 +74,4 @@ class StoreStates:
     def read(self) -> Iterable[dict[str, Any]]:
         """Every store the warehouse knows, as `status` shows it."""
         with self._warehouse.transaction() as tx:
-            names = ("store", "name", "state", "reason", "lag_seconds", "reported_at", "epoch", "file", "pos",
-                     "snapshot_done", "events", "last_event_at", "moved_at", "head_file", "head_pos")  # fmt: skip
-            return [dict(zip(names, row, strict=True)) for row in tx.rows(_READ)]
+            return [dict(zip(_NAMES, row, strict=True)) for row in tx.rows(_READ)]

@@ -36,7 +36,7 @@ class Transaction:
     ) -> list[tuple[Any, ...]]:
         return self._cursor.execute(_text(statement), parameters).fetchall()
 
-    def value(self, statement: Statement, parameters: Sequence[Any] | None = None) -> Any:
+    def value(self, statement: Statement, parameters: Sequence[Any] | dict[str, Any] | None = None) -> Any:
         """The first column of the first row, or None where there is none."""
         row = self._cursor.execute(_text(statement), parameters).fetchone()
         return row[0] if row else None

@@ -269,6 +269,11 @@ class CaptureOptions(Entry):
     snapshot_locking: Literal["minimal", "none"] = Field(
         default="minimal", description="Whether a snapshot takes a short global read lock in the store."
     )
+    new_epochs: Literal["same_server", "always", "never"] = Field(
+        default="same_server",
+        description="When a store whose log is another one than was read is read anew at once: always, only where its "
+        "server_uuid is the same (a RESET MASTER, a restored disk), or never before `tillstream stores accept-epoch`.",
+    )
 
 
 class Retry(Entry):

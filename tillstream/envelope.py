@@ -48,6 +48,14 @@ class TransactionOrder(msgspec.Struct, gc=False):
     total_order: int
 
 
+class Witness(msgspec.Struct, frozen=True, kw_only=True):
+    """Events once seen in a store's log: asked for again, the same log shows the same."""
+
+    file: str
+    pos: int
+    events: tuple[str, ...]  # their digests, in order
+
+
 class DeclaredColumn(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     """A column as the store declared it (Debezium's tableChanges)."""
 

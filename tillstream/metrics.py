@@ -36,3 +36,11 @@ STORE_LAG_SECONDS = Gauge(
     "tillstream_store_lag_seconds", "How long the store's log has been ahead of the warehouse.", ["store"],
     registry=REGISTRY,
 )  # fmt: skip
+STORE_CLOCK_OFFSET_SECONDS = Gauge(
+    "tillstream_store_clock_offset_seconds", "The store's clock minus ours.", ["store"], registry=REGISTRY
+)
+STORE_BINLOG_SECONDS_LEFT = Gauge(
+    "tillstream_store_binlog_seconds_left",
+    "How soon the store may purge what the warehouse does not have, by its own retention.", ["store"],
+    registry=REGISTRY,
+)  # fmt: skip

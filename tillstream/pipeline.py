@@ -14,8 +14,10 @@ from connectors.embedded import EmbeddedLanes
 from connectors.supervisor import PROBE_SECONDS, Supervisor
 from sinks.batch import Committed
 from sinks.engine_offsets import EngineOffsets
+from sinks.epochs import Epochs
 from sinks.names import in_warehouse_names
 from sinks.policy_switch import switch_policy
+from sinks.resync.requests import RequestBook
 from sinks.resync.resyncer import Resyncer
 from sinks.row_codec import Shapes
 from sinks.store_states import StoreStates
@@ -39,10 +41,14 @@ class _Books:
     """The warehouse as capture sees it."""
 
     def __init__(self, warehouse: Warehouse, on_report: Callable[[StoreReport], None]) -> None:
-        states = StoreStates(warehouse)
-        offsets = EngineOffsets(warehouse)
-        self.prepare, self.must_begin_anew = offsets.prepare, offsets.must_begin_anew
+        states, epochs, requests = StoreStates(warehouse), Epochs(warehouse), RequestBook(warehouse)
+        self.prepare = EngineOffsets(warehouse).prepare
         self.reached = states.reached
+        self.must_begin_anew, self.begin_anew = requests.must_begin_anew, requests.begin_anew
+        self.read_anew = requests.read_anew
+        self.known, self.remember = epochs.known, epochs.remember
+        self.begin_epoch, self.note_break = epochs.begin, epochs.note_break
+        self.changed_unseen, self.keep_fingerprints = epochs.changed_unseen, epochs.keep_fingerprints
         self._states, self._on_report = states, on_report
 
     def report(self, report: StoreReport) -> None:

@@ -21,3 +21,6 @@ class StoreReport:
     reason: str = ""
     head: tuple[int, int] | None = None  # where the store's log ends: (file number, position)
     lag_seconds: float | None = None  # how long that has been ahead of the warehouse; None: not known yet
+    retention_seconds: int | None = None  # how long the store keeps its log; None: for ever, or not known
+    clock_offset_seconds: float | None = None  # the store's clock minus ours
+    clock_uncertainty_seconds: float | None = None

@@ -29,3 +29,32 @@ CREATE TABLE tillstream.to_ask (
   table_name text COLLATE "C" NOT NULL,  -- as the store names it
   key jsonb NOT NULL                     -- its primary key as the log has it
 );
+
+-- One history of a store's log, as far as it has been the same one: after RESET MASTER, a restored disk or another
+-- machine its positions begin again, and nothing of the new history compares with the old.
+CREATE TABLE tillstream.epochs (
+  store text COLLATE "C" NOT NULL,
+  epoch int NOT NULL,
+  server_uuid text,
+  witness jsonb,              -- where events were seen, and what they were: asked for again, they must be the same
+  broken text,                -- why it cannot go on, while a person is waited for
+  reason text NOT NULL,       -- why it began
+  began_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  PRIMARY KEY (store, epoch)
+);
+ALTER TABLE tillstream.ledger DROP COLUMN server_uuid;
+
+-- The columns of a store's tables by its own catalog, at a position of its log: a change that no event told shows here.
+CREATE TABLE tillstream.fingerprints (
+  store text COLLATE "C" NOT NULL,
+  table_name text COLLATE "C" NOT NULL,
+  fingerprint text NOT NULL,
+  epoch int NOT NULL, file int NOT NULL, pos bigint NOT NULL,
+  PRIMARY KEY (store, table_name)
+);
+
+ALTER TABLE tillstream.store_states
+  ADD COLUMN caught_up_at timestamptz,        -- when the warehouse last had all of the store's log
+  ADD COLUMN retention_seconds bigint,        -- how long the store keeps its log; NULL: for ever, or not known
+  ADD COLUMN clock_offset_seconds double precision,   -- the store's clock minus ours
+  ADD COLUMN clock_uncertainty_seconds double precision;

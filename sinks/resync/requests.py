@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sinks.warehouse import Transaction
+from sinks.ledger import versions_at
+from sinks.warehouse import Transaction, Warehouse
 from tillstream.envelope import Stamp
 from tillstream.errors import TransientError
 
@@ -135,6 +136,30 @@ def finish(tx: Transaction, request: Request, withdrawn: int = 0) -> None:
 
 def fail(tx: Transaction, request: Request, error: str) -> None:
     tx.execute(_FINISH, ["failed", 0, error, request.id])
+
+
+class RequestBook:
+    """For who watches over stores: asks for what must be read anew, in transactions of its own."""
+
+    def __init__(self, warehouse: Warehouse) -> None:
+        self._warehouse = warehouse
+
+    def must_begin_anew(self, store: str) -> bool:
+        """Whether that was asked for since the store's engine started."""
+        with self._warehouse.transaction() as tx:
+            return any(each.table is None and each.state == "waiting" for each in open_requests(tx, store))
+
+    def begin_anew(self, store: str, reason: str) -> None:
+        with self._warehouse.transaction() as tx:
+            add(tx, store, reason)
+
+    def read_anew(self, store: str, reason: str, table: str | None) -> None:
+        """This table, or, if it is not known under that name, all of them; the store's engine goes on."""
+        with self._warehouse.transaction() as tx:
+            versions = versions_at(tx, store)
+            named = [each for each in versions if each.table == table]
+            for version in named or versions:
+                add(tx, store, reason, database=version.database, table=version.table)
 
 
 def _request(row: tuple[Any, ...]) -> Request:

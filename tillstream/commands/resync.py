@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tillstream.commands.config import DEFAULT_PATH, ConfigPath, Output, OutputOption, load_all
+from tillstream.commands.stores import require_store
 from tillstream.config import Config
 from tillstream.errors import RefusedError
 
@@ -44,7 +45,7 @@ def resync(
     from tillstream.opening import open_warehouse
 
     settings, _ = load_all(config)
-    _require_store(settings, store)
+    require_store(settings, store)
     if where is not None and table is None:
         raise typer.BadParameter("--where needs the TABLE whose rows it picks")
     with open_warehouse(settings) as warehouse:
@@ -57,12 +58,6 @@ def resync(
     _print(found, output)
     if any(each.state == "failed" for each in found):
         raise typer.Exit(FAILED)
-
-
-def _require_store(settings: Config, store: str) -> None:
-    known = [each.id for each in settings.stores]
-    if store not in known:
-        raise RefusedError(f"no store is known as {store}; there are: {', '.join(known)}")
 
 
 def _ask(warehouse: "Warehouse", settings: Config, store: str, table: str | None, where: str | None) -> int:

@@ -12,6 +12,7 @@ from tillstream.config import Config
 if TYPE_CHECKING:
     from sinks.warehouse import Warehouse
 
+LITTLE_BINLOG_HOURS = 24.0
 SILENT_SECONDS = 30.0  # a supervisor reports every five seconds: after six missed ones nobody is at work
 
 
@@ -68,8 +69,14 @@ def _store(store: str, name: str, row: dict[str, Any] | None) -> dict[str, Any]:
         "snapshot_done": bool(row and row["snapshot_done"]),
         "events": (row and row["events"]) or 0,
         "last_event_at": row["last_event_at"].isoformat() if row and row["last_event_at"] else None,
+        "clock_offset_seconds": row["clock_offset_seconds"] if row else None,
+        "binlog_hours_left": _hours(row["binlog_seconds_left"] if row else None),
         "reported_seconds_ago": round(ago, 1) if ago is not None else None,
     }
+
+
+def _hours(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds / 3600, 1)
 
 
 def _print(found: dict[str, Any]) -> None:
@@ -88,6 +95,9 @@ def _print(found: dict[str, Any]) -> None:
     console = Console()
     console.print(table)
     for store in found["stores"]:
+        left = store["binlog_hours_left"]
+        if left is not None and left < LITTLE_BINLOG_HOURS:
+            console.print(f"{store['id']}: its MySQL may purge what the warehouse does not have in {left:.0f} hours")
         if store["reason"]:
             console.print(f"{store['id']}: {store['reason']}", soft_wrap=True, highlight=False)
     if not found["running"]:
