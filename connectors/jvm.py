@@ -176,11 +176,15 @@ def on_warning(listener: Callable[[str, str], None]) -> None:
     _listeners.append(listener)
 
 
+def no_more_warnings(listener: Callable[[str, str], None]) -> None:
+    _listeners.remove(listener)
+
+
 def _tell(level: str, thread: str, message: str) -> None:
     line = " ".join(message.split())[:500]
     store = re.search(r"-([a-z0-9_]+)-(?:change-event|connection|binlog)", thread)
     prefix = f"store {store.group(1)}: " if store else ""
-    for listener in _listeners:
+    for listener in tuple(_listeners):
         listener(thread, line)
     if _CHATTER.search(line):
         log.debug("%s%s", prefix, line)

@@ -115,13 +115,19 @@ class Supervisor(threading.Thread):
         self._look_at = 0.0  # when the next full look is due
         self._looked: Looked | None = None
         self._lost: set[str] = set()  # statements in which rows were lost, as far as they are told
-        jvm.on_warning(self._hear)
 
     def stop(self) -> None:
         """Ask it to end; join() waits for the engine to have closed."""
         self._stopping.set()
 
     def run(self) -> None:
+        jvm.on_warning(self._hear)
+        try:
+            self._go_on()
+        finally:
+            jvm.no_more_warnings(self._hear)
+
+    def _go_on(self) -> None:
         while not self._stopping.is_set():
             try:
                 self._capture_once()
@@ -213,7 +219,7 @@ class Supervisor(threading.Thread):
         self._wait_after(StoreState.REFUSED, RefusedError(f"{error}; {remedy}"))
 
     def _hear(self, thread: str, message: str) -> None:
-        if LOST_ROW in message and self._store.id in re.split(r"[^a-z0-9_]+", thread):
+        if LOST_ROW in message and thread.endswith(f"-{self._store.host}:{self._store.port}"):  # the reader's own name
             self._lost.add(message)
 
     def _read_what_was_lost(self) -> None:

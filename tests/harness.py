@@ -35,9 +35,11 @@ class Chain:
         database: str,
         policies: str | None = None,
         settings: str = "",
+        probe_seconds: float = 1.0,
     ) -> None:
         """`policies` and `settings` are YAML: the whole of policies.yaml, and more of tillstream.yaml."""
         self.stores = stores
+        self._probe_seconds = probe_seconds
         self.database = database
         self._markers = 0
         for server in stores.values():
@@ -89,7 +91,7 @@ class Chain:
     # --- the pipeline -----------------------------------------------------------------------------------
 
     def start(self) -> None:
-        self.pipeline = Pipeline(self.config, self.policy, self.warehouse, probe_seconds=1.0)
+        self.pipeline = Pipeline(self.config, self.policy, self.warehouse, probe_seconds=self._probe_seconds)
         self.pipeline.start()
         self._wait(self._snapshots_done, list(self.stores))
 

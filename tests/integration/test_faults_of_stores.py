@@ -41,7 +41,7 @@ def chain(make_chain: Callable[..., Chain], tmp_path_factory: pytest.TempPathFac
     try:
         for server in servers.values():
             server.start()
-        chain = make_chain(servers, database="faults", policies=POLICIES)
+        chain = make_chain(servers, database="faults", policies=POLICIES, probe_seconds=0.3)
         chain.on_all(
             "CREATE TABLE member (id INT PRIMARY KEY, phone VARCHAR(20), name VARCHAR(40), points INT)",
             "CREATE TABLE sale (id INT PRIMARY KEY, total DECIMAL(8,2))",
@@ -67,7 +67,7 @@ def told(record_property: Callable[[str, object], None], request: pytest.Fixture
     def tell(what: str, began: float) -> None:
         seconds = time.monotonic() - began
         record_property(what, seconds)
-        terminal.write_line(f"\n{what}: noticed after {seconds:.1f} s (looked at every 6 s here, every 30 s otherwise)")
+        terminal.write_line(f"\n{what}: noticed after {seconds:.1f} s (looked at every 2 s here, every 30 s otherwise)")
 
     return tell
 
@@ -258,7 +258,7 @@ def test_a_table_altered_without_its_log_is_noticed(chain: Chain, store: str, to
     )
     began = time.monotonic()
     with unlogged(chain.stores[store], chain.database) as run:
-        run("ALTER TABLE hidden CHANGE a c INT, CHANGE b a INT, CHANGE c b INT")
+        run("ALTER TABLE hidden CHANGE a b INT, CHANGE b a INT")
     wait_for(lambda: any("hidden" in reason for reason in reasons(chain, store)), "nobody has noticed")
     told(f"{store}: a hidden ALTER", began)
     chain.on(store, "INSERT INTO hidden VALUES (2, 3, 4)")
