@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from harness import PASSWORD, Chain
+from places import directory_for_servers
 
 from sinks.epochs import Epochs
 from sinks.resync import requests
@@ -28,12 +29,13 @@ Told = Callable[[str, float], None]
 
 
 @pytest.fixture(scope="module")
-def chain(make_chain: Callable[..., Chain], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
+def chain(make_chain: Callable[..., Chain]) -> Iterator[Chain]:
     """Two stores on servers of their own: their logs are reset and their disks put back."""
-    base = Path(tmp_path_factory.mktemp("servers"))
-    for each in (base, *base.parents):
-        if each.stat().st_uid == base.stat().st_uid and str(each).startswith("/tmp"):
-            each.chmod(0o711)  # servers may run as nobody
+    with directory_for_servers() as base:
+        yield from _chain(make_chain, base)
+
+
+def _chain(make_chain: Callable[..., Chain], base: Path) -> Iterator[Chain]:
     servers = {
         store: MySQLServer(find_install(version), base / store, server_id=number)
         for number, (store, version) in enumerate(VERSIONS.items(), 71)
