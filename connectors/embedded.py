@@ -95,6 +95,12 @@ class EmbeddedLanes:
                 handover.error = error
         self._settle(refused)
 
+    def refuse_all(self, error: TillstreamError) -> None:
+        with self._room:
+            stores = {handover.store for handover in self._open}
+        for store in stores:
+            self.refuse(store, error)
+
     def _settle(self, handovers: Iterable[Handover]) -> None:
         with self._room:
             for handover in handovers:

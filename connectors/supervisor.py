@@ -126,6 +126,9 @@ class Supervisor(threading.Thread):
             self._go_on()
         finally:
             jvm.no_more_warnings(self._hear)
+            for server, owner in list(self._owners.items()):
+                if owner == self._store.id:  # another may be told to capture it now
+                    del self._owners[server]
 
     def _go_on(self) -> None:
         while not self._stopping.is_set():

@@ -44,7 +44,7 @@ class Secret:
     env: str | None = None
     file: Path | None = None
     owner: str = ""  # "store s001"
-    declared: Fault = UNDECLARED  # where the reference stands
+    declared: Fault = field(default=UNDECLARED, compare=False)  # where the reference stands
 
     def reveal(self) -> str:
         """Read it now; ConfigError naming the owner and the variable or file if it is not there."""
@@ -338,6 +338,12 @@ class Config:
     capture_options: CaptureOptions
     retry: Retry
     stores: tuple[Store, ...]
+
+    def with_stores(self, stores: "tuple[Store, ...]") -> "Config":
+        return replace(self, stores=stores)
+
+    def without_stores(self) -> "Config":
+        return replace(self, stores=())
 
     @property
     def timezones(self) -> dict[str, str]:

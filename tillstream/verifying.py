@@ -1,5 +1,6 @@
 """The stores of tillstream.yaml, as `verify` and `resync` ask them."""
 
+from collections.abc import Iterable
 from functools import partial
 
 from conflict.policy import Policy
@@ -13,11 +14,11 @@ SCAN_SECONDS = 600  # a table whose key is no integer is hashed in one statement
 
 
 def verification_for(config: Config, policy: Policy, warehouse: Warehouse) -> Verification:
-    return Verification(store_sources(config), policy, warehouse)
+    return Verification(store_sources(config.stores), policy, warehouse)
 
 
-def store_sources(config: Config) -> list[StoreSource]:
-    return [_source(store) for store in config.stores]
+def store_sources(stores: Iterable[Store]) -> list[StoreSource]:
+    return [_source(store) for store in stores]
 
 
 def _source(store: Store) -> StoreSource:
