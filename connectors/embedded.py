@@ -16,7 +16,7 @@ from typing import Any
 import jpype
 import msgspec
 
-from connectors import jvm
+from connectors import jvm, mariadb
 from tillstream import metrics
 from tillstream.envelope import ChangeEvent, LaneBatch, Resume
 from tillstream.errors import RefusedError, TillstreamError, TransientError
@@ -193,6 +193,8 @@ class EmbeddedEngine:
         properties = java.properties()
         for key, value in options.items():
             properties.setProperty(key, value)
+        if options["connector.class"] == mariadb.CONNECTOR_CLASS:
+            jvm.add_jars(mariadb.jars())
         return (
             java.engine.create(java.json_format.class_)
             .using(properties)

@@ -57,8 +57,14 @@ class ServerFacts:
         return (file_number(self.head_file), self.head_pos)
 
     @property
+    def is_mariadb(self) -> bool:
+        return is_mariadb(self.version)
+
+    @property
     def may_compress(self) -> bool:
         """MySQL 8.0.20 and later can write compressed transactions, per session."""
+        if self.is_mariadb:
+            return False
         numbers = tuple(int(part) for part in self.version.split("-")[0].split(".")[:3])
         return numbers >= (8, 0, 20)
 
@@ -68,13 +74,12 @@ def examine(store: Store) -> ServerFacts:
     with store_connection(store) as connection:
         variables = _variables(connection)
         version = variables["version"]
-        _require_mysql(store, version)
         _require_row_binlog(store, variables)
         _require_grants(store, connection)
         head = _head(store, connection)
         return ServerFacts(
             version=version,
-            server_uuid=variables.get("server_uuid", ""),
+            server_uuid=variables.get("server_uuid") or variables.get("server_uid", ""),  # MariaDB's
             head_file=head[0],
             head_pos=head[1],
             columns=_columns(store, connection),
@@ -158,9 +163,8 @@ def _columns(store: Store, connection: "pymysql.connections.Connection[Any]") ->
         )
 
 
-def _require_mysql(store: Store, version: str) -> None:
-    if "mariadb" in version.lower():
-        raise RefusedError(f"store {store.id} runs {version}: MariaDB cannot be captured by this version of Tillstream")
+def is_mariadb(version: str) -> bool:
+    return "mariadb" in version.lower()
 
 
 def _require_row_binlog(store: Store, variables: dict[str, str]) -> None:
@@ -173,6 +177,8 @@ def _require_row_binlog(store: Store, variables: dict[str, str]) -> None:
         wanted.append("binlog_row_image = FULL")
     if "PARTIAL_JSON" in variables.get("binlog_row_value_options", "").upper():
         wanted.append("binlog_row_value_options = ''")
+    if variables.get("log_bin_compress", "OFF").upper() != "OFF":  # MariaDB's own, which nobody else can read
+        wanted.append("log_bin_compress = OFF")
     if variables.get("server_id", "0") == "0":
         wanted.append("server-id = 1")
     if wanted:
@@ -186,6 +192,7 @@ def _require_grants(store: Store, connection: "pymysql.connections.Connection[An
     with connection.cursor() as cursor:
         cursor.execute("SHOW GRANTS")
         held = " ".join(str(row[0]).upper().split(" ON ")[0] for row in cursor.fetchall())
+        held = held.replace("BINLOG MONITOR", "REPLICATION CLIENT")  # MariaDB's word for it
         missing = [
             right
             for right in ("SELECT", "REPLICATION SLAVE", "REPLICATION CLIENT", "RELOAD")

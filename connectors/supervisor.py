@@ -11,7 +11,7 @@ from tenacity import RetryCallState
 from tenacity.wait import wait_exponential_jitter
 
 from connectors import preflight
-from connectors.debezium import OffsetStore, mysql_options
+from connectors.debezium import OffsetStore, engine_options
 from connectors.embedded import EmbeddedEngine, EmbeddedLanes
 from tillstream.config import Config, Store
 from tillstream.errors import ConfigError, RefusedError, TillstreamError, UnreachableError
@@ -106,9 +106,7 @@ class Supervisor(threading.Thread):
         epoch, mistrusted = self._books.prepare(self._store.id)
         if mistrusted:
             log.warning("store %s: %s; reading the store anew", self._store.id, mistrusted)
-        options = mysql_options(
-            self._config, self._store, self._kept, compressed=facts.may_compress, columns=facts.columns
-        )
+        options = engine_options(self._config, self._store, self._kept, facts)
         engine = EmbeddedEngine(self._store.id, epoch, options, self._lanes)
         self._tell(StoreState.STARTING)
         engine.start()
