@@ -194,7 +194,7 @@ class EmbeddedEngine:
         for key, value in options.items():
             properties.setProperty(key, value)
         if options["connector.class"] == mariadb.CONNECTOR_CLASS:
-            jvm.add_jars(mariadb.jars())
+            jvm.add_jars(mariadb.jars(), mariadb.DRIVER_CLASS)
         return (
             java.engine.create(java.json_format.class_)
             .using(properties)

@@ -61,19 +61,23 @@ def start(heap_megabytes: int) -> None:
         _fold_logs()
 
 
-def add_jars(jars: Iterable[Path]) -> None:
-    """Lengthen the running JVM's class path, as Java does it for agents.
+def add_jars(jars: Iterable[Path], driver: str) -> None:
+    """Lengthen the running JVM's class path, as Java does it for agents, and register the JDBC driver among them.
 
     A loader beside it would not do: DriverManager gives Debezium only drivers that Debezium's own loader knows.
     """
     loader = jpype.JClass("java.lang.ClassLoader").getSystemClassLoader()
-    append = loader.getClass().getDeclaredMethod("appendToClassPathForInstrumentation", jpype.JClass("java.lang.String"))
+    string = jpype.JClass("java.lang.String")
+    append = loader.getClass().getDeclaredMethod("appendToClassPathForInstrumentation", string)
     append.setAccessible(True)
     with _starting:
         for jar in jars:
             if str(jar) not in _added:
                 append.invoke(loader, str(jar))
                 _added.add(str(jar))
+        if driver not in _added:  # DriverManager looks for drivers once, which may be long ago
+            jpype.JClass("java.lang.Class").forName(driver, True, loader)
+            _added.add(driver)
 
 
 def _heal_charsets() -> None:

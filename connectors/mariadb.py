@@ -15,6 +15,7 @@ from tillstream.errors import RefusedError, TransientError
 log = logging.getLogger(__name__)
 
 CONNECTOR_CLASS = "io.debezium.connector.mariadb.MariaDbConnector"
+DRIVER_CLASS = "org.mariadb.jdbc.Driver"
 MAVEN_SECONDS = 600.0  # it fetches its own plugin first: 25 MB
 _COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
 JARS_VARIABLE = "TILLSTREAM_MARIADB_JARS"

@@ -10,7 +10,7 @@ from harness import Chain
 
 from tillstream.rehearsal.mysql import MySQLServer
 
-STORES = ("old", "new")  # MySQL 5.6 and 9.7
+STORES = ("old", "new", "maria")  # MySQL 5.6 and 9.7, MariaDB 10.11
 SNAPSHOT, TURNED, STREAMED, UPDATED = 1000, 2000, 3000, 4000  # first ids of each way a row can come
 
 
@@ -255,9 +255,11 @@ def _refused(first: int) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def chain(make_chain: Callable[..., Chain], mysql56: MySQLServer, mysql97: MySQLServer) -> Chain:
-    """Both servers with every value: read in the snapshot, inserted later, and reached by an UPDATE."""
-    chain = make_chain({"old": mysql56, "new": mysql97}, database="types")
+def chain(
+    make_chain: Callable[..., Chain], mysql56: MySQLServer, mysql97: MySQLServer, mariadb1011: MySQLServer
+) -> Chain:
+    """All servers with every value: read in the snapshot, inserted later, and reached by an UPDATE."""
+    chain = make_chain({"old": mysql56, "new": mysql97, "maria": mariadb1011}, database="types")
     columns = ", ".join(f"{name} {case.declared}" for name, case in zip(_names(), CASES.values(), strict=True))
     utc = "SET time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES'"
     chain.on_all(

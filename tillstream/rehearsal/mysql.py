@@ -172,9 +172,7 @@ def _mariadb_1011() -> MySQLInstall:
     )
 
 
-def _version_of(
-    command: list[str], environment: Mapping[str, str], *, mariadb: bool = False
-) -> tuple[int, int, int]:
+def _version_of(command: list[str], environment: Mapping[str, str], *, mariadb: bool = False) -> tuple[int, int, int]:
     try:
         asking = [*command, "--no-defaults", "--version"]
         said = processes.run(asking, directory=Path("/"), environment=environment)
@@ -182,7 +180,8 @@ def _version_of(
         raise downloads.nothing_to_be_had(f"{command[-1]} cannot be started: {error}") from error
     found = re.search(r"Ver (\d+)\.(\d+)\.(\d+)", said.stdout)
     if not found or ("MariaDB" in said.stdout) != mariadb:
-        raise downloads.nothing_to_be_had(f"{command[-1]} is not a {'MariaDB' if mariadb else 'MySQL'} server: {said.stdout.strip()[:200]}")
+        wanted = "MariaDB" if mariadb else "MySQL"
+        raise downloads.nothing_to_be_had(f"{command[-1]} is not a {wanted} server: {said.stdout.strip()[:200]}")
     return int(found[1]), int(found[2]), int(found[3])
 
 
