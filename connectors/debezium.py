@@ -9,6 +9,7 @@ from connectors import mariadb
 from connectors.preflight import ServerFacts, StoredColumn
 from tillstream.config import Config, Store
 from tillstream.envelope import ChangeEvent
+from tillstream.errors import RefusedError
 
 QUEUE_BYTES = 4 * 1024 * 1024
 
@@ -36,7 +37,11 @@ def history_table(store: str) -> str:
 
 
 def engine_options(config: Config, store: Store, kept: OffsetStore, facts: ServerFacts) -> dict[str, str]:
-    """All of the engine's properties, by what the store's server said of itself."""
+    """All of the engine's properties, by what the store's server said of itself.
+
+    RefusedError for a table that is to be captured and cannot be.
+    """
+    _require_readable(config, store, facts.columns)
     return {
         "name": store.id,
         "topic.prefix": store.id,
@@ -52,6 +57,21 @@ def engine_options(config: Config, store: Store, kept: OffsetStore, facts: Serve
         **_log(config, compressed=facts.may_compress),
         **_kept(store, kept),
     }
+
+
+def _require_readable(config: Config, store: Store, columns: Iterable[StoredColumn]) -> None:
+    found = [f"{each.table}.{each.name}: {each.unreadable}" for each in columns
+             if each.unreadable and _takes(config, each.table)]  # fmt: skip
+    if found:
+        raise RefusedError(
+            f"store {store.id}: {'; '.join(found)}; leave the table out with `tables: {{exclude: [...]}}` (its columns "
+            "alone will not do: the whole declaration is read), or change the column in the store"
+        )
+
+
+def _takes(config: Config, table: str) -> bool:
+    tables = config.tables
+    return table in tables.include if tables.include is not None else table not in tables.exclude
 
 
 def _of_mysql() -> dict[str, str]:

@@ -20,7 +20,6 @@ from tillstream.states import StoreReport, StoreState
 log = logging.getLogger(__name__)
 
 PROBE_SECONDS = 5.0
-LOG_BEGIN = 4  # bytes: where a binlog file's events begin
 HEADER_BYTES = 157  # of a file's own events: its format, and the GTIDs before it
 STALLED_SECONDS = 30.0  # the log goes on, the engine does not: a reconnect that fails is not always reported
 
@@ -47,7 +46,7 @@ class Freshness:
     def lag_seconds(self, head: tuple[int, int] | None, reached: tuple[int, int], now: float) -> float:
         """The age of the oldest log end, seen by a probe, that the warehouse has not reached."""
         if head is not None and head[1] <= HEADER_BYTES:
-            head = (head[0], LOG_BEGIN)  # a new file without an event: an engine stands at its beginning
+            head = (head[0], preflight.LOG_BEGIN)  # a new file without an event: an engine stands at its beginning
         if reached != self.position:
             self.position, self.moved_at = reached, now
         if self.target is not None and reached >= self.target:

@@ -1,7 +1,7 @@
 """From a row as the store's log gives it to a row as COPY takes it, by the columns declared at its position."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from operator import itemgetter
@@ -14,7 +14,7 @@ from conflict.identity import business_key
 from conflict.policy import Policy, RuleName, TablePolicy
 from sinks.columns import Decode, column_type
 from sinks.names import identifier
-from tillstream.envelope import TableVersion
+from tillstream.envelope import DeclaredColumn, TableVersion
 from tillstream.errors import RefusedError
 
 Row = Mapping[str, Any]
@@ -23,14 +23,26 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Shapes:
-    """What a declared table becomes: its policy, in the warehouse's names, and its store's time zone (IANA)."""
+    """What a declared table becomes: its policy, in the warehouse's names, and its store's time zone (IANA).
+
+    `real_charsets`: table → column → what it holds whatever is declared; as the stores spell them.
+    """
 
     policy: Policy
     timezones: Mapping[str, str] = field(default_factory=dict)
+    real_charsets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def of(self, version: TableVersion) -> "RowCodec":
         zone = self.timezones.get(version.store, "UTC")
         return RowCodec(version, self.policy.tables.get(identifier(version.table)), zone)
+
+    def columns(self, table: str, declared: Iterable[DeclaredColumn]) -> tuple[DeclaredColumn, ...]:
+        """A table's columns as the store declared them, with what tillstream.yaml says of them."""
+        real = self.real_charsets.get(table, {})
+        return tuple(
+            msgspec.structs.replace(column, real_charset=real[column.name]) if column.name in real else column
+            for column in declared
+        )
 
 
 class RowCodec:

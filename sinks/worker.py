@@ -18,6 +18,7 @@ from conflict.policy import Policy
 from sinks.batch import Batch, BatchWriter, Committed, LaneRefused
 from sinks.fold import Lane
 from sinks.parts import cut, halves, is_control
+from sinks.row_codec import Shapes
 from sinks.warehouse import DataError, Warehouse
 from tillstream import metrics
 from tillstream.envelope import LaneBatch
@@ -54,10 +55,11 @@ class Worker:
         *,
         policy_id: int,
         timezones: Mapping[str, str] | None = None,
+        real_charsets: Mapping[str, Mapping[str, str]] | None = None,
         on_commit: Callable[[Committed], None] = lambda committed: None,
     ) -> None:
         self._lanes = lanes
-        self._writer = BatchWriter(warehouse, policy, policy_id, timezones or {})
+        self._writer = BatchWriter(warehouse, Shapes(policy, timezones or {}, real_charsets or {}), policy_id)
         self._on_commit = on_commit
         self._should_stop: Callable[[], bool] = lambda: False
         self._patience = Retrying(

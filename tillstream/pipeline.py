@@ -79,6 +79,7 @@ class Pipeline:
             self._policy,
             policy_id=policy_id,
             timezones=self._config.timezones,
+            real_charsets=self._config.tables.real_charset,
             on_commit=self._on_commit,
         )
         self._worker = threading.Thread(target=self._work, args=(worker,), name="worker", daemon=True)

@@ -4,15 +4,21 @@ from functools import partial
 
 from conflict.policy import Policy
 from connectors.preflight import read_head, store_connection
-from sinks.verification.run import StoreSource, Verification
+from sinks.verification.run import Patience, StoreSource, Verification
 from sinks.warehouse import Warehouse
 from tillstream.config import Config, Store
 
 SCAN_SECONDS = 600  # a table whose key is no integer is hashed in one statement, on an old till's processor
 
 
-def verification_for(config: Config, policy: Policy, warehouse: Warehouse) -> Verification:
-    return Verification([_source(store) for store in config.stores], policy, warehouse)
+def verification_for(
+    config: Config,
+    policy: Policy,
+    warehouse: Warehouse,
+    *,
+    patience: Patience = Patience(),  # noqa: B008 - frozen
+) -> Verification:
+    return Verification([_source(store) for store in config.stores], policy, warehouse, patience=patience)
 
 
 def _source(store: Store) -> StoreSource:

@@ -1,4 +1,4 @@
-"""MySQL 5.6, 9.7 and MariaDB 10.11 as sources: the same statements give the same warehouse, and it is what the stores hold."""
+"""MySQL 5.6, 9.7 and MariaDB 10.11 as sources: the same statements give the same warehouse, which is what they hold."""
 
 import datetime as dt
 from collections import Counter
