@@ -287,6 +287,8 @@ _REMEDIES = {  # texts of Debezium and the JVM → what a person does
     "`tables: {{exclude: [...]}}`, or write the default as text in the store's table",
     "CP1256": "Debezium cannot decode the character set cp1256; leave the column out with tables.exclude_columns",
     "OutOfMemoryError": "raise `capture_options: {{heap_megabytes: ...}}` in tillstream.yaml and start `run` again",
+    "SYSTEM VERSIONING": "a system-versioned table's log brings its history as rows; leave the table out with "
+    "`tables: {{exclude: [...]}}`, then " + _RESNAPSHOT,
     "no viable alternative": "Debezium cannot read this DDL statement; leave its table out with "
     "`tables: {{exclude: [...]}}` if it declares one, leave a note with the statement, then " + _RESNAPSHOT,
 }

@@ -17,8 +17,8 @@ from tillstream.errors import RefusedError, UnreachableError
 log = logging.getLogger(__name__)
 CONNECT_SECONDS, READ_SECONDS = 5, 10
 LOG_BEGIN = 4  # bytes: where a binlog file's events begin
-# MariaDB begins a file with its format, the GTIDs before it and a checkpoint: 325 bytes, 16 more for each pair of domain
-# and server. After a restart the engine reports nothing from in there. No transaction ends within the next hundred.
+# MariaDB begins a file with its format, the GTIDs before it and a checkpoint: 325 bytes, and 16 more for each pair of
+# domain and server. After a restart the engine reports nothing from in there. No transaction ends that early.
 MARIADB_HEADER_BYTES = 420
 
 _ACCESS_DENIED = {
@@ -48,7 +48,7 @@ class StoredColumn:
 
     @property
     def unreadable(self) -> str:
-        """Why no engine can capture its table, if so: MariaDB has types that Debezium's parser or binlog client lacks."""
+        """Why its table cannot be captured, if so: Debezium's parser and binlog client lack some of MariaDB's types."""
         if re.match(r"inet[46]\b", self.column_type):
             return f"Debezium cannot read the type {self.column_type.upper()}"
         return "Debezium cannot read COMPRESSED columns" if "COMPRESSED" in self.column_type else ""
@@ -226,6 +226,7 @@ def _head(store: Store, connection: "pymysql.connections.Connection[Any]") -> tu
     if row is None:
         raise RefusedError(f"store {store.id} writes no binlog; set log-bin in its my.cnf and restart it")
     position = int(row[1])
-    if is_mariadb(connection.get_server_info()) and position <= MARIADB_HEADER_BYTES:
+    version = connection.get_server_info()  # type: ignore[no-untyped-call]
+    if is_mariadb(version) and position <= MARIADB_HEADER_BYTES:
         position = LOG_BEGIN
     return str(row[0]), position

@@ -9,10 +9,10 @@ import re
 from decimal import Context, Decimal
 from typing import Any
 
-from sinks.nul_escape import escape_nul
+from sinks.nul_escape import SIGN, escape_nul
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*')
-_UNICODE_NUL = re.compile(r"(\\\\)|\\u0000")
+_ESCAPED = re.compile(r"(\\\\)|\\u(0000|2400)")
 _FRACTION = re.compile(r"((?:\d{4}-\d\d-\d\d )?-?\d\d\d?:\d\d:\d\d)\.(\d{6})")
 _WHOLE = Context(prec=2000)  # Python's own rounds to 28 digits; a double written out has up to 770
 _INTEGERS = range(-(2**63), 2**64)  # what MySQL keeps as integers; beyond them it has doubles
@@ -27,19 +27,20 @@ def _kept_token(found: re.Match[str]) -> str:
     token = found[0]
     if token[0] != '"':
         return _number(token)
-    if "\\u0000" in token or "\u2400" in token:
-        plain = escape_nul(token)
-        return _UNICODE_NUL.sub(lambda part: part[1] or "\u24000", plain)
+    if "\\u0000" in token or "\\u2400" in token or SIGN in token:
+        return _ESCAPED.sub(lambda part: part[1] or escape_nul(chr(int(part[2], 16))), escape_nul(token))
     return token
 
 
 def _number(token: str) -> str:
     """A double by its shortest digits, whichever way it came; a DECIMAL that no double holds stays as it is."""
     exact = Decimal(token)
-    if exact == exact.to_integral_value() and int(exact) in _INTEGERS:
-        return str(int(exact))
+    if token.lstrip("-").isdigit() and int(token) in _INTEGERS:
+        return str(int(token))
     double = float(token)
-    if exact == Decimal(double):
+    if exact in (Decimal(double), Decimal(repr(double))):
+        if double.is_integer() and int(double) in _INTEGERS:
+            return str(int(double))  # the stream does not tell it from an integer
         exact = Decimal(repr(double))
     return str(exact.normalize(_WHOLE))
 
