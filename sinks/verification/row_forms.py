@@ -177,7 +177,7 @@ def _warehouse_digest(texts: list[str], hashing: Hashing) -> str:
 
 def _store_shown(kind: ColumnType, column: str) -> str:
     if kind.warehouse == "bytea":
-        return f"LOWER(HEX(LEFT({column}, {SHOWN_CHARACTERS // 2})))"
+        return f"LOWER(HEX(LEFT(CAST({column} AS BINARY), {SHOWN_CHARACTERS // 2})))"  # LEFT knows no VECTOR
     text = _store_text(kind, column)
     return f"LEFT({text}, {SHOWN_CHARACTERS})" if kind.warehouse == "text" else text
 

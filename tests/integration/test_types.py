@@ -529,5 +529,27 @@ def test_verify_agrees(chain: Chain) -> None:
     assert result.set_aside == sum(len(chain.letters(store, table)) for store in STORES for table in tables)
 
 
-def _ids(chain: Chain, store: str, table: str) -> set[int]:
-    return {number for (number,) in chain.rows(f"SELECT id FROM stores.{table} WHERE _store = %s", [store])}
+WRONGS = {  # table → (store, what is made of one value)
+    "documents": ("new", "jsonb_set(v, '{a,0}', '2')"),
+    "vectors": ("new", "v || '\\x00'"),
+    "shapes": ("old", "set_byte(v, 0, 1)"),
+    "uuids": ("maria", "'123e4567-e89b-12d3-a456-426655440001'"),
+    "nul_text": ("maria", "'a␀␀0b'"),
+    "real_gbk": ("old", "v || ' '"),
+}
+
+
+def test_verify_finds_the_least_difference(chain: Chain) -> None:
+    """One value of each of these made wrong in the warehouse: each is found and named, and nothing else is."""
+    with chain.warehouse.transaction() as tx:
+        for table, (store, wrong) in WRONGS.items():
+            changed = tx.execute(
+                f"UPDATE stores.{table} SET v = {wrong} WHERE _store = %s AND id = %s", [store, SNAPSHOT]
+            )
+            assert changed == 1, table
+    patience = Patience(settle_seconds=0.05)
+    result = verification_for(chain.config, chain.policy, chain.warehouse, patience=patience).run(tables=WRONGS)
+    assert {(each.store, each.table, each.key, each.column) for each in result.samples} == {
+        (store, table, str(SNAPSHOT), "v") for table, (store, _) in WRONGS.items()
+    }
+    assert result.differences == len(WRONGS)
