@@ -54,10 +54,13 @@ def test_the_first_store_in_ten_minutes(open_shop: Callable[..., MySQLServer], s
     server.execute("DROP USER 'tillstream'@'%'")
     environment_ = {**environment(), "PATH": f"{TILLSTREAM.parent}:{environment()['PATH']}"}
     first_files: set[str] = set()
+    fragment = ""
     for language, note, text in _blocks():
         if language == "sql":
             for statement in filter(None, (part.strip() for part in text.split(";"))):
                 server.execute(statement)
+        elif note == "fragment":
+            fragment = text
         elif language == "yaml":
             name = text.split("\n")[0].removeprefix("# ")
             if name in first_files:
@@ -82,6 +85,9 @@ def test_the_first_store_in_ten_minutes(open_shop: Callable[..., MySQLServer], s
         process.terminate()
         assert process.wait(30) == 0
     (here / "policies.yaml").write_text((here / "later.yaml").read_text())
+    assert fragment.startswith("tables:\n")
+    whole = (here / "tillstream.yaml").read_text()
+    (here / "tillstream.yaml").write_text(whole.replace("tables:\n", fragment, 1))
     answer = _run("tillstream config validate", here, environment_)
     assert "2 shared tables" in answer
 
