@@ -6,11 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from connectors import mariadb
-from connectors.preflight import ServerFacts, StoredColumn
+from connectors.examination import StoredColumn
+from connectors.preflight import ServerFacts
 from tillstream.config import Config, Store
 from tillstream.envelope import ChangeEvent
 from tillstream.errors import RefusedError
 
+SCHEMA_ONLY = "no_data"  # of snapshot.mode
 QUEUE_BYTES = 4 * 1024 * 1024
 
 
@@ -36,9 +38,12 @@ def history_table(store: str) -> str:
     return f"history_{store}"
 
 
-def engine_options(config: Config, store: Store, kept: OffsetStore, facts: ServerFacts) -> dict[str, str]:
+def engine_options(
+    config: Config, store: Store, kept: OffsetStore, facts: ServerFacts, *, schema_only: bool = False
+) -> dict[str, str]:
     """All of the engine's properties, by what the store's server said of itself.
 
+    `schema_only`: begin at the log's present end, with the tables' declarations and without their rows.
     RefusedError for a table that is to be captured and cannot be.
     """
     _require_readable(config, store, facts.columns)
@@ -55,23 +60,19 @@ def engine_options(config: Config, store: Store, kept: OffsetStore, facts: Serve
         **_values(),
         **_snapshot_reads(config, store, facts.columns),
         **_log(config, compressed=facts.may_compress),
+        "snapshot.mode": SCHEMA_ONLY if schema_only else "initial",
         **_kept(store, kept),
     }
 
 
 def _require_readable(config: Config, store: Store, columns: Iterable[StoredColumn]) -> None:
     found = [f"{each.table}.{each.name}: {each.unreadable}" for each in columns
-             if each.unreadable and _takes(config, each.table)]  # fmt: skip
+             if each.unreadable and config.tables.takes(each.table)]  # fmt: skip
     if found:
         raise RefusedError(
             f"store {store.id}: {'; '.join(found)}; leave the table out with `tables: {{exclude: [...]}}` (its columns "
             "alone will not do: the whole declaration is read), or change the column in the store"
         )
-
-
-def _takes(config: Config, table: str) -> bool:
-    tables = config.tables
-    return table in tables.include if tables.include is not None else table not in tables.exclude
 
 
 def _of_mysql() -> dict[str, str]:
@@ -193,7 +194,6 @@ def _log(config: Config, *, compressed: bool) -> dict[str, str]:
         "provide.transaction.metadata": "true" if compressed else "false",
         "include.schema.changes": "true",
         "heartbeat.interval.ms": str(int(capture.heartbeat_seconds * 1000)),
-        "snapshot.mode": "initial",
         "snapshot.locking.mode": capture.snapshot_locking,
         # snapshot.fetch.size is left alone: any value fetches by cursor, and of that protocol's rows Debezium reads
         # every TIME wrong (00:00:00 as NULL, no sign, digits lost); the default streams them as text, row by row

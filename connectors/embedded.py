@@ -17,6 +17,7 @@ import jpype
 import msgspec
 
 from connectors import jvm, mariadb
+from connectors.debezium import SCHEMA_ONLY
 from tillstream import metrics
 from tillstream.envelope import ChangeEvent, LaneBatch, Resume
 from tillstream.errors import RefusedError, TillstreamError, TransientError
@@ -39,6 +40,7 @@ class Handover:
     events: list[ChangeEvent]
     odd_text: bool
     resume: Resume
+    schema_only: bool = False
     settled: threading.Event = field(default_factory=threading.Event)
     error: TillstreamError | None = None
 
@@ -108,6 +110,7 @@ def _batch(handover: Handover) -> LaneBatch:
         events=handover.events,
         resume=handover.resume,
         odd_text=handover.odd_text,
+        schema_only=handover.schema_only,
         handle=handover,
     )
 
@@ -150,6 +153,7 @@ class EmbeddedEngine:
         self._closing = False
         self._previous: tuple[Handover, Any] | None = None  # with its last record
         self._stopped = threading.Event()
+        self._schema_only = options["snapshot.mode"] == SCHEMA_ONLY
         self._engine = self._build(options)
 
     def start(self) -> None:
@@ -180,6 +184,10 @@ class EmbeddedEngine:
             self._engine.close()
         except jpype.JException as error:  # already on its way out
             log.debug("store %s: closing the engine: %s", self.store, error)
+
+    def _note(self, error: TillstreamError) -> None:
+        if not self._closing:  # what is given up then has not failed
+            self._failure = self._failure or error
 
     def raise_failure(self) -> None:
         """What stopped it, if anything but `close` did."""
@@ -233,11 +241,12 @@ class EmbeddedEngine:
         metrics.HANDED_OVER.inc(count)
         metrics.HAND_OVER_CPU_SECONDS.inc(time.thread_time() - started)
         handover = hand_over(self.store, self._epoch, lines, resume)
+        handover.schema_only = self._schema_only
         previous, self._previous = self._previous, (handover, last)
         try:
             self._lanes.deliver(handover, previous[0] if previous is not None else None)
         except TillstreamError as error:
-            self._failure = self._failure or error
+            self._note(error)
             raise
         if previous is not None:
             # This batch is decoded and waits; the one before it must be in the warehouse before more is taken, and
@@ -248,7 +257,7 @@ class EmbeddedEngine:
         try:
             handover.wait()
         except TillstreamError as error:
-            self._failure = self._failure or error
+            self._note(error)
             raise
         committer.markProcessed(last)  # an offset is a position: the last one covers all before it
         committer.markBatchFinished()
@@ -260,10 +269,9 @@ class EmbeddedEngine:
         class Completion:
             @jpype.JOverride
             def handle(self, success: bool, message: Any, error: Any) -> None:
-                if not success and engine._failure is None:
-                    engine._failure = engine_failure(
-                        engine.store, jvm.deepest_message(error) if error is not None else str(message)
-                    )
+                if not success:
+                    reason = jvm.deepest_message(error) if error is not None else str(message)
+                    engine._note(engine_failure(engine.store, reason))
 
         return Completion()
 
@@ -277,20 +285,20 @@ def engine_failure(store: str, reason: str) -> TillstreamError:
     return TransientError(f"store {store}: the capture engine stopped: {line}")
 
 
-_RESNAPSHOT = "read the store anew with `tillstream run --resnapshot {store}`"
+_RESYNC = "read the store anew with `tillstream resync {store}`"
 _REMEDIES = {  # texts of Debezium and the JVM → what a person does
-    "no longer available on the server": f"its binlog was purged before it was read; {_RESNAPSHOT}",
-    "Could not find first log file": f"its binlog was purged before it was read; {_RESNAPSHOT}",
-    "db history topic is missing": _RESNAPSHOT,
-    "internal schema size": f"the table's shape differs from the one recorded; {_RESNAPSHOT}",
+    "no longer available on the server": f"its binlog was purged before it was read; {_RESYNC}",
+    "Could not find first log file": f"its binlog was purged before it was read; {_RESYNC}",
+    "db history topic is missing": _RESYNC,
+    "internal schema size": f"the table's shape differs from the one recorded; {_RESYNC}",
     "Failed to properly convert default value": "Debezium cannot read a column's DEFAULT; leave the table out with "
     "`tables: {{exclude: [...]}}`, or write the default as text in the store's table",
     "CP1256": "Debezium cannot decode the character set cp1256; leave the column out with tables.exclude_columns",
     "OutOfMemoryError": "raise `capture_options: {{heap_megabytes: ...}}` in tillstream.yaml and start `run` again",
     "SYSTEM VERSIONING": "a system-versioned table's log brings its history as rows; leave the table out with "
-    "`tables: {{exclude: [...]}}`, then " + _RESNAPSHOT,
+    "`tables: {{exclude: [...]}}`, then " + _RESYNC,
     "no viable alternative": "Debezium cannot read this DDL statement; leave its table out with "
-    "`tables: {{exclude: [...]}}` if it declares one, leave a note with the statement, then " + _RESNAPSHOT,
+    "`tables: {{exclude: [...]}}` if it declares one, leave a note with the statement, then " + _RESYNC,
 }
 
 

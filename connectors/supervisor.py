@@ -13,7 +13,9 @@ from tenacity.wait import wait_exponential_jitter
 from connectors import preflight
 from connectors.debezium import OffsetStore, engine_options
 from connectors.embedded import EmbeddedEngine, EmbeddedLanes
+from connectors.examination import LOG_BEGIN
 from tillstream.config import Config, Store
+from tillstream.envelope import file_number
 from tillstream.errors import ConfigError, RefusedError, TillstreamError, UnreachableError
 from tillstream.states import StoreReport, StoreState
 
@@ -24,10 +26,25 @@ HEADER_BYTES = 157  # of a file's own events: its format, and the GTIDs before i
 STALLED_SECONDS = 30.0  # the log goes on, the engine does not: a reconnect that fails is not always reported
 
 
+class Beginning(Protocol):
+    """How an engine is to begin: see sinks/engine_offsets.py."""
+
+    @property
+    def epoch(self) -> int: ...
+
+    @property
+    def schema_only(self) -> bool: ...
+
+    @property
+    def reason(self) -> str: ...
+
+
 class Bookkeeping(Protocol):
     """What capture asks of the warehouse."""
 
-    def prepare(self, store: str) -> tuple[int, str | None]: ...
+    def prepare(self, store: str, *, oldest_file: int) -> Beginning: ...
+
+    def must_begin_anew(self, store: str) -> bool: ...
 
     def reached(self, store: str) -> tuple[bool, tuple[int, int]]: ...
 
@@ -46,7 +63,7 @@ class Freshness:
     def lag_seconds(self, head: tuple[int, int] | None, reached: tuple[int, int], now: float) -> float:
         """The age of the oldest log end, seen by a probe, that the warehouse has not reached."""
         if head is not None and head[1] <= HEADER_BYTES:
-            head = (head[0], preflight.LOG_BEGIN)  # a new file without an event: an engine stands at its beginning
+            head = (head[0], LOG_BEGIN)  # a new file without an event: an engine stands at its beginning
         if reached != self.position:
             self.position, self.moved_at = reached, now
         if self.target is not None and reached >= self.target:
@@ -102,11 +119,11 @@ class Supervisor(threading.Thread):
         """Examine the store, run its engine until it stops or we are told to."""
         facts = preflight.examine(self._store)
         self._own(facts.server_uuid)
-        epoch, mistrusted = self._books.prepare(self._store.id)
-        if mistrusted:
-            log.warning("store %s: %s; reading the store anew", self._store.id, mistrusted)
-        options = engine_options(self._config, self._store, self._kept, facts)
-        engine = EmbeddedEngine(self._store.id, epoch, options, self._lanes)
+        beginning = self._books.prepare(self._store.id, oldest_file=file_number(facts.oldest_file))
+        if beginning.reason:
+            log.warning("store %s: %s; reading the store anew", self._store.id, beginning.reason)
+        options = engine_options(self._config, self._store, self._kept, facts, schema_only=beginning.schema_only)
+        engine = EmbeddedEngine(self._store.id, beginning.epoch, options, self._lanes)
         self._tell(StoreState.STARTING)
         engine.start()
         try:
@@ -121,6 +138,8 @@ class Supervisor(threading.Thread):
         while not self._stopping.is_set():
             # a person who waits for the first snapshot to end is told within a second
             if engine.wait(self._probe_seconds if snapshot_done else 1.0) or self._stopping.is_set():
+                return
+            if self._is_asked_to_begin_anew():
                 return
             snapshot_done, reached = self._books.reached(self._store.id)
             head = self._probe(reached)
@@ -163,7 +182,16 @@ class Supervisor(threading.Thread):
         if not self._stopping.is_set():
             log.warning("%s; trying again in %.0f s", error, wait_seconds)
             self._tell(state, str(error))
-        self._stopping.wait(wait_seconds)
+        until = time.monotonic() + wait_seconds
+        while time.monotonic() < until and not self._stopping.wait(min(1.0, wait_seconds)):
+            if self._is_asked_to_begin_anew():
+                return  # a person has found the way past it
+
+    def _is_asked_to_begin_anew(self) -> bool:
+        try:
+            return self._books.must_begin_anew(self._store.id)
+        except TillstreamError:
+            return False
 
     def _tell(
         self,

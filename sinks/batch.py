@@ -199,18 +199,18 @@ class BatchWriter:
         for event in takewhile(is_no_row, part.events):
             if event.source is not None:
                 self._finish_snapshot(tx, lane, streams=not event.is_snapshot)
-                self._schema.apply(tx, lane, event, stamp_of(event, part.epoch))
+                self._schema.apply(tx, lane, event, stamp_of(event, part.epoch), schema_only=part.schema_only)
         # the rows of this part are still to come, but none of them lies below its own snapshot
         self._finish_snapshot(tx, lane, streams=_streams(part))
 
     def _finish_snapshot(self, tx: Transaction, lane: Lane, *, streams: bool) -> None:
         """An engine that streams has read all of its snapshot: what it no longer found goes before anything comes."""
-        if streams and lane.snapshot_tables:
+        if streams and (lane.snapshot_tables or lane.begins_anew):
             self._schema.finish_snapshot(tx, lane)
 
     def _leads(self, part: LaneBatch, lane: Lane) -> bool:
         control = any(event.source is not None for event in takewhile(is_no_row, part.events))
-        return control or (bool(lane.snapshot_tables) and _streams(part))
+        return control or ((bool(lane.snapshot_tables) or lane.begins_anew) and _streams(part))
 
     def _load_catalog(self, tx: Transaction) -> None:
         if not self._catalog_loaded:

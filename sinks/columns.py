@@ -10,8 +10,9 @@ import re
 import struct
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime
 from functools import lru_cache
 from typing import Any
 
@@ -21,6 +22,10 @@ from tillstream.envelope import DeclaredColumn
 from tillstream.errors import RefusedError
 
 Decode = Callable[[Any], Any]
+
+
+class UntoldError(ValueError):
+    """The log does not tell the value, but the store has it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +41,11 @@ class ColumnType:
     store_value: Callable[[Any], Any] | None = None
     warehouse_value: Callable[[Any], Any] | None = None
     only_odd_text: bool = False  # decode passes a text through, or refuses it if it holds something odd
+    is_doubtful: bool = False  # its NULLs, in a column that has none, may be something else: the store is asked
     decode_snapshot: Decode | None = None  # where Debezium renders snapshot rows otherwise than streamed ones
+    # How the store itself is asked for a value, and what is made of the answer: the same as `decode` makes of an event.
+    asked: str = "{c}"
+    decode_asked: Decode | None = None
 
     @property
     def by_value(self) -> bool:
@@ -86,7 +95,7 @@ def _snapshot_datetime(microseconds: int) -> str:
     # java.sql.Timestamp moves the ten days that the Gregorian reform left out (1582-10-05 to 14) onto these:
     # from a snapshot the two cannot be told apart. The stream renders both right.
     if _GREGORIAN_GAP_US[0] <= microseconds < _GREGORIAN_GAP_US[1]:
-        raise ValueError("a DATETIME between 1582-10-05 and 1582-10-24 cannot be told apart in a snapshot")
+        raise UntoldError("a DATETIME between 1582-10-05 and 1582-10-24 cannot be told apart in a snapshot")
     return _datetime(microseconds)
 
 
@@ -101,7 +110,7 @@ def _text(value: str) -> str:
 def _narrow_text(value: str) -> str:
     # None of these charsets has U+FFFD: bytes were lost on the way (latin1 81 8D 8F 90 9D are the known ones).
     if "\ufffd" in value:
-        raise ValueError("the text holds bytes that its declared character set does not define")
+        raise UntoldError("the text holds bytes that its declared character set does not define")
     return _text(value)
 
 
@@ -120,7 +129,7 @@ def _misread_text(charset: str) -> Decode:
         if value.isascii():
             return _text(value)
         if "\uff3c" in value and charset != "gbk":  # not mended: whoever writes COPY trusts us to add no backslash
-            raise ValueError("the text holds a backslash that cannot be told from a full-width one")
+            raise UntoldError("the text holds a backslash that cannot be told from a full-width one")
         return _narrow_text(value.translate(table))
 
     return decode
@@ -136,8 +145,8 @@ _UNDEFINED_IN_CP1252 = "\x81\x8d\x8f\x90\x9d"  # MySQL's latin1 has them all the
 
 
 def _as_written(declared: str, real: str) -> Decode:
-    """The bytes that a single-byte column holds, read by the character set that the POS really wrote them in."""
-    by, python = _SINGLE_BYTE[declared], _PYTHON_CHARSETS[real]
+    """What a single-byte column was read as, turned back into its bytes and read by what the POS really wrote."""
+    by, read = _SINGLE_BYTE[declared], _as_read(real)
     extra = {ord(sign): sign.encode("latin1") for sign in _UNDEFINED_IN_CP1252} if declared == "latin1" else {}
 
     def octets(value: str) -> bytes:
@@ -147,15 +156,26 @@ def _as_written(declared: str, real: str) -> Decode:
 
     def decode(value: str) -> str:
         try:
-            return _text(value if value.isascii() else octets(value).decode(python))
+            return read(value.encode("ascii") if value.isascii() else octets(value))
         except UnicodeEncodeError:
-            raise ValueError(
+            raise UntoldError(
                 f"the text holds bytes that its declared character set {declared} does not define"
             ) from None
+
+    return decode
+
+
+def _as_read(real: str) -> Callable[[bytes], str]:
+    """Bytes, read by the character set that the POS really wrote them in."""
+    python = _PYTHON_CHARSETS[real]
+
+    def read(value: bytes) -> str:
+        try:
+            return _text(value.decode(python))
         except UnicodeDecodeError:
             raise ValueError(f"the text holds bytes that are not {real}, its real_charset") from None
 
-    return decode
+    return read
 
 
 def _bytes(value: str) -> bytes:
@@ -184,7 +204,7 @@ def _uuid(value: str) -> str:
     turned = [uuid.UUID(bytes=octets[count:] + octets[:count]) for count in range(zeros + 1)]
     known = [each for each in turned if each.variant == uuid.RFC_4122 and 1 <= (each.version or 0) <= 8]
     if len(known) != 1:
-        raise ValueError(f"the UUID {value} may be another one whose last bytes are zero: the log does not tell")
+        raise UntoldError(f"the UUID {value} may be another one whose last bytes are zero: the log does not tell")
     return str(known[0])
 
 
@@ -194,6 +214,28 @@ def _bits(value: str) -> int:
 
 def _bit(value: bool | str) -> bool:
     return value if isinstance(value, bool) else bool(_bits(value))
+
+
+def _asked_bit(text: str) -> bool:
+    return text == "1"
+
+
+def _asked_date(text: str) -> str:
+    """ValueError for a day that no calendar has: MySQL keeps 2024-02-30 if told so."""
+    return date.fromisoformat(text).isoformat()
+
+
+def _asked_datetime(text: str) -> str:
+    return f"{_asked_date(text[:10])}{text[10:].removesuffix('.000000')}"
+
+
+def _asked_timestamp(text: str) -> str:
+    time = text[11:]
+    return f"{_asked_date(text[:10])}T{time.rstrip('0').rstrip('.') if '.' in time else time}Z"
+
+
+def _asked_time(text: str) -> str:
+    return f"{text} microseconds"
 
 
 def _unsigned_64(value: int) -> int:
@@ -237,7 +279,7 @@ _ZEROFILL_SAFE = "CAST({c} + 0 AS CHAR)"  # + 0 drops the padding of ZEROFILL an
 
 
 def _number(warehouse: str, decode: Decode | None = None) -> ColumnType:
-    return ColumnType(warehouse=warehouse, decode=decode, store_text=_ZEROFILL_SAFE)
+    return ColumnType(warehouse=warehouse, decode=decode, store_text=_ZEROFILL_SAFE, asked=_ZEROFILL_SAFE)
 
 
 def _double(value: float) -> float | str:
@@ -257,6 +299,7 @@ def _float(warehouse: str, compared: Callable[[Any], Any]) -> ColumnType:
     return ColumnType(
         warehouse=warehouse,
         store_text="{c} + 0e0",
+        asked="{c} + 0e0",
         warehouse_text="{c}::float8",
         store_value=compared,
         warehouse_value=compared,
@@ -271,6 +314,7 @@ _DOUBLE = _float("double precision", _double)
 _TEXT = ColumnType(
     warehouse="text",
     decode=_text,
+    decode_asked=_text,
     only_odd_text=True,
     store_text=IN_STORE.format(c="CONVERT({c} USING utf8mb4)"),
     warehouse_text="{c}",
@@ -284,7 +328,15 @@ _BYTEA = ColumnType(
     implicit="",
 )
 _SPATIAL = replace(_BYTEA, decode=_spatial)
-_DATETIME_TEXT = "DATE_FORMAT({c}, '%Y-%m-%d %H:%i:%s.%f')"
+_UUID_TEXT = "LOWER(CAST({c} AS CHAR))"
+_MICROSECONDS = (  # MariaDB's TIME_TO_SEC has the fraction, MySQL's has not
+    "CAST(IF({c} < CAST('00:00:00' AS TIME), -1, 1)"
+    " * (TRUNCATE(ABS(TIME_TO_SEC({c})), 0) * 1000000 + MICROSECOND({c})) AS CHAR)"
+)
+# A date without a year, a month or a day has no place in PostgreSQL: it is NULL there.
+_DATED = "IF(YEAR({{c}}) * MONTH({{c}}) * DAY({{c}}) = 0, NULL, DATE_FORMAT({{c}}, '{}'))"
+_DATE_TEXT = _DATED.format("%Y-%m-%d")
+_DATETIME_TEXT = _DATED.format("%Y-%m-%d %H:%i:%s.%f")
 _TYPES: dict[str, ColumnType] = {
     "TINYINT": _SMALL,
     "BOOL": _number("smallint", int),  # said so in the stream, Debezium gives true and false, and 2 as true
@@ -304,7 +356,9 @@ _TYPES: dict[str, ColumnType] = {
     "DATE": ColumnType(
         warehouse="date",
         decode=_date,
-        store_text="DATE_FORMAT({c}, '%Y-%m-%d')",
+        store_text=_DATE_TEXT,
+        asked=_DATE_TEXT,
+        decode_asked=_asked_date,
         warehouse_text="to_char({c}, 'YYYY-MM-DD')",
         implicit=None,
     ),
@@ -313,22 +367,25 @@ _TYPES: dict[str, ColumnType] = {
         decode=_datetime,
         decode_snapshot=_snapshot_datetime,
         store_text=_DATETIME_TEXT,
+        asked=_DATETIME_TEXT,
+        decode_asked=_asked_datetime,
         warehouse_text="to_char({c}, 'YYYY-MM-DD HH24:MI:SS.US')",
         implicit=None,
     ),
     "TIMESTAMP": ColumnType(
         warehouse="timestamptz",
-        store_text=_DATETIME_TEXT,  # the verifying session runs in UTC
+        store_text=_DATETIME_TEXT,  # the session that asks runs in UTC
+        asked=_DATETIME_TEXT,
+        decode_asked=_asked_timestamp,
         warehouse_text="to_char({c} AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')",
         implicit=None,
     ),
     "TIME": ColumnType(
         warehouse="interval",
         decode=_time,
-        store_text=(  # MariaDB's TIME_TO_SEC has the fraction, MySQL's has not
-            "CAST(IF({c} < CAST('00:00:00' AS TIME), -1, 1)"
-            " * (TRUNCATE(ABS(TIME_TO_SEC({c})), 0) * 1000000 + MICROSECOND({c})) AS CHAR)"
-        ),
+        store_text=_MICROSECONDS,
+        asked=_MICROSECONDS,
+        decode_asked=_asked_time,
         warehouse_text="(extract(epoch FROM {c}) * 1000000)::bigint::text",
         implicit="00:00:00",
     ),
@@ -350,18 +407,20 @@ _TYPES: dict[str, ColumnType] = {
     "JSON": ColumnType(
         warehouse="jsonb",
         decode=kept_json,
-        store_text="CAST({c} AS CHAR)",
+        asked="CAST({c} AS CHAR)",
+        decode_asked=kept_json,
         store_value=from_store,
         warehouse_value=from_warehouse,
         implicit=None,
     ),
-    "VECTOR": replace(_BYTEA, decode=_vector),
+    "VECTOR": replace(_BYTEA, decode=_vector, asked="CAST({c} AS BINARY)"),
     "UUID": ColumnType(
         warehouse="uuid",
         decode=_uuid,
         decode_snapshot=str,
-        store_text="LOWER(CAST({c} AS CHAR))",
-        implicit="00000000-0000-0000-0000-000000000000",
+        store_text=_UUID_TEXT,
+        asked=_UUID_TEXT,
+        implicit=_NIL,
     ),
     "GEOMETRY": _SPATIAL,
     "POINT": _SPATIAL,
@@ -372,7 +431,14 @@ _TYPES: dict[str, ColumnType] = {
     "MULTIPOLYGON": _SPATIAL,
     "GEOMETRYCOLLECTION": _SPATIAL,
 }
-_BOOLEAN_BIT = ColumnType(warehouse="boolean", decode=_bit, store_text=_ZEROFILL_SAFE, warehouse_text="{c}::int::text")
+_BOOLEAN_BIT = ColumnType(
+    warehouse="boolean",
+    decode=_bit,
+    store_text=_ZEROFILL_SAFE,
+    warehouse_text="{c}::int::text",
+    asked=_ZEROFILL_SAFE,
+    decode_asked=_asked_bit,
+)
 _SYNONYMS = {
     "INTEGER": "INT", "BOOLEAN": "BOOL", "INT1": "TINYINT", "INT2": "SMALLINT",
     "INT3": "MEDIUMINT", "INT4": "INT", "INT8": "BIGINT", "NUMERIC": "DECIMAL", "DEC": "DECIMAL",
@@ -385,6 +451,59 @@ _UNICODE_CHARSETS = frozenset({"utf8", "utf8mb3", "utf8mb4", "ucs2", "utf16", "u
 
 def column_type(column: DeclaredColumn) -> ColumnType:
     """How this declared column is kept. RefusedError for a type that has no place here yet."""
+    kind = _declared_type(column)
+    if column.optional or kind.warehouse not in _ZERO_DATES:
+        return kind
+    return replace(
+        kind,
+        is_doubtful=True,
+        decode=_none_for_zero(column, kind, kind.decode),
+        decode_snapshot=kind.decode_snapshot and _none_for_zero(column, kind, kind.decode_snapshot),
+    )
+
+
+def _none_for_zero(column: DeclaredColumn, kind: ColumnType, decode: Decode | None) -> Decode:
+    """For a zero date in a column without NULLs Debezium gives 1970-01-01, or the column's default.
+
+    Either is far more often a zero date than itself. It becomes NULL, as in columns that may be NULL, and the store
+    is asked which it was.
+    """
+    as_given = _ZERO_DATES[kind.warehouse]
+    stands_for_zero = {as_given("1970-01-01 00:00:00")}
+    if column.default_value_expression:
+        with suppress(ValueError):  # CURRENT_TIMESTAMP, a zero date
+            stands_for_zero.add(as_given(column.default_value_expression))
+
+    def decode_or_none(value: Any) -> Any:
+        if value in stands_for_zero:
+            return None
+        return decode(value) if decode else value
+
+    return decode_or_none
+
+
+def _as_days(text: str) -> int:
+    return date.fromisoformat(text[:10]).toordinal() - _EPOCH_ORDINAL
+
+
+def _as_microseconds(text: str) -> int:
+    since = datetime.fromisoformat(text) - datetime(1970, 1, 1)
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+
+
+def _as_instant(text: str) -> str:
+    return str(_asked_timestamp(text))
+
+
+# By warehouse type: a default as it is declared → as Debezium gives it.
+_ZERO_DATES: dict[str, Callable[[str], Any]] = {
+    "date": _as_days,
+    "timestamp": _as_microseconds,
+    "timestamptz": _as_instant,
+}
+
+
+def _declared_type(column: DeclaredColumn) -> ColumnType:
     words = column.type_name.upper().split()
     unsigned = "UNSIGNED" in words or "ZEROFILL" in words  # ZEROFILL implies UNSIGNED
     name = type_name(column)
@@ -418,6 +537,8 @@ def _for_text(column: DeclaredColumn, name: str) -> ColumnType:
         return replace(
             _TEXT,
             decode=_as_written(column.charset_name, column.real_charset),
+            asked="CAST({c} AS BINARY)",
+            decode_asked=_as_read(column.real_charset),
             only_odd_text=False,
             store_text=IN_STORE.format(c=stored),
         )
@@ -430,6 +551,7 @@ def _for_text(column: DeclaredColumn, name: str) -> ColumnType:
     return ColumnType(
         warehouse="text",
         decode=decode,
+        decode_asked=_text,
         only_odd_text=column.charset_name not in _MISREAD and not any("\\" in m for m in column.enum_values or ()),
         store_text=_TEXT.store_text,
         warehouse_text="{c}",

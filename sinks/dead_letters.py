@@ -6,6 +6,7 @@ import msgspec
 from psycopg import sql
 
 from sinks.fold import DeadLetter
+from sinks.resync.asking import ask_for_rows
 from sinks.statements import render
 from sinks.warehouse import Transaction
 
@@ -37,6 +38,8 @@ class DeadLetters:
             [letter.store, version.database, letter.codec.table, letter.pk.replace("\x00", "\\0"), *stamp,
              letter.event.op, letter.reason, msgspec.json.encode(letter.event)],
         )  # fmt: skip
+        if letter.ask_store and not letter.codec.keyless:
+            ask_for_rows(tx, [(letter.store, letter.codec, letter.event)])
         if self._open_tables is not None:
             self._open_tables.add(letter.codec.table)
 

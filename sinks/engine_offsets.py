@@ -1,10 +1,12 @@
 """Debezium's own offset and history, one table each per store, and their comparison with the ledger."""
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 from psycopg import sql
 
+from sinks.resync import requests
 from sinks.warehouse import Transaction, Warehouse
 from tillstream.envelope import file_number
 
@@ -18,14 +20,23 @@ CREATE TABLE IF NOT EXISTS debezium.{} (
   record_insert_ts timestamp NOT NULL, record_insert_seq integer NOT NULL)""")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beginning:
+    """How an engine is to begin. `schema_only`: at its log's present end, without rows; a resync brings them."""
+
+    epoch: int
+    schema_only: bool = False
+    reason: str = ""  # why it does not go on where it stood
+
+
 class EngineOffsets:
     """What an engine needs to find before it starts, and whether it may trust it."""
 
     def __init__(self, warehouse: Warehouse) -> None:
         self._warehouse = warehouse
 
-    def prepare(self, store: str) -> tuple[int, str | None]:
-        """The store's epoch, and why its offset was thrown away, if it was: then the engine reads the store anew.
+    def prepare(self, store: str, *, oldest_file: int = 0) -> Beginning:
+        """`oldest_file`: the number of the first file that the store's log still has.
 
         The tables are made here: Debezium's own check for them takes `_` in a name for a wildcard.
         """
@@ -37,17 +48,22 @@ class EngineOffsets:
                 "SELECT epoch, file, pos, snapshot_done FROM tillstream.ledger WHERE store = %s", [store]
             )[0]
             offset = _offset(tx, store)
-            reason = _mistrust(offset, (file, pos), done)
-            if offset is None or reason is not None:
+            has_begun = offset is not None and "snapshot" not in offset
+            if done and (reason := _mistrust(offset, (file, pos), oldest_file)):
+                requests.add(tx, store, reason)
+            anew = [each for each in requests.open_requests(tx, store) if each.table is None]
+            if any(each.state == "waiting" for each in anew) or (anew and not has_begun):
                 self._forget(tx, store)
-            return int(epoch), reason
+                requests.begin_store(tx, store)
+                return Beginning(epoch=epoch, schema_only=True, reason="; ".join(each.reason for each in anew))
+            if offset is None or (has_begun and not done):
+                self._forget(tx, store)
+            return Beginning(epoch=epoch)
 
-    def reset(self, store: str) -> None:
-        """Forget the engine's offset, so that its next start reads the whole store anew."""
+    def must_begin_anew(self, store: str) -> bool:
+        """Whether a resync of the whole store was asked for since its engine started."""
         with self._warehouse.transaction() as tx:
-            if tx.value("SELECT to_regclass(%s)", [f"debezium.offset_{store}"]) is not None:
-                self._forget(tx, store)
-            tx.execute("UPDATE tillstream.ledger SET snapshot_done = false WHERE store = %s", [store])
+            return any(each.table is None and each.state == "waiting" for each in requests.open_requests(tx, store))
 
     def _forget(self, tx: Transaction, store: str) -> None:
         # both or neither: a history without its offset describes tables as they were at another position
@@ -61,13 +77,14 @@ def _offset(tx: Transaction, store: str) -> dict[str, Any] | None:
     return json.loads(value) if value else None
 
 
-def _mistrust(offset: dict[str, Any] | None, ledger: tuple[int, int], snapshot_done: bool) -> str | None:
-    """An offset ahead of the ledger would skip what the warehouse does not have."""
+def _mistrust(offset: dict[str, Any] | None, ledger: tuple[int, int], oldest_file: int) -> str | None:
+    """An offset ahead of the ledger would skip what the warehouse does not have; one behind the log's first file
+    lies in what is gone."""
     if offset is None or "snapshot" in offset:
-        return None  # nothing read yet, or not to the end: the engine begins again by itself
+        return "its offset was lost"
     at = (file_number(str(offset["file"])), int(offset["pos"]))
-    if not snapshot_done:
-        return "the engine has finished a snapshot that the warehouse has not"
     if at > ledger:
         return f"the engine stands at {at[0]:06d}:{at[1]}, ahead of the warehouse at {ledger[0]:06d}:{ledger[1]}"
+    if at[0] < oldest_file:
+        return f"its binlog was purged before it was read: it begins with file {oldest_file:06d}, {at[0]:06d} was next"
     return None

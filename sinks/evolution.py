@@ -20,7 +20,7 @@ from sinks.warehouse import Transaction
 from tillstream.envelope import DeclaredColumn, Stamp
 from tillstream.errors import RefusedError
 
-RESNAPSHOT = "read the store anew with `tillstream run --resnapshot {store}`"
+RESYNC = "read the store anew with `tillstream resync {store}`"
 
 _COLUMNS = """\
 SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod)
@@ -178,7 +178,7 @@ def backfill(tx: Transaction, codec: RowCodec, added: list[DeclaredColumn], at: 
             if tx.rows(mirror_sql.ANY_LIVE.format(**parts), place):
                 raise RefusedError(
                     f"store {store}: {codec.version.table}.{column.name} was added ({' '.join(ddl.split())[:200]}), "
-                    f"and what the rows that were there got cannot be told: {error}; {RESNAPSHOT.format(store=store)}"
+                    f"and what the rows that were there got cannot be told: {error}; {RESYNC.format(store=store)}"
                 ) from None
             continue
         rows = tx.rows(mirror_sql.BACKFILL.format(**parts), {**place, "value": value, "name": identifier(column.name)})

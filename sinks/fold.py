@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from sinks.columns import UntoldError
 from sinks.row_codec import RowCodec
 from tillstream.envelope import ChangeEvent, LaneBatch, Source, Stamp, file_number
 from tillstream.errors import PoisonError, RefusedError
@@ -32,6 +33,7 @@ class Lane:
     generation: int = 0
     snapshot_done: bool = False
     snapshot_tables: dict[TableId, Stamp] = field(default_factory=dict)  # named by the snapshot that is running
+    begins_anew: bool = False  # the snapshot that is running brings no rows: a resync waits for its end
     snapshot_rows: dict[TableId, int] = field(default_factory=dict)  # of each table, handed over so far
 
 
@@ -73,6 +75,7 @@ class DeadLetter:
     stamp: Stamp
     event: ChangeEvent
     reason: str
+    ask_store: bool = False  # the log does not tell the value for certain, the store does
 
 
 @dataclass(slots=True)
@@ -100,9 +103,12 @@ def stamp_of(event: ChangeEvent, epoch: int) -> Stamp:
 def place_within(event: ChangeEvent, source: Source) -> tuple[int, int]:
     """(row, order) at the event's position.
 
+    A snapshot's row stands before all that begins at that position, be it a TRUNCATE.
     With a running number that alone counts: the rows of a compressed transaction's next statement are numbered from 0
     again, at the same position. Without one, the two halves of a primary-key change share their row.
     """
+    if event.op == "r":
+        return -1, 0
     if event.transaction is not None:
         return 0, event.transaction.total_order
     return source.row, int(event.oldkey is not None)
@@ -149,7 +155,7 @@ def _fold_lane(batch: LaneBatch, lane: Lane, result: Fold) -> None:
             try:
                 result.rows[codec.shape][store, codec.pk_of(image)] = Change(codec, stamp, event)  # type: ignore[arg-type]
             except (ValueError, KeyError, TypeError) as error:
-                result.dead_letters.append(_no_key(store, codec, stamp, event, error))
+                result.dead_letters.append(no_key(store, codec, stamp, event, error))
         elif codec.keyless:
             result.keyless.append((store, KeylessChange(codec, stamp, event)))
         else:
@@ -167,7 +173,7 @@ def _fold_shared(result: Fold, store: str, codec: RowCodec, stamp: Stamp, event:
     try:
         pk = codec.pk_of(image or {})
     except (ValueError, KeyError) as error:
-        result.dead_letters.append(_no_key(store, codec, stamp, event, error))
+        result.dead_letters.append(no_key(store, codec, stamp, event, error))
         return
     rows = result.rows[codec.shape]
     earlier = rows.get((store, pk))
@@ -175,7 +181,7 @@ def _fold_shared(result: Fold, store: str, codec: RowCodec, stamp: Stamp, event:
     rows[store, pk] = _observe(earlier, codec, stamp, event)
 
 
-def _no_key(store: str, codec: RowCodec, stamp: Stamp, event: ChangeEvent, error: Exception) -> DeadLetter:
+def no_key(store: str, codec: RowCodec, stamp: Stamp, event: ChangeEvent, error: Exception) -> DeadLetter:
     return DeadLetter(store, codec, "", stamp, event, f"the primary key cannot be read: {error}")
 
 
@@ -213,7 +219,13 @@ def decoded(change: Change, store: str, *, odd_text: bool = True) -> list[Any]:
         return codec.values(image or {}, snapshot=event.op == "r", odd_text=odd_text)
     except (ValueError, KeyError) as error:
         reason = f"column {error} is missing in the event" if isinstance(error, KeyError) else str(error)
-        raise PoisonError(reason, store=store, table=codec.version.table, position=str(change.stamp)) from None
+        raise PoisonError(
+            reason,
+            store=store,
+            table=codec.version.table,
+            position=str(change.stamp),
+            ask_store=isinstance(error, UntoldError),
+        ) from None
 
 
 SNAPSHOT = " "  # no column's name can end in a space: under it stands the POS's own time of change, in us

@@ -7,6 +7,7 @@ from typing import Any
 from sinks.dead_letters import DeadLetters
 from sinks.evolution import Catalog
 from sinks.fold import MOVED, Change, DeadLetter, Fold, KeylessChange, decoded
+from sinks.resync.asking import ask_for_rows
 from sinks.row_codec import RowCodec
 from sinks.stage import Stage, render_stage
 from sinks.statements.mirror import MirrorStatements, mirror_statements
@@ -20,19 +21,22 @@ _statements = lru_cache(maxsize=4096)(mirror_statements)
 
 @dataclass(slots=True)
 class Applied:
-    """What one batch did: the business keys to decide again, and the row changes that were no news."""
+    """What one batch did: the business keys to decide again, and how many row changes were no news, or were."""
 
     touched: Keys = field(default_factory=set)
     stale: int = 0
+    news: int = 0
 
 
 class Mirror:
     """Writes folded changes; a change never overwrites a later one of the same store's row."""
 
-    def __init__(self, catalog: Catalog, dead_letters: DeadLetters, *, late: bool = False) -> None:
+    def __init__(self, catalog: Catalog, dead_letters: DeadLetters, *, late: bool = False, asked: bool = False) -> None:
+        """`late`: what comes is not in its lane's order, floors may lie above it. `asked`: nor are they changes."""
         self._catalog = catalog
         self._dead_letters = dead_letters
-        self._late = late  # what comes is not in its lane's order: floors may lie above it
+        self._late = late or asked
+        self._asked = asked
 
     def apply(self, tx: Transaction, folded: Fold, stages: list[Stage]) -> Applied:
         """`stages` are the fold's own, rendered before: while that was done another batch could be written."""
@@ -52,16 +56,22 @@ class Mirror:
         if again:
             tx.execute(statements.clear_stage)
         tx.copy_text(statements.copy, stage.chunks)
+        self._dead_letters.supersede(tx, codec.table, statements.stage)
         if self._late:
             tx.execute(statements.sink_below_floor)
+        if self._asked:
+            tx.rows(statements.lock_rows)
+            tx.execute(statements.touch)
         if codec.policy is None:
-            written = tx.execute(statements.upsert)
-            applied.stale += stage.rows - max(written, 0)
+            written = max(tx.execute(statements.upsert), 0)
         else:
-            self._upsert_shared(tx, stage, statements, applied)
-        self._dead_letters.supersede(tx, codec.table, statements.stage)
+            written = self._upsert_shared(tx, stage, statements, applied)
+        if stage.doubts:
+            ask_for_rows(tx, [(doubt.store, doubt.change.codec, doubt.change.event) for doubt in stage.doubts])
+        applied.news += written
+        applied.stale += stage.rows - written
 
-    def _upsert_shared(self, tx: Transaction, stage: Stage, statements: MirrorStatements, applied: Applied) -> None:
+    def _upsert_shared(self, tx: Transaction, stage: Stage, statements: MirrorStatements, applied: Applied) -> int:
         table = stage.codec.table
         old_keys = [key for (key,) in tx.rows(statements.lock_rows)]
         if stage.moved:
@@ -69,10 +79,10 @@ class Mirror:
         written = tx.rows(statements.upsert)
         if any(inserted for _, inserted in written):
             tx.execute(statements.drop_first)
-        applied.stale += stage.rows - len(written)
         if written:
             new_keys = [key for key, _ in written]
             applied.touched.update((table, key) for key in (*old_keys, *new_keys) if key is not None)
+        return len(written)
 
     def statements(self, codec: RowCodec) -> MirrorStatements:
         """Rendered once for all stores whose table has this shape."""

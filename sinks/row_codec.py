@@ -1,8 +1,8 @@
 """From a row as the store's log gives it to a row as COPY takes it, by the columns declared at its position."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from operator import itemgetter
 from typing import Any
@@ -25,19 +25,27 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 class Shapes:
     """What a declared table becomes: its policy, in the warehouse's names, and its store's time zone (IANA).
 
-    `real_charsets`: table → column → what it holds whatever is declared; as the stores spell them.
+    `excluded_columns`: table → columns never captured. `real_charsets`: table → column → what it holds whatever is
+    declared. Both as the stores spell them.
     """
 
     policy: Policy
     timezones: Mapping[str, str] = field(default_factory=dict)
+    excluded_columns: Mapping[str, Collection[str]] = field(default_factory=dict)
     real_charsets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
-    def of(self, version: TableVersion) -> "RowCodec":
+    def of(self, version: TableVersion, *, asked: bool = False) -> "RowCodec":
+        """`asked`: rows come as the store answers a SELECT, and not as its log has them."""
+        excluded = self.excluded_columns.get(version.table)
+        if excluded:  # the engine leaves their values out of its events, but not their declarations
+            columns = tuple(column for column in version.columns if column.name not in excluded)
+            version = replace(version, columns=columns)
         zone = self.timezones.get(version.store, "UTC")
-        return RowCodec(version, self.policy.tables.get(identifier(version.table)), zone)
+        return RowCodec(version, self.policy.tables.get(identifier(version.table)), zone, asked=asked)
 
     def columns(self, table: str, declared: Iterable[DeclaredColumn]) -> tuple[DeclaredColumn, ...]:
-        """A table's columns as the store declared them, with what tillstream.yaml says of them."""
+        """A table's columns as the store declared them, with what tillstream.yaml says of them. Kept with the table's
+        declaration: whoever decodes or asks for a value goes by what it was taken in with."""
         real = self.real_charsets.get(table, {})
         return tuple(
             msgspec.structs.replace(column, real_charset=real[column.name]) if column.name in real else column
@@ -51,7 +59,9 @@ class RowCodec:
     `policy` speaks in the warehouse's names.
     """
 
-    def __init__(self, version: TableVersion, policy: TablePolicy | None, timezone: str = "UTC") -> None:
+    def __init__(
+        self, version: TableVersion, policy: TablePolicy | None, timezone: str = "UTC", *, asked: bool = False
+    ) -> None:
         names = version.column_names
         types = [column_type(column) for column in version.columns]
         self.version = version
@@ -67,18 +77,24 @@ class RowCodec:
         self.stamped = tuple(
             (name, identifier(name)) for name in names if policy and _needs_stamps(policy, identifier(name))
         )
+        self._asked = asked
+        self.doubtful = tuple(i for i, kind in enumerate(types) if kind.is_doubtful and not asked)
         self._get = _tuple_getter(names)
         self._decoders = {
             (snapshot, odd_text): [
                 (i, decode)
                 for i, kind in enumerate(types)
-                if (decode := (snapshot and kind.decode_snapshot) or kind.decode)
+                if (decode := kind.decode_asked if asked else (snapshot and kind.decode_snapshot) or kind.decode)
                 and (odd_text or not kind.only_odd_text)
             ]
             for snapshot in (False, True)
             for odd_text in (False, True)
         }
         self.pk_of = self._pk_getter()
+        # as text it has backslashes, though the event that brings it has none
+        self.has_bytes_in_pk = any(
+            kind.warehouse == "bytea" and name in version.primary_key for name, kind in zip(names, types, strict=True)
+        )
         self._key_parts = policy.key if policy else ()
         changed_at = policy.changed_at if policy else None
         self._changed_at = self.columns.index(changed_at) if changed_at in self.columns else None
@@ -101,7 +117,7 @@ class RowCodec:
                 if value is not None:
                     values[index] = decode(value)
         except ValueError as error:
-            raise ValueError(f"column {self.names[index]}: {error}") from None
+            raise type(error)(f"column {self.names[index]}: {error}") from None
         return values
 
     def key_of(self, values: list[Any]) -> str | None:
@@ -141,7 +157,9 @@ class RowCodec:
 
     def _pk_decoder(self, name: str) -> Decode | None:
         column = next(column for column in self.version.columns if column.name == name)
-        return column_type(column).decode
+        kind = column_type(column)
+        decode = kind.decode_asked if self._asked else kind.decode
+        return decode if decode is None or kind.warehouse not in _DATES else _no_zero_date(decode)
 
     def _require_summable(self, policy: TablePolicy) -> None:
         for column, kind in zip(self.columns, self.warehouse_types, strict=True):
@@ -166,7 +184,18 @@ class RowCodec:
             )
 
 
+_DATES = frozenset({"date", "timestamp", "timestamptz"})
 _SUMMABLE = frozenset({"smallint", "integer", "bigint", "numeric", "real", "double precision"})
+
+
+def _no_zero_date(decode: Decode) -> Decode:
+    def decode_key(value: Any) -> Any:
+        found = None if value is None else decode(value)
+        if found is None:
+            raise ValueError("a date in its primary key is, or may be, a zero date, which has no place here")
+        return found
+
+    return decode_key
 
 
 def _needs_stamps(policy: TablePolicy, name: str) -> bool:

@@ -5,9 +5,10 @@ import re
 from psycopg import sql
 
 from sinks.columns import column_type, wider
-from sinks.evolution import RESNAPSHOT, Catalog, backfill
+from sinks.evolution import RESYNC, Catalog, backfill
 from sinks.fold import Lane, TableId
 from sinks.ledger import Ledger, mark_dirty
+from sinks.resync import requests
 from sinks.row_codec import RowCodec, Shapes
 from sinks.statements import mirror as mirror_sql
 from sinks.statements import quoted
@@ -30,37 +31,36 @@ class SchemaChanges:
         self._ledger = ledger
         self._shapes = shapes
 
-    def apply(self, tx: Transaction, lane: Lane, event: ChangeEvent, stamp: Stamp) -> None:
+    def apply(
+        self, tx: Transaction, lane: Lane, event: ChangeEvent, stamp: Stamp, *, schema_only: bool = False
+    ) -> None:
+        """`schema_only`: the snapshot that is running brings no rows, so there are none for it to miss."""
         if not event.is_snapshot and stamp <= lane.stamp:
             return
         if event.op == "t":
             assert event.source is not None
             codec = lane.codecs.get((event.source.db, event.source.table or ""))
             if codec is not None:
-                self.withdraw_below(tx, lane.store, codec, stamp)
+                withdraw_below(tx, self._ledger, lane.store, codec, stamp)
             return
+        if event.is_snapshot:
+            lane.begins_anew = schema_only
         for change in event.table_changes or ():
-            self._apply_change(tx, lane, event, change, stamp)
-
-    def withdraw_below(self, tx: Transaction, store: str, codec: RowCodec, stamp: Stamp) -> None:
-        """Raise the table's floor for this store: rows below it do not live, whenever they arrive."""
-        self._ledger.raise_floor(tx, store, codec.table, stamp)
-        rows = tx.rows(
-            mirror_sql.WITHDRAW_BELOW.format(table=quoted(codec.table)),
-            {"store": store, "epoch": stamp.epoch, "file": stamp.file, "pos": stamp.pos, "row": stamp.row,
-             "ord": stamp.order},
-        )  # fmt: skip
-        mark_dirty(tx, {(codec.table, key) for (key,) in rows if key is not None})
+            self._apply_change(tx, lane, event, change, stamp, schema_only)
 
     def finish_snapshot(self, tx: Transaction, lane: Lane) -> None:
-        """All of it was read: what the store no longer has is withdrawn."""
+        """All of it was read: what the store no longer has is withdrawn. One without rows tells nothing of them."""
+        if lane.begins_anew:
+            requests.store_has_begun(tx, lane.store, lane.stamp)
+            lane.begins_anew = False
+            return
         for table, stamp in lane.snapshot_tables.items():
-            self.withdraw_below(tx, lane.store, lane.codecs[table], stamp)
+            withdraw_below(tx, self._ledger, lane.store, lane.codecs[table], stamp)
         lane.snapshot_tables.clear()
         lane.snapshot_done = True
 
     def _apply_change(
-        self, tx: Transaction, lane: Lane, event: ChangeEvent, change: DeclaredChange, stamp: Stamp
+        self, tx: Transaction, lane: Lane, event: ChangeEvent, change: DeclaredChange, stamp: Stamp, schema_only: bool
     ) -> None:
         table = _table_id(change.id)
         before = lane.codecs.get(table)
@@ -68,7 +68,7 @@ class SchemaChanges:
             # DROP. A snapshot announces each table with one; in the stream the store's rows are gone. Nothing of
             # ours is dropped: the rows are withdrawn and stay.
             if before is not None and not event.is_snapshot:
-                self.withdraw_below(tx, lane.store, before, stamp)
+                withdraw_below(tx, self._ledger, lane.store, before, stamp)
                 self._ledger.keep_drop(tx, before, stamp)
                 del lane.codecs[table]
             return
@@ -87,19 +87,24 @@ class SchemaChanges:
         )
         after = self._shapes.of(version)
         if event.is_snapshot:
-            lane.snapshot_tables[table] = Stamp(stamp.epoch, stamp.file, stamp.pos)
+            if not schema_only:
+                lane.snapshot_tables[table] = Stamp(stamp.epoch, stamp.file, stamp.pos)
         elif before is None and change.type == "ALTER" and _RENAMES_TABLE.search(event.ddl or ""):
             raise RefusedError(
                 f"store {lane.store}: a table was renamed to {table[1]} ({_shown(event)}): its rows are known "
-                f"under the old name; {RESNAPSHOT.format(store=lane.store)}"
+                f"under the old name; {RESYNC.format(store=lane.store)}"
             )
         elif before is not None and change.type == "ALTER":
             _require_followable(before, after, event)
         self._catalog.ensure(tx, after)
         self._ledger.keep_version(tx, after)
-        if before is not None and not event.is_snapshot:
+        if before is not None and schema_only and after.policy is not None and set(after.names) != set(before.names):
+            self._mark_store_dirty(tx, lane.store, after.table)
+        elif before is not None and not event.is_snapshot:
             ddl = event.ddl or ""
-            added = [column for column in version.columns if column.name not in before.names or _drops(ddl, column)]
+            added = [
+                column for column in after.version.columns if column.name not in before.names or _drops(ddl, column)
+            ]
             touched = backfill(tx, after, added, stamp, ddl)
             if after.policy is not None and set(after.names) != set(before.names):
                 self._mark_store_dirty(tx, lane.store, after.table)
@@ -114,6 +119,18 @@ class SchemaChanges:
             " WHERE _store = %s AND _key IS NOT NULL ON CONFLICT DO NOTHING"
         )
         tx.execute(statement.format(name=sql.Literal(table), table=quoted(table)), [store])
+
+
+def withdraw_below(tx: Transaction, ledger: Ledger, store: str, codec: RowCodec, stamp: Stamp) -> int:
+    """Raise the table's floor for this store: rows below it do not live, whenever they arrive. How many lived."""
+    ledger.raise_floor(tx, store, codec.table, stamp)
+    rows = tx.rows(
+        mirror_sql.WITHDRAW_BELOW.format(table=quoted(codec.table)),
+        {"store": store, "epoch": stamp.epoch, "file": stamp.file, "pos": stamp.pos, "row": stamp.row,
+         "ord": stamp.order},
+    )  # fmt: skip
+    mark_dirty(tx, {(codec.table, key) for (key,) in rows if key is not None})
+    return len(rows)
 
 
 def _table_id(text: str) -> TableId:
@@ -135,7 +152,7 @@ def _drops(ddl: str, column: DeclaredColumn) -> bool:
 def _require_followable(before: RowCodec, after: RowCodec, event: ChangeEvent) -> None:
     """Refuse what would leave stored rows unlike the store's: those changes reach no event."""
     store, table = after.version.store, after.version.table
-    remedy = RESNAPSHOT.format(store=store)
+    remedy = RESYNC.format(store=store)
     if before.version.primary_key != after.version.primary_key:
         raise RefusedError(f"store {store}: the primary key of {table} changed ({_shown(event)}); {remedy}")
     added = [column for column in after.version.columns if column.name not in before.names]

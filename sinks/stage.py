@@ -2,11 +2,20 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from sinks.copy_text import chunks, escaped, fields, plain_fields
 from sinks.fold import MOVED, Change, DeadLetter, Fold, SharedChange, decoded, stamps_json
 from sinks.row_codec import RowCodec
 from tillstream.errors import PoisonError
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A row with a value that the log does not tell for certain."""
+
+    store: str
+    change: Change
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +26,7 @@ class Stage:
     rows: int
     moved: bool
     chunks: list[bytes]
+    doubts: list[Doubt]
 
 
 def render(folded: Fold) -> list[Stage]:
@@ -31,30 +41,39 @@ def render(folded: Fold) -> list[Stage]:
 
 def render_stage(rows: Mapping[tuple[str, str], Change], *, odd_text: bool) -> tuple[Stage, list[DeadLetter]]:
     refused: list[DeadLetter] = []
+    doubts: list[Doubt] = []
     lines: list[str] = []
     for (store, pk), change in rows.items():
         try:
-            lines.append(_line(store, pk, change, odd_text))
+            values = decoded(change, store, odd_text=odd_text)
         except PoisonError as error:
-            refused.append(DeadLetter(store, change.codec, pk, change.stamp, change.event, error.reason))
+            refused.append(
+                DeadLetter(store, change.codec, pk, change.stamp, change.event, error.reason, error.ask_store)
+            )
+            continue
+        lines.append(_line(store, pk, change, values, odd_text))
+        if change.codec.doubtful and _is_doubtful(change, values):
+            doubts.append(Doubt(store, change))
     codec = next(iter(rows.values())).codec
     moved = codec.policy is not None and any(
         isinstance(each, SharedChange) and each.moved_from is not None for each in rows.values()
     )
-    return Stage(codec, len(lines), moved, list(chunks(lines))), refused
+    return Stage(codec, len(lines), moved, list(chunks(lines)), doubts), refused
 
 
-def _line(store: str, pk: str, change: Change, odd_text: bool) -> str:
-    """One row of the stage. Without odd text in the batch there is nothing to escape in it, its key included."""
+def _is_doubtful(change: Change, values: list[Any]) -> bool:
+    return change.event.op != "d" and any(values[index] is None for index in change.codec.doubtful)
+
+
+def _line(store: str, pk: str, change: Change, values: list[Any], odd_text: bool) -> str:
+    """One row of the stage. Without odd text in the batch there is nothing to escape in it."""
     codec, event, (epoch, file, pos, row, order) = change.codec, change.event, change.stamp
-    values = decoded(change, store, odd_text=odd_text)
     deleted = event.op == "d"
     op = MOVED if deleted and event.newkey is not None else event.op
     at_us = event.source.ts_us  # type: ignore[union-attr]  # what is folded has a source
-    if odd_text:
-        text, pk = fields(values), escaped(pk)
-    else:
-        text = plain_fields(values)
+    text = fields(values) if odd_text else plain_fields(values)
+    if odd_text or codec.has_bytes_in_pk:
+        pk = escaped(pk)
     meta = f"{text}\t{store}\t{pk}\t{epoch}\t{file}\t{pos}\t{row}\t{order}\t{at_us}\t{op}\t{deleted}"
     if codec.policy is None:
         return f"{meta}\n"

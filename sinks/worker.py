@@ -8,13 +8,12 @@ import gc
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exponential_jitter
 
-from conflict.policy import Policy
 from sinks.batch import Batch, BatchWriter, Committed, LaneRefused
 from sinks.fold import Lane
 from sinks.parts import cut, halves, is_control
@@ -51,15 +50,13 @@ class Worker:
         self,
         warehouse: Warehouse,
         lanes: Lanes,
-        policy: Policy,
+        shapes: Shapes,
         *,
         policy_id: int,
-        timezones: Mapping[str, str] | None = None,
-        real_charsets: Mapping[str, Mapping[str, str]] | None = None,
         on_commit: Callable[[Committed], None] = lambda committed: None,
     ) -> None:
         self._lanes = lanes
-        self._writer = BatchWriter(warehouse, Shapes(policy, timezones or {}, real_charsets or {}), policy_id)
+        self._writer = BatchWriter(warehouse, shapes, policy_id)
         self._on_commit = on_commit
         self._should_stop: Callable[[], bool] = lambda: False
         self._patience = Retrying(

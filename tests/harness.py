@@ -149,8 +149,11 @@ class Chain:
     def _arrived(self, stores: list[str]) -> bool:
         marked = self.rows(f"SELECT count(*) FROM stores.{MARKER} WHERE _pk = %s AND _store = ANY(%s)",
                            [str(self._markers), stores])  # fmt: skip
-        undecided = self.rows("SELECT count(*) FROM tillstream.dirty_keys")
-        return marked[0][0] == len(stores) and undecided[0][0] == 0
+        left = self.rows(
+            "SELECT (SELECT count(*) FROM tillstream.dirty_keys), (SELECT count(*) FROM tillstream.to_ask),"
+            " (SELECT count(*) FROM tillstream.resyncs WHERE state IN ('waiting', 'reading'))"
+        )
+        return marked[0][0] == len(stores) and left == [(0, 0, 0)]
 
     def _wait(self, reached: Callable[[], bool], stores: Collection[str]) -> None:
         deadline = time.monotonic() + SETTLE_SECONDS

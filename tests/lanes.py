@@ -312,12 +312,13 @@ class FakeStore:
         it = self.tables[table]
         self._change(it, [(it.rows.pop(key), None)])
 
-    def truncate(self, table: str) -> None:
+    def truncate(self, table: str, *, moves_log: bool = True) -> None:
+        """`moves_log=False`: it begins where the log ended last, as a statement does that no GTID announces."""
         it = self.tables[table]
         it.rows.clear()
         if not self._listening:
             return
-        stamp = self._next_place()
+        stamp = self._next_place() if moves_log else Stamp(self.epoch, self._file, self._pos, 0, 0)
         self._append(ChangeEvent(source=self._source(it, stamp), op="t"))
         self._withdraw_below(it, stamp)
 
@@ -373,7 +374,7 @@ class FakeStore:
         """All of it read anew at the log's present end. Stopped after some rows it is worth nothing, and nobody
         listens until another one is finished."""
         self._pos += 50  # the log's end lies behind the beginning of its last event
-        start, stamp = len(self._entries), Stamp(self.epoch, self._file, self._pos, 0, 0)
+        start, stamp = len(self._entries), Stamp(self.epoch, self._file, self._pos, -1, 0)
         for table in self.tables.values():
             for kind, declared in (("DROP", None), ("CREATE", table.declared)):
                 change = DeclaredChange(type=kind, id=f'"{DATABASE}"."{table.name}"', table=declared)
@@ -489,7 +490,7 @@ class FakeStore:
         return Source(
             file=f"mysql-bin.{stamp.file:06d}",
             pos=stamp.pos,
-            row=stamp.row,
+            row=max(stamp.row, 0),
             ts_us=self.seconds * 1_000_000,
             db=DATABASE,
             table=it.name,

@@ -106,14 +106,14 @@ def _secret_mapping(given: Any) -> Any:
     raise ValueError(f"a password does not stand in this file; {PASSWORD_REMEDY}")
 
 
-def _variable_name(name: str) -> str:
+def variable_name(name: str) -> str:
     if not re.fullmatch(VARIABLE_NAME, name):
         raise ValueError("must be the name of an environment variable: letters, digits and _")
     return name
 
 
 class SecretReference(Entry):
-    env: Annotated[str, AfterValidator(_variable_name)] | None = Field(
+    env: Annotated[str, AfterValidator(variable_name)] | None = Field(
         default=None, description="Name of the environment variable that holds the secret."
     )
     file: Path | None = Field(
@@ -127,7 +127,7 @@ class SecretReference(Entry):
         return self
 
 
-def _known_timezone(name: str) -> str:
+def known_timezone(name: str) -> str:
     try:
         zoneinfo.ZoneInfo(name)
     except (ValueError, KeyError, OSError):  # KeyError: not found; OSError: "Asia" is a directory
@@ -137,7 +137,7 @@ def _known_timezone(name: str) -> str:
     return name
 
 
-def _well_formed_id(store_id: str) -> str:
+def well_formed_id(store_id: str) -> str:
     if not re.fullmatch(STORE_ID, store_id):
         raise ValueError(f'"{store_id}" cannot be a store id: 1 to 41 of a-z, 0-9 and _, not beginning with _')
     return store_id
@@ -200,7 +200,7 @@ Text = Annotated[str, Field(min_length=1)]
 Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
 Whole = Annotated[int, Field(strict=True, ge=1)]
 Seconds = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
-TimeZone = Annotated[str, AfterValidator(_known_timezone)]
+TimeZone = Annotated[str, AfterValidator(known_timezone)]
 Password = Annotated[SecretReference, BeforeValidator(_secret_mapping, json_schema_input_type=SecretReference)]
 Location = Annotated[
     tuple[float, float] | None,
@@ -251,6 +251,9 @@ class Tables(Entry):
         description="What columns declared latin1 or another single-byte set really hold: {members: {name: utf8}}.",
     )
 
+    def takes(self, table: str) -> bool:
+        return table in self.include if self.include is not None else table not in self.exclude
+
     @model_validator(mode="after")
     def _decided(self) -> "Tables":
         both = sorted(set(self.include or ()) & set(self.exclude))
@@ -290,7 +293,7 @@ class Retry(Entry):
 
 
 class StoreEntry(Entry):
-    id: Annotated[str, AfterValidator(_well_formed_id)] = Field(
+    id: Annotated[str, AfterValidator(well_formed_id)] = Field(
         description="Short lasting name of the store.", json_schema_extra={"pattern": f"^{STORE_ID}$"}
     )
     name: Text | None = Field(default=None, description="Name for people; the id if left out.")

@@ -118,7 +118,8 @@ class LaneBatch:
     """A run of one lane's events, in the store's log order, with the position that follows it.
 
     `resume` is the engine's own position after the run, absent while more of the same hand-over is still to come.
-    `odd_text` is False where no text among them holds NUL, U+FFFD or an escaped comma.
+    `odd_text` is False where no text among them holds NUL, U+FFFD or an escaped comma. `schema_only` says that the
+    engine's snapshot reads how the tables are declared, and no rows.
     """
 
     store: str
@@ -126,6 +127,7 @@ class LaneBatch:
     events: list[ChangeEvent]
     resume: "Resume | None"
     odd_text: bool = True
+    schema_only: bool = False
     handle: Any = field(default=None, repr=False)  # the lane's own; given back on commit
 
 

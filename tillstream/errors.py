@@ -57,6 +57,10 @@ class LeaseLostError(TillstreamError):
 class PoisonError(TillstreamError):
     """An event that can never be applied as it is. The coordinates say where it stands in the store's log."""
 
-    def __init__(self, reason: str, *, store: str, table: str, key: str = "", position: str = "") -> None:
+    def __init__(
+        self, reason: str, *, store: str, table: str, key: str = "", position: str = "", ask_store: bool = False
+    ) -> None:
+        """`ask_store`: the event does not tell, but the store itself may."""
         self.reason, self.store, self.table, self.key, self.position = reason, store, table, key, position
+        self.ask_store = ask_store
         super().__init__(f"store {store}, table {table}, key {key or '?'}, at {position or '?'}: {reason}")

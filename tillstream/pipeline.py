@@ -16,12 +16,15 @@ from sinks.batch import Committed
 from sinks.engine_offsets import EngineOffsets
 from sinks.names import in_warehouse_names
 from sinks.policy_switch import switch_policy
+from sinks.resync.resyncer import Resyncer
+from sinks.row_codec import Shapes
 from sinks.store_states import StoreStates
 from sinks.warehouse import Warehouse, mapped_errors
 from sinks.worker import Worker
 from tillstream.config import Config
 from tillstream.errors import RefusedError, TransientError
 from tillstream.states import StoreReport
+from tillstream.verifying import store_sources
 
 log = logging.getLogger(__name__)
 
@@ -29,13 +32,16 @@ log = logging.getLogger(__name__)
 HEAP_MEGABYTES, HEAP_MEGABYTES_PER_STORE = 160, 12
 _ONLY_ONE = "SELECT pg_try_advisory_lock(hashtextextended('tillstream run', 0))"
 
+_GIVE_BACK = "SELECT pg_advisory_unlock(hashtextextended('tillstream run', 0))"
+
 
 class _Books:
     """The warehouse as capture sees it."""
 
     def __init__(self, warehouse: Warehouse, on_report: Callable[[StoreReport], None]) -> None:
         states = StoreStates(warehouse)
-        self.prepare = EngineOffsets(warehouse).prepare
+        offsets = EngineOffsets(warehouse)
+        self.prepare, self.must_begin_anew = offsets.prepare, offsets.must_begin_anew
         self.reached = states.reached
         self._states, self._on_report = states, on_report
 
@@ -65,6 +71,7 @@ class Pipeline:
         self._stopping = threading.Event()
         self._supervisors: list[Supervisor] = []
         self._worker: threading.Thread | None = None
+        self._resyncer: Resyncer | None = None
         self._only_one: psycopg.Connection[Any] | None = None
         self.failure: BaseException | None = None
 
@@ -73,17 +80,13 @@ class Pipeline:
         self.claim()
         self._warehouse.check_version()
         policy_id = switch_policy(self._warehouse, self._policy)
-        worker = Worker(
-            self._warehouse,
-            self._lanes,
-            self._policy,
-            policy_id=policy_id,
-            timezones=self._config.timezones,
-            real_charsets=self._config.tables.real_charset,
-            on_commit=self._on_commit,
-        )
+        tables = self._config.tables
+        shapes = Shapes(self._policy, self._config.timezones, tables.exclude_columns, tables.real_charset)
+        worker = Worker(self._warehouse, self._lanes, shapes, policy_id=policy_id, on_commit=self._on_commit)
         self._worker = threading.Thread(target=self._work, args=(worker,), name="worker", daemon=True)
         self._worker.start()
+        self._resyncer = Resyncer(self._warehouse, shapes, store_sources(self._config))
+        self._resyncer.start()
         stores = self._config.stores
         heap = self._config.capture_options.heap_megabytes
         jvm.start(heap or HEAP_MEGABYTES + HEAP_MEGABYTES_PER_STORE * len(stores))
@@ -104,10 +107,14 @@ class Pipeline:
 
     def stop(self) -> None:
         """Drain: engines close, what was taken from them is finished, the warehouse is left at a commit."""
+        if self._resyncer is not None:
+            self._resyncer.stop()
         for supervisor in self._supervisors:
             supervisor.stop()
         for supervisor in self._supervisors:
             supervisor.join(60)
+        if self._resyncer is not None:
+            self._resyncer.join(60)
         self._stopping.set()
         if self._worker is not None:
             self._worker.join(60)
@@ -135,6 +142,15 @@ class Pipeline:
             raise RefusedError(
                 "another `tillstream run` is at work on this warehouse; stop it first, or give this one its own"
             )
+
+
+def is_at_work(warehouse: Warehouse) -> bool:
+    """Whether some process is the one at work on this warehouse."""
+    with warehouse.transaction() as tx:
+        held = tx.value(_ONLY_ONE)
+        if held:
+            tx.execute(_GIVE_BACK)
+    return not held
 
 
 def _offset_store(warehouse: Warehouse) -> OffsetStore:

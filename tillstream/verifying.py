@@ -1,10 +1,11 @@
-"""The stores of tillstream.yaml, as `verify` asks them."""
+"""The stores of tillstream.yaml, as `verify` and `resync` ask them."""
 
 from functools import partial
 
 from conflict.policy import Policy
 from connectors.preflight import read_head, store_connection
-from sinks.verification.run import Patience, StoreSource, Verification
+from sinks.store_session import Patience, StoreSource
+from sinks.verification.run import Verification
 from sinks.warehouse import Warehouse
 from tillstream.config import Config, Store
 
@@ -18,7 +19,11 @@ def verification_for(
     *,
     patience: Patience = Patience(),  # noqa: B008 - frozen
 ) -> Verification:
-    return Verification([_source(store) for store in config.stores], policy, warehouse, patience=patience)
+    return Verification(store_sources(config), policy, warehouse, patience=patience)
+
+
+def store_sources(config: Config) -> list[StoreSource]:
+    return [_source(store) for store in config.stores]
 
 
 def _source(store: Store) -> StoreSource:

@@ -45,6 +45,7 @@ INSERT INTO stores.{table} AS t
 SELECT {staged}, s._store, s._pk, s._epoch, s._file, s._pos, s._row, s._order,
        timestamptz 'epoch' + s._event_us * interval '1 microsecond', s._op, s._deleted
 FROM {stage} s
+ORDER BY s._store, s._pk
 ON CONFLICT (_store, _pk) DO UPDATE SET
   {assignments},
   _epoch = EXCLUDED._epoch, _file = EXCLUDED._file, _pos = EXCLUDED._pos,
@@ -54,13 +55,25 @@ ON CONFLICT (_store, _pk) DO UPDATE SET
 WHERE (t._epoch, t._file, t._pos, t._row, t._order)
     < (EXCLUDED._epoch, EXCLUDED._file, EXCLUDED._pos, EXCLUDED._row, EXCLUDED._order)""")
 
-# A lane's own events lie above every floor that the lane has raised. What arrives late (a dead letter tried again)
-# may lie below: it does not live.
+# A lane's own events lie above every floor that the lane has raised. What does not come in its lane's order (a dead
+# letter tried again, an answer of the store) may lie below: it does not live.
 _SINK_BELOW_FLOOR = sql.SQL("""\
 UPDATE {stage} s SET _deleted = true, _op = CASE s._op WHEN 'd' THEN 'd' ELSE 't' END
 FROM tillstream.floors f
 WHERE f.table_name = {name} AND f.store = s._store
   AND (s._epoch, s._file, s._pos, s._row, s._order) < (f.epoch, f.file, f.pos, f.row, f.ord)""")
+
+# What the store was asked for and is there already: known to stand at this position, and otherwise left as it is.
+_TOUCH = sql.SQL("""\
+WITH same AS (
+  UPDATE stores.{table} t SET
+    _epoch = s._epoch, _file = s._file, _pos = s._pos, _row = s._row, _order = s._order
+  FROM {stage} s
+  WHERE t._store = s._store AND t._pk = s._pk AND NOT t._deleted AND NOT s._deleted
+    AND (t._epoch, t._file, t._pos, t._row, t._order) < (s._epoch, s._file, s._pos, s._row, s._order)
+    AND ({stored}) IS NOT DISTINCT FROM ({staged})
+  RETURNING t._store, t._pk)
+DELETE FROM {stage} s USING same WHERE s._store = same._store AND s._pk = same._pk""")
 
 _UPSERT_SHARED = sql.SQL("""\
 INSERT INTO stores.{table} AS t
@@ -115,6 +128,13 @@ WHERE _store = %(store)s AND NOT _deleted
   AND (_epoch, _file, _pos, _row, _order) < (%(epoch)s, %(file)s, %(pos)s, %(row)s, %(ord)s)
 RETURNING _key""")
 
+WITHDRAW_ROWS = sql.SQL("""\
+UPDATE stores.{table} SET _deleted = true, _op = 't',
+  _epoch = %(epoch)s, _file = %(file)s, _pos = %(pos)s, _row = %(row)s, _order = %(ord)s
+WHERE _store = %(store)s AND _pk = ANY(%(pks)s) AND NOT _deleted
+  AND (_epoch, _file, _pos, _row, _order) < (%(epoch)s, %(file)s, %(pos)s, %(row)s, %(ord)s)
+RETURNING _key""")
+
 BACKFILL = sql.SQL("""\
 UPDATE stores.{table} SET {column} = %(value)s::text::{type}, _stamps = _stamps - %(name)s::text
 WHERE _store = %(store)s AND ({column} IS DISTINCT FROM %(value)s::text::{type} OR _stamps ? %(name)s::text)
@@ -136,6 +156,7 @@ class MirrorStatements:
     copy: str
     upsert: str
     sink_below_floor: str
+    touch: str
     lock_rows: str
     inherit: str
     drop_first: str
@@ -153,6 +174,7 @@ def mirror_statements(
         "stage": sql.Identifier(stage),
         "columns": names(columns),
         "staged": names(columns, "s."),
+        "stored": names(columns, "t."),
         "assignments": sql.SQL(", ").join(
             sql.SQL("{0} = EXCLUDED.{0}").format(sql.Identifier(column)) for column in columns
         ),
@@ -173,6 +195,7 @@ def mirror_statements(
             else _UPSERT.format(**parts)
         ),
         sink_below_floor=render(_SINK_BELOW_FLOOR.format(**parts)),
+        touch=render(_TOUCH.format(**parts)),
         lock_rows=render(_LOCK_ROWS.format(**parts)),
         inherit=render(_INHERIT.format(**parts, missed=_missed(stamped, "o", "s"))),
         drop_first=render(_DROP_FIRST.format(**parts)),

@@ -47,7 +47,7 @@ def store_above(source: str, lead: str, start: int) -> str:
 STORE_SESSION = (
     "SET time_zone = '+00:00'",
     "SET sql_mode = ''",  # PAD_CHAR_TO_FULL_LENGTH would show every CHAR with blanks that are not stored
-    "SET SESSION TRANSACTION READ ONLY",
+    "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY",
 )
 HAS_MD5 = "SELECT MD5('')"
 STORE_COLUMNS = "SELECT column_name FROM information_schema.columns WHERE table_schema = %s AND table_name = %s"

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sinks.statements import verification as statements
+from sinks.store_session import StoreSession
 from sinks.verification.row_forms import RowForms, Side, row_forms
-from sinks.verification.store_session import StoreSession
 from sinks.warehouse import Warehouse
 from tillstream.envelope import DeclaredColumn, TableVersion
 

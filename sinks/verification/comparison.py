@@ -14,11 +14,11 @@ from typing import Any, TypeVar
 import msgspec
 
 from sinks.columns import column_type
+from sinks.store_session import StoreSession
 from sinks.verification.both_sides import BothSides, Content, Row, ShownRow, leads_of
 from sinks.verification.differences import Compared, Difference, Kind
 from sinks.verification.open_letters import OpenLetters
 from sinks.verification.row_forms import SHOWN_CHARACTERS
-from sinks.verification.store_session import StoreSession
 from tillstream.envelope import TableVersion
 
 ROWS_AT_ONCE = 50_000  # held in memory, of each side

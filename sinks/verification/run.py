@@ -14,12 +14,12 @@ from sinks.evolution import Catalog
 from sinks.ledger import versions_at
 from sinks.names import identifier, in_warehouse_names
 from sinks.statements import verification as statements
+from sinks.store_session import Patience, StoreSession, StoreSource
 from sinks.verification.both_sides import BothSides
 from sinks.verification.central_comparison import CentralComparison
 from sinks.verification.comparison import Comparison
 from sinks.verification.differences import Compared, Difference, Kind
 from sinks.verification.open_letters import OpenLetters
-from sinks.verification.store_session import Patience, StoreSession, StoreSource
 from sinks.warehouse import Warehouse
 from tillstream.envelope import DeclaredColumn, TableVersion
 from tillstream.errors import RefusedError, TillstreamError

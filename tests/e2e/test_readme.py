@@ -1,9 +1,11 @@
 """Each block of the README does what the README says, in its order, against a real store."""
 
+import doctest
 import re
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -43,47 +45,39 @@ def test_both_make_targets_exist() -> None:
 
 @pytest.mark.timeout(200)
 def test_the_first_store_in_ten_minutes(open_shop: Callable[..., MySQLServer], server_directory: Path) -> None:
-    """The grants, both files and every command as they stand there lead to a captured and verified store; the later
-    policy is accepted and taken up by the next run."""
+    """The grants and every command as they stand there lead to a captured and verified store, with the output that
+    stands there; the later policy is accepted and taken up by the next run."""
     here = server_directory / "chain"
     here.mkdir()
-    server = open_shop(1)
+    server = open_shop(1, options={"default-time-zone": "+08:00"})
     server.execute("CREATE TABLE pos.members (id INT PRIMARY KEY, phone VARCHAR(20), points DECIMAL(8,2), level INT,"
                    " birthday DATE, updated_at DATETIME, password VARCHAR(20))")  # fmt: skip
+    server.execute("CREATE TABLE pos.sales (id INT PRIMARY KEY, sold_at DATETIME, amount DECIMAL(8,2))")
     server.execute("INSERT INTO pos.members VALUES (1, '138 0013 8000', 12.50, 2, NULL, NOW(), 'x')")
+    server.execute("INSERT INTO pos.sales VALUES (1, NOW(), 9.90)")
     server.execute("DROP USER 'tillstream'@'%'")
     environment_ = {**environment(), "PATH": f"{TILLSTREAM.parent}:{environment()['PATH']}"}
-    first_files: set[str] = set()
-    fragment = ""
-    for language, note, text in _blocks():
-        if language == "sql":
-            for statement in filter(None, (part.strip() for part in text.split(";"))):
-                server.execute(statement)
-        elif note == "fragment":
-            fragment = text
-        elif language == "yaml":
-            name = text.split("\n")[0].removeprefix("# ")
-            if name in first_files:
-                (here / "later.yaml").write_text(text)
-                continue
-            first_files.add(name)
-            placed = text.replace("host: 10.0.1.5", f"host: 127.0.0.1, port: {server.port}")
-            (here / name).write_text(placed + ("metrics: {port: null}\n" if name == "tillstream.yaml" else ""))
-        elif note == "background":
-            assert text.split() == ["tillstream", "run"]
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setenv("POS_PASSWORD", PASSWORD)
-                process = _start(here)
-            _wait_until_live(here, environment_)
-        elif text.startswith("make"):
-            continue  # `make demo` is an end-to-end test of its own
-        else:
-            _run(text, here, environment_)
-    try:
-        assert process.poll() is None
-    finally:
-        process.terminate()
-        assert process.wait(30) == 0
+    with ExitStack() as running:
+        answer = fragment = ""
+        for language, note, text in _blocks():
+            if language == "sql":
+                for statement in filter(None, (part.strip() for part in text.split(";"))):
+                    server.execute(statement)
+            elif note == "fragment":
+                fragment = text
+            elif language == "yaml":
+                _require_policies(text, here)
+            elif language == "text":
+                _require_shown(text, answer)
+            elif note == "background":
+                assert text.split() == ["tillstream", "run"]
+                with (here / "tillstream.yaml").open("a") as config:
+                    config.write("metrics: {port: null}\n")
+                running.enter_context(_run_in_background(here))
+                _wait_until_live(here, environment_)
+            elif not text.startswith("make"):  # `make demo` is an end-to-end test of its own
+                reached = text.replace("--host 10.0.1.5", f"--host 127.0.0.1 --port {server.port}")
+                answer = _run(reached, here, environment_)
     (here / "policies.yaml").write_text((here / "later.yaml").read_text())
     assert fragment.startswith("tables:\n")
     whole = (here / "tillstream.yaml").read_text()
@@ -92,12 +86,36 @@ def test_the_first_store_in_ten_minutes(open_shop: Callable[..., MySQLServer], s
     assert "2 shared tables" in answer
 
 
-def _start(directory: Path) -> "subprocess.Popen[bytes]":
+def _require_policies(shown: str, directory: Path) -> None:
+    """The first that is shown is what `init` wrote; the second is for later."""
+    if (directory / "shown.yaml").exists():
+        (directory / "later.yaml").write_text(shown)
+    else:
+        (directory / "shown.yaml").write_text(shown)
+        _require_shown(shown, (directory / "policies.yaml").read_text())
+
+
+def _require_shown(shown: str, real: str) -> None:
+    """What stands in the README is what came out; `...` stands for what is different each time."""
+    assert doctest.OutputChecker().check_output(shown, real, doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE), (
+        f"the README shows\n{shown}\nbut it is\n{real}"
+    )
+
+
+@contextmanager
+def _run_in_background(directory: Path) -> Iterator[None]:
+    """`tillstream run` until the end, which it must come to by itself when told."""
     with (directory / "run.log").open("ab") as log:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [str(TILLSTREAM), "run"], cwd=directory, env={**environment(), "POS_PASSWORD": PASSWORD},
             stdout=log, stderr=subprocess.STDOUT,
         )  # fmt: skip
+    try:
+        yield
+        assert process.poll() is None, _log(directory)
+    finally:
+        process.terminate()
+        assert process.wait(30) == 0
 
 
 def _run(script: str, directory: Path, env: dict[str, str]) -> str:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from harness import Chain
 
-from connectors import preflight
+from connectors import examination, preflight
 from connectors.debezium import OffsetStore, engine_options
 from tillstream.config import Config, Tables
 from tillstream.errors import RefusedError
@@ -61,9 +61,9 @@ def test_a_new_log_file_begins_where_every_engine_does(chain: Chain, mariadb1011
     (store,) = chain.config.stores
     mariadb1011.execute("FLUSH LOGS")
     file, _ = preflight.read_head(store)
-    assert preflight.read_head(store) == (file, preflight.LOG_BEGIN)
+    assert preflight.read_head(store) == (file, examination.LOG_BEGIN)
     chain.on("m", "INSERT INTO sale VALUES (2, 2)")
-    assert preflight.read_head(store) > (file, preflight.MARIADB_HEADER_BYTES)
+    assert preflight.read_head(store) > (file, examination.MARIADB_HEADER_BYTES)
 
 
 def test_a_server_that_restarts_is_followed(chain: Chain, mariadb1011: MySQLServer) -> None:

@@ -372,7 +372,7 @@ def test_a_default_that_no_event_tells_stops_the_lane_and_no_other(mixed: Chain)
     mixed.settle(without=("old",))
     _, reason = mixed.wait_for_state("old", "refused")
     assert "sale.seen was added" in reason
-    assert "tillstream run --resnapshot old" in reason
+    assert "tillstream resync old" in reason
     assert there(mixed, "new", "sale") == held(mixed, "new", "sale")
     assert "seen" not in _columns(mixed, "stores", "sale")
 

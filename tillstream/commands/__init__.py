@@ -15,13 +15,13 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from tillstream.commands import config, dead_letters, demo, migrate, run, status, verify
+from tillstream.commands import config, dead_letters, demo, doctor, init, migrate, resync, run, status, verify
 from tillstream.errors import TillstreamError, UnreachableError
 
 FAULT, USED_WRONGLY, UNREACHABLE, INTERRUPTED = 1, 2, 3, 130
 PIPE_CLOSED = 141  # what a shell shows for any program whose reader, such as `head`, went away
 
-VERBS = (demo, run, status, verify, migrate, dead_letters, config)  # each has register(app)
+VERBS = (demo, init, doctor, run, status, verify, resync, migrate, dead_letters, config)  # each has register(app)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

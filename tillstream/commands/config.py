@@ -28,7 +28,7 @@ class Subject(StrEnum):
     POLICIES = "policies"
 
 
-ConfigPath = Annotated[Path, typer.Option("--config", help="The configuration file.")]
+ConfigPath = Annotated[Path, typer.Option("--config", "-c", help="The configuration file.")]
 OutputOption = Annotated[Output, typer.Option("--output", help="text for people, json for programs.")]
 
 DEFAULT_PATH = Path("tillstream.yaml")

@@ -14,7 +14,6 @@ from tillstream.errors import RefusedError
 from tillstream.states import StoreReport, StoreState
 
 if TYPE_CHECKING:  # drivers and Java are loaded by the verb that needs them, not by --help
-    from sinks.warehouse import Warehouse
     from tillstream.pipeline import Pipeline
 
 log = logging.getLogger(__name__)
@@ -26,9 +25,6 @@ def register(app: typer.Typer) -> None:
 
 def run(
     config: ConfigPath = DEFAULT_PATH,
-    resnapshot: Annotated[
-        list[str] | None, typer.Option("--resnapshot", help="Read this store anew; rows it no longer has go.")
-    ] = None,
     log_format: Annotated[str, typer.Option("--log-format", help="text or json, on stderr.")] = "text",
 ) -> None:
     """Follow every store until SIGTERM or Ctrl-C; what was taken in by then is finished first."""
@@ -37,20 +33,17 @@ def run(
 
     logs.configure(as_json=log_format == "json")
     settings, policy = load_all(config)
-    _require_known(settings, resnapshot or [])
     with open_warehouse(settings) as warehouse:
         pipeline = Pipeline(settings, policy, warehouse, on_report=_Announcer().announce)
-        interrupted = _work(settings, pipeline, warehouse, resnapshot or [])
+        interrupted = _work(settings, pipeline)
     if pipeline.failure is not None:
         raise pipeline.failure
     if interrupted:
         raise KeyboardInterrupt
 
 
-def _work(settings: Config, pipeline: "Pipeline", warehouse: "Warehouse", resnapshot: list[str]) -> bool:
+def _work(settings: Config, pipeline: "Pipeline") -> bool:
     """Whether it was Ctrl-C that ended it."""
-    from sinks.engine_offsets import EngineOffsets
-
     received: list[int] = []
     stop = threading.Event()
 
@@ -58,11 +51,8 @@ def _work(settings: Config, pipeline: "Pipeline", warehouse: "Warehouse", resnap
         received.append(number)
         stop.set()
 
-    pipeline.claim()  # before anything is reset: a second `run` must not disturb the first
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, note)
-    for store in resnapshot:
-        EngineOffsets(warehouse).reset(store)
     _serve_metrics(settings)
     try:
         pipeline.start()
@@ -91,13 +81,6 @@ def _serve_metrics(settings: Config) -> None:
             "`metrics: {port: ...}` in tillstream.yaml, or null to switch it off"
         ) from error
     log.info("metrics at http://%s:%d/metrics", settings.metrics.host, server.server_port)
-
-
-def _require_known(settings: Config, stores: list[str]) -> None:
-    known = {store.id for store in settings.stores}
-    for store in stores:
-        if store not in known:
-            raise RefusedError(f"--resnapshot {store}: there is no such store in {settings.file}")
 
 
 class _Announcer:

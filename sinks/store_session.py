@@ -1,8 +1,9 @@
 """One store's MySQL while it is verified: its rows, where its log ends, and whether the warehouse has followed."""
 
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from tillstream.errors import RefusedError
 
 Position = tuple[int, int]  # (file number, position)
 LOOK_SECONDS = 0.1
+LOCK_SECONDS = 5
 # A new log file begins with its format and the GTIDs of the files before it: no row ends below this position, and an
 # engine may have nothing to report from there.
 FILE_HEAD_BYTES = 157
@@ -45,6 +47,7 @@ class StoreSession:
     ) -> None:
         self._source, self._connection, self._warehouse, self._patience = source, connection, warehouse, patience
         self._stalled_at: tuple[Any, ...] | None = None
+        self._heads: deque[tuple[float, Position]] = deque()
         for statement in statements.STORE_SESSION:
             self.rows(statement)
         self.hashing = self._hashing()
@@ -60,6 +63,36 @@ class StoreSession:
             cursor.execute(statement, parameters)
             return tuple(cursor.fetchall())
 
+    @contextmanager
+    def at_one_position(self, table: str, select: str) -> Iterator[tuple[Iterator[tuple[Any, ...]], Position]]:
+        """What a SELECT from this table finds, one by one, and the position of the log at which that is so.
+
+        The lock keeps the table's writers out while the position is read: no transaction that has written it is
+        open then. It is given up at once where the engine has snapshots of its own; MyISAM's readers keep it.
+        """
+        with self._source.connect() as other, other.cursor() as lock:
+            lock.execute(f"SET SESSION lock_wait_timeout = {LOCK_SECONDS}")  # who waits for a lock holds others up
+            lock.execute(f"LOCK TABLES {table} READ")
+            position = self._source.head()
+            self.rows("START TRANSACTION WITH CONSISTENT SNAPSHOT")
+            try:
+                if self._has_snapshots(table):
+                    lock.execute("UNLOCK TABLES")
+                with self._connection.cursor(pymysql.cursors.SSCursor) as cursor:
+                    cursor.execute(select)
+                    yield iter(cursor), position
+            finally:
+                self.rows("COMMIT")
+
+    def _has_snapshots(self, table: str) -> bool:
+        return "ENGINE=InnoDB" in str(self.rows(f"SHOW CREATE TABLE {table}")[0][1])
+
+    def literal(self, value: Any) -> str:
+        """A value the store has given, as SQL that means it."""
+        if isinstance(value, bytes):
+            return f"X'{value.hex()}'" if value else "''"
+        return str(self._connection.escape(value))
+
     def columns(self, database: str, table: str) -> frozenset[str]:
         """The names, in lower case, of the columns that the store's table has now; none for no table."""
         return frozenset(str(name).lower() for (name,) in self.rows(statements.STORE_COLUMNS, (database, table)))
@@ -70,20 +103,32 @@ class StoreSession:
         time.sleep(self._patience.settle_seconds)
         return head
 
+    def settled_low(self) -> Position:
+        """The same without the wait, for who asks again and again: the newest end of the log that is old enough."""
+        now = time.monotonic()
+        self._heads.append((now, self._source.head()))
+        while len(self._heads) > 1 and self._heads[1][0] <= now - self._patience.settle_seconds:
+            self._heads.popleft()
+        seen_at, position = self._heads[0]
+        time.sleep(max(seen_at + self._patience.settle_seconds - now, 0.0))
+        return position
+
     def follow(self) -> int | None:
         """Wait until the warehouse holds all that the store's log holds now: the epoch it is in, None if it does not.
 
-        Waits once only for a warehouse that does not move.
+        Waits as long as the warehouse moves, and once only for one that does not.
         """
         file, position = self._source.head()
         high = (file, position if position > FILE_HEAD_BYTES else 0)
-        deadline = time.monotonic() + self._patience.follow_seconds
+        moved_at, last = time.monotonic(), None
         while True:
             epoch, *reached, snapshot_done = ledger = self._ledger()
             if snapshot_done and tuple(reached) >= high:
                 self._stalled_at = None
                 return int(epoch)
-            if ledger == self._stalled_at or time.monotonic() > deadline:
+            if ledger != last:
+                moved_at, last = time.monotonic(), ledger
+            if ledger == self._stalled_at or time.monotonic() - moved_at > self._patience.follow_seconds:
                 self._stalled_at = ledger
                 return None
             time.sleep(LOOK_SECONDS)

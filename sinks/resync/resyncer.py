@@ -1,0 +1,119 @@
+"""The thread that reads tables anew: whatever is asked for in the warehouse, a few stores at a time."""
+
+import logging
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from sinks.ledger import versions_at
+from sinks.resync import requests
+from sinks.resync.answers import Answers
+from sinks.resync.keyless import KeylessResync
+from sinks.resync.requests import Request
+from sinks.resync.table_resync import TableResync
+from sinks.row_codec import Shapes
+from sinks.store_session import Patience, StoreSession, StoreSource
+from sinks.warehouse import Warehouse
+from tillstream.errors import RefusedError, TillstreamError, TransientError
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 1.0
+STORES_AT_ONCE = 2  # each reads and writes as fast as it can: more would take the worker's share
+AGAIN_SECONDS = 5.0  # after a fault that may pass
+
+_OPEN_STORES = """\
+SELECT store FROM tillstream.resyncs WHERE state IN ('waiting', 'reading')
+UNION
+SELECT store FROM tillstream.to_ask"""
+
+
+class Resyncer(threading.Thread):
+    """Goes on until told to stop; what it was reading then is gone on with by the next one."""
+
+    def __init__(
+        self,
+        warehouse: Warehouse,
+        shapes: Shapes,
+        stores: Sequence[StoreSource],
+        *,
+        patience: Patience = Patience(),  # noqa: B008 - frozen
+    ) -> None:
+        super().__init__(name="resync", daemon=True)
+        self._warehouse, self._shapes, self._patience = warehouse, shapes, patience
+        self._sources = {source.id: source for source in stores}
+        self._stopping = threading.Event()
+        self._pool = ThreadPoolExecutor(STORES_AT_ONCE, thread_name_prefix="resync")
+        self._at_work: dict[str, Future[None]] = {}
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    def run(self) -> None:
+        while not self._stopping.wait(LOOK_SECONDS):
+            self._at_work = {store: future for store, future in self._at_work.items() if not future.done()}
+            try:
+                with self._warehouse.transaction() as tx:
+                    wanting = {store for (store,) in tx.rows(_OPEN_STORES)}
+            except TillstreamError as error:
+                log.debug("resync: %s", error)
+                continue
+            for store in wanting & self._sources.keys() - self._at_work.keys():
+                self._at_work[store] = self._pool.submit(self._work, store)
+        self._pool.shutdown(cancel_futures=True)
+
+    def _work(self, store: str) -> None:
+        """All that is open for one store, in order."""
+        try:
+            self._read_store(store)
+        except TransientError as error:
+            log.info("store %s: reading anew waits: %s", store, error)
+            self._stopping.wait(AGAIN_SECONDS)
+        except TillstreamError as error:
+            log.warning("store %s: cannot be read anew: %s", store, error)
+            self._stopping.wait(AGAIN_SECONDS * 6)
+        except Exception:
+            log.exception("store %s: reading anew: unexpected", store)
+            self._stopping.wait(AGAIN_SECONDS * 6)
+
+    def _read_store(self, store: str) -> None:
+        source = self._sources[store]
+        with source.connect() as connection:
+            session = StoreSession(source, connection, self._warehouse, self._patience)
+            Answers(session, self._warehouse, self._shapes, store).fetch()
+            while not self._stopping.is_set() and (request := self._next(store)):
+                self._read(session, request)
+
+    def _next(self, store: str) -> Request | None:
+        with self._warehouse.transaction() as tx:
+            first = next(iter(requests.open_requests(tx, store)), None)
+        if first is not None and first.table is None and first.floor is None:
+            return None  # its engine has still to begin anew
+        return first
+
+    def _read(self, session: StoreSession, request: Request) -> None:
+        try:
+            if request.table is None:
+                self._spread(request)
+            else:
+                self._read_table(session, request)
+        except RefusedError as error:
+            log.error("store %s: table %s cannot be read anew: %s", request.store, request.table, error)
+            with self._warehouse.transaction() as tx:
+                requests.fail(tx, request, str(error))
+
+    def _read_table(self, session: StoreSession, request: Request) -> None:
+        with self._warehouse.transaction() as tx:
+            versions = {(each.database, each.table): each for each in versions_at(tx, request.store)}
+        version = versions.get((request.database or "", request.table or ""))
+        keyless = version is not None and not version.primary_key
+        way = KeylessResync if keyless else TableResync
+        log.info("store %s: reading %s anew (%s)", request.store, request.table, request.reason)
+        way(session, self._warehouse, self._shapes, request).run(self._stopping.is_set)
+
+    def _spread(self, request: Request) -> None:
+        """One request for a store whose engine has begun anew becomes one for each of its tables."""
+        with self._warehouse.transaction() as tx:
+            for version in versions_at(tx, request.store):
+                requests.add(tx, request.store, request.reason, database=version.database, table=version.table)
+            requests.finish(tx, request)

@@ -1,0 +1,217 @@
+"""A table read anew by plain SELECTs: what the log did not tell is mended, and what it tells later still wins."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+from harness import Chain
+
+from sinks.engine_offsets import EngineOffsets
+from sinks.resync import requests
+from tillstream.rehearsal.mysql import MySQLServer
+from tillstream.verifying import verification_for
+
+STORES = ("old", "new")
+POLICIES = """\
+version: 1
+tables:
+  member: {scope: shared, key: {phone: exact}, columns: {points: {rule: sum}, "*": {rule: latest}}}
+"""
+TABLES = (
+    "CREATE TABLE member (id INT PRIMARY KEY, phone VARCHAR(20), name VARCHAR(40) CHARACTER SET gbk, points INT)",
+    "CREATE TABLE price (shop CHAR(4), sku VARCHAR(20), at DATE, price DECIMAL(10,2), PRIMARY KEY (shop, sku, at))",
+    "CREATE TABLE drawer (opened DATETIME, who VARCHAR(20), amount DECIMAL(8,2))",
+    "CREATE TABLE mood (kind ENUM('z', 'a', 'm') PRIMARY KEY, n INT)",
+    "CREATE TABLE photo (id VARBINARY(8) PRIMARY KEY, body BLOB)",
+)
+ROWS = (
+    "INSERT INTO member VALUES (1, '138', '张', 10), (2, '139', '李', 20), (3, '137', '王', 30)",
+    "INSERT INTO price VALUES ('a', 'TEA', '2026-1-1', 1.50), ('a', 'tea2', '2026-1-1', 2), ('b', 'T', '2026-1-2', 3)",
+    "INSERT INTO drawer VALUES ('2026-01-01 10:00:00', 'x', 1), ('2026-01-01 10:00:00', 'x', 1), (NULL, 'y', 2)",
+    "INSERT INTO mood VALUES ('z', 1), ('a', 2), ('m', 3)",
+    "INSERT INTO photo VALUES (X'00FF', X'0001'), (X'27', X'')",
+)
+
+
+@pytest.fixture(scope="module")
+def chain(make_chain: Callable[..., Chain], mysql56: MySQLServer, mysql97: MySQLServer) -> Chain:
+    chain = make_chain({"old": mysql56, "new": mysql97}, database="resync", policies=POLICIES)
+    chain.on_all(*TABLES, *ROWS)
+    chain.start()
+    chain.settle()
+    return chain
+
+
+def read_anew(
+    chain: Chain, store: str, table: str | None = None, where: str | None = None
+) -> dict[str, tuple[int, ...]]:
+    """By table: rows read, mended, withdrawn."""
+    with chain.warehouse.transaction() as tx:
+        database = chain.database if table is not None else None
+        number = requests.add(tx, store, "a test", database=database, table=table, condition=where)
+        assert number is not None
+    deadline = time.monotonic() + 60
+    while True:
+        with chain.warehouse.transaction() as tx:
+            found = requests.since(tx, number, store)
+        if all(each.state in ("done", "failed") for each in found):
+            break
+        assert time.monotonic() < deadline, found
+        time.sleep(0.05)
+    assert [each.error for each in found if each.error] == []
+    return {each.table: (each.rows, each.mended, each.withdrawn) for each in found if each.table is not None}
+
+
+@contextmanager
+def unseen(chain: Chain, store: str) -> Iterator[Callable[[str], None]]:
+    """Statements that leave no trace in the store's log."""
+    with chain.session(store) as cursor:
+        cursor.execute("SET sql_log_bin = 0")
+        yield cursor.execute
+
+
+def assert_no_difference(chain: Chain) -> None:
+    result = verification_for(chain.config, chain.policy, chain.warehouse).run()
+    assert (result.differences, result.set_aside, result.unreachable) == (0, 0, ()), result.samples
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_what_the_log_did_not_tell_is_mended(chain: Chain, store: str) -> None:
+    """Rows inserted, changed and deleted unseen: each is found, by tables of every kind of key, and nothing else is."""
+    with unseen(chain, store) as write:
+        write("UPDATE member SET points = 11, name = '章' WHERE id = 1")
+        write("DELETE FROM member WHERE id = 2")
+        write("INSERT INTO member VALUES (4, '136', NULL, 40)")
+        write("UPDATE price SET price = 9 WHERE sku = 'tea2'")
+        write("INSERT INTO price VALUES ('A2', 'é', '2026-02-01', 4)")
+        write("DELETE FROM drawer WHERE who = 'x' LIMIT 1")
+        write("INSERT INTO drawer VALUES (NULL, 'y', 2), (NULL, 'z', 3)")
+        write("UPDATE mood SET n = 20 WHERE kind = 'a'")
+        write("DELETE FROM photo WHERE id = X'27'")
+    assert read_anew(chain, store, "member") == {"member": (3, 2, 1)}
+    assert read_anew(chain, store, "price") == {"price": (4, 2, 0)}
+    assert read_anew(chain, store, "drawer") == {"drawer": (4, 2, 1)}
+    assert read_anew(chain, store, "mood") == {"mood": (3, 1, 0)}
+    assert read_anew(chain, store, "photo") == {"photo": (1, 0, 1)}
+    chain.settle()
+    assert_no_difference(chain)
+
+
+def test_the_same_again_changes_nothing(chain: Chain) -> None:
+    """A row that is there already keeps its time, its operation and its columns' stamps."""
+    chain.on("old", "INSERT INTO member VALUES (9, '100', 'n', 1)", "UPDATE member SET points = 2 WHERE id = 9")
+    chain.settle()
+    rows = "SELECT _pk, _event_at, _seen_at, _op, _stamps FROM stores.member WHERE _store = 'old' ORDER BY 1"
+    before = chain.rows(rows)
+    assert [mended for _, mended, _ in read_anew(chain, "old", "member").values()] == [0]
+    assert chain.rows(rows) == before
+
+
+def test_only_the_rows_of_a_condition(chain: Chain) -> None:
+    """--where reads just these rows anew and withdraws nothing."""
+    with unseen(chain, "old") as write:
+        write("UPDATE member SET points = points + 100")
+        write("DELETE FROM member WHERE id = 3")
+    assert read_anew(chain, "old", "member", "id % 2 = 1") == {"member": (2, 2, 0)}
+    held = dict(chain.rows("SELECT _pk, points FROM stores.member WHERE _store = 'old' AND NOT _deleted"))
+    assert (held["1"], held["3"]) == (111, 30)
+    assert held["4"] == 40
+    read_anew(chain, "old", "member")
+    chain.settle()
+    assert_no_difference(chain)
+
+
+def test_a_condition_that_is_no_sql_fails_with_what_mysql_says(chain: Chain) -> None:
+    """And the requests after it are still served."""
+    with pytest.raises(AssertionError, match="1064"):
+        read_anew(chain, "old", "member", "id %% 'x")
+    assert read_anew(chain, "old", "mood") == {"mood": (3, 0, 0)}
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_under_traffic_no_later_change_is_lost(chain: Chain, store: str) -> None:
+    """Tills insert, change, move and delete rows while all tables are read, and afterwards nothing differs."""
+    stop = threading.Event()
+
+    def trade() -> None:
+        number = 1000
+        with chain.session(store) as cursor:
+            while not stop.wait(0.02):
+                number += 1
+                cursor.execute(f"INSERT INTO member VALUES ({number}, '{number}', 'x', 1)")
+                cursor.execute(f"UPDATE member SET points = points + 1 WHERE id > {number - 5}")
+                cursor.execute(f"UPDATE member SET id = id + 100000 WHERE id = {number - 3}")
+                cursor.execute(f"DELETE FROM member WHERE id = {number - 10 + 100000}")
+                cursor.execute(f"INSERT INTO drawer VALUES (NOW(), 'y', {number % 3})")
+                cursor.execute(f"DELETE FROM drawer WHERE who = 'y' AND amount = {number % 3} LIMIT 1")
+
+    trader = threading.Thread(target=trade)
+    trader.start()
+    try:
+        with unseen(chain, store) as write:
+            write("UPDATE mood SET n = n + 1")
+        assert read_anew(chain, store)["mood"] == (3, 3, 0)
+        read_anew(chain, store, "member")
+        read_anew(chain, store, "drawer")
+    finally:
+        stop.set()
+        trader.join()
+    chain.settle()
+    assert_no_difference(chain)
+
+
+def test_a_schema_change_that_cannot_be_followed_is_passed(chain: Chain) -> None:
+    """The lane stands still at a renamed column; read anew, the store goes on with the new name."""
+    chain.on(
+        "old",
+        "ALTER TABLE price CHANGE price amount DECIMAL(10,2)",
+        "INSERT INTO price VALUES ('q', 'q', '2026-03-01', 7)",
+    )
+    _, reason = chain.wait_for_state("old", "refused")
+    assert "tillstream resync old" in reason
+    read_anew(chain, "old")
+    chain.settle()
+    assert_no_difference(chain)
+    assert chain.rows("SELECT amount FROM stores.price WHERE _store = 'old' AND _pk LIKE '%%q%%'") == [(7,)]
+
+
+def test_what_was_purged_before_it_was_read_is_read_anew(chain: Chain) -> None:
+    """Told, and mended without a person: rows changed and deleted in the part that is gone are right again."""
+    chain.stop()
+    chain.on("new", "UPDATE member SET name = 'while away' WHERE id = 1", "DELETE FROM member WHERE id = 3")
+    chain.on("new", "FLUSH LOGS", "FLUSH LOGS")
+    last = chain.asked("new", "SHOW BINARY LOGS")[-1][0]
+    chain.on("new", f"PURGE BINARY LOGS TO '{last}'")
+    chain.start()
+    wait_until_read(chain, "new")
+    chain.settle()
+    assert_no_difference(chain)
+    reasons = {reason for (reason,) in chain.rows("SELECT reason FROM tillstream.resyncs WHERE store = 'new'")}
+    assert any("purged before it was read" in reason for reason in reasons)
+
+
+def test_a_lost_offset_ends_in_reading_anew(chain: Chain) -> None:
+    """Debezium's bookkeeping is gone: the store begins at its log's end, and its tables are read."""
+    chain.stop()
+    chain.on("old", "UPDATE member SET name = 'unheard' WHERE id = 1")
+    with chain.warehouse.transaction() as tx:
+        tx.execute("DELETE FROM debezium.offset_old")
+    chain.start()
+    wait_until_read(chain, "old")
+    chain.settle()
+    assert_no_difference(chain)
+    assert EngineOffsets(chain.warehouse).prepare("old").reason == ""
+
+
+def wait_until_read(chain: Chain, store: str) -> None:
+    deadline = time.monotonic() + 60
+    while True:
+        with chain.warehouse.transaction() as tx:
+            done = tx.value("SELECT count(*) FROM tillstream.resyncs WHERE store = %s AND table_name IS NULL", [store])
+            left = requests.open_requests(tx, store)
+        if done and not left:
+            return
+        assert time.monotonic() < deadline, left
+        time.sleep(0.1)
