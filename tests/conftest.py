@@ -39,6 +39,15 @@ def mysql97() -> Iterator[MySQLServer]:
 
 
 @pytest.fixture(scope="session")
+def mariadb1011() -> Iterator[MySQLServer]:
+    with (
+        directory_for_servers() as directory,
+        MySQLServer(find_install("mariadb-10.11"), directory / "mariadb1011") as server,
+    ):
+        yield server
+
+
+@pytest.fixture(scope="session")
 def warehouse_url() -> Iterator[str]:
     """The URL of a PostgreSQL for the whole session; a test that writes takes `fresh_database`."""
     with directory_for_servers() as directory:

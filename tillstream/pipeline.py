@@ -91,20 +91,12 @@ class Pipeline:
         self.claim()
         self._warehouse.check_version()
         policy_id = switch_policy(self._warehouse, self._policy)
-        config = self._config
+        config, tables = self._config, self._config.tables
         self._timezones.update(config.timezones)
-        worker = Worker(
-            self._warehouse,
-            self._lanes,
-            self._policy,
-            policy_id=policy_id,
-            timezones=self._timezones,
-            excluded_columns=config.tables.exclude_columns,
-            on_commit=self._on_commit,
-        )
+        shapes = Shapes(self._policy, self._timezones, tables.exclude_columns, tables.real_charset)
+        worker = Worker(self._warehouse, self._lanes, shapes, policy_id=policy_id, on_commit=self._on_commit)
         self._worker = threading.Thread(target=self._work, args=(worker,), name="worker", daemon=True)
         self._worker.start()
-        shapes = Shapes(self._policy, self._timezones, config.tables.exclude_columns)
         self._resyncer = Resyncer(self._warehouse, shapes, store_sources(config.stores))
         self._resyncer.start()
         heap = config.capture_options.heap_megabytes

@@ -97,7 +97,9 @@ def contributions(table: str, columns: Mapping[str, str]) -> str:
             table=sql.Identifier(table),
             name=sql.Literal(table),
             columns=sql.SQL(", ").join(
-                sql.SQL("t.{}::{}").format(sql.Identifier(column), sql.SQL(kind)) for column, kind in columns.items()
+                # jsonb as text: a rule compares and hands on, it does not look inside
+                sql.SQL("t.{}::{}").format(sql.Identifier(column), sql.SQL("text" if kind == "jsonb" else kind))
+                for column, kind in columns.items()
             ),
             keys=sql.SQL("\x00"),
         )
