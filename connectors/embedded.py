@@ -289,8 +289,8 @@ _REMEDIES = {  # texts of Debezium and the JVM → what a person does
     "`tables: {{exclude: [...]}}`, or write the default as text in the store's table",
     "CP1256": "Debezium cannot decode the character set cp1256; leave the column out with tables.exclude_columns",
     "OutOfMemoryError": "raise `capture_options: {{heap_megabytes: ...}}` in tillstream.yaml and start `run` again",
-    "no viable alternative": "Debezium cannot read this DDL statement; leave a note with the statement, then "
-    + _RESYNC,
+    "DDL statement couldn't be parsed": "Debezium cannot read this DDL statement; leave a note with the statement, "
+    "then " + _RESYNC,
 }
 
 

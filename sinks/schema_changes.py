@@ -35,7 +35,8 @@ class SchemaChanges:
         self, tx: Transaction, lane: Lane, event: ChangeEvent, stamp: Stamp, *, schema_only: bool = False
     ) -> None:
         """`schema_only`: the snapshot that is running brings no rows, so there are none for it to miss."""
-        if not event.is_snapshot and stamp <= lane.stamp:
+        # one statement may tell of several tables, at one position: the others of it may come in a later batch
+        if not event.is_snapshot and (stamp < lane.stamp or (event.op == "t" and stamp == lane.stamp)):
             return
         if event.op == "t":
             assert event.source is not None
@@ -64,6 +65,8 @@ class SchemaChanges:
     ) -> None:
         table = _table_id(change.id)
         before = lane.codecs.get(table)
+        if before is not None and before.version.since == stamp and not event.is_snapshot:
+            return  # delivered again
         if change.table is None:
             # DROP. A snapshot announces each table with one; in the stream the store's rows are gone. Nothing of
             # ours is dropped: the rows are withdrawn and stay.
