@@ -5,9 +5,12 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from connectors import mariadb
 from connectors.examination import StoredColumn
+from connectors.preflight import ServerFacts
 from tillstream.config import Config, Store
 from tillstream.envelope import ChangeEvent
+from tillstream.errors import RefusedError
 
 SCHEMA_ONLY = "no_data"  # of snapshot.mode
 QUEUE_BYTES = 4 * 1024 * 1024
@@ -35,35 +38,60 @@ def history_table(store: str) -> str:
     return f"history_{store}"
 
 
-def mysql_options(
-    config: Config,
-    store: Store,
-    kept: OffsetStore,
-    *,
-    compressed: bool,
-    columns: Iterable[StoredColumn] = (),
-    schema_only: bool = False,
+def engine_options(
+    config: Config, store: Store, kept: OffsetStore, facts: ServerFacts, *, schema_only: bool = False
 ) -> dict[str, str]:
-    """All of the engine's properties.
+    """All of the engine's properties, by what the store's server said of itself.
 
-    `compressed`: the server may write compressed transactions (8.0.20 on). `columns`: what the store has now.
     `schema_only`: begin at the log's present end, with the tables' declarations and without their rows.
+    RefusedError for a table that is to be captured and cannot be.
     """
+    _require_readable(config, store, facts.columns)
     return {
         "name": store.id,
-        "connector.class": "io.debezium.connector.mysql.MySqlConnector",
         "topic.prefix": store.id,
         "database.hostname": store.host,
         "database.port": str(store.port),
         "database.user": store.user,
         "database.password": store.password.reveal(),
         "database.server.id": str(server_id(store.id)),
+        **(_of_mariadb() if facts.is_mariadb else _of_mysql()),
         **_captured(config, store),
         **_values(),
-        **_snapshot_reads(config, store, columns),
-        **_log(config, compressed=compressed),
+        **_snapshot_reads(config, store, facts.columns),
+        **_log(config, compressed=facts.may_compress),
         "snapshot.mode": SCHEMA_ONLY if schema_only else "initial",
         **_kept(store, kept),
+    }
+
+
+def _require_readable(config: Config, store: Store, columns: Iterable[StoredColumn]) -> None:
+    found = [f"{each.table}.{each.name}: {each.unreadable}" for each in columns
+             if each.unreadable and config.tables.takes(each.table)]  # fmt: skip
+    if found:
+        raise RefusedError(
+            f"store {store.id}: {'; '.join(found)}; leave the table out with `tables: {{exclude: [...]}}` (its columns "
+            "alone will not do: the whole declaration is read), or change the column in the store"
+        )
+
+
+def _of_mysql() -> dict[str, str]:
+    return {
+        "connector.class": "io.debezium.connector.mysql.MySqlConnector",
+        # 8.x+ without TLS: caching_sha2_password needs the server's key
+        "driver.allowPublicKeyRetrieval": "true",
+        # a snapshot shows TIMESTAMPs as its session's local time, which has an hour twice each autumn
+        "driver.connectionTimeZone": "UTC",
+        "driver.forceConnectionTimeZoneToSession": "true",
+    }
+
+
+def _of_mariadb() -> dict[str, str]:
+    return {
+        "connector.class": mariadb.CONNECTOR_CLASS,
+        # the same in MariaDB Connector/J's words
+        "driver.timezone": "UTC",
+        "driver.forceConnectionTimeZoneToSession": "true",
     }
 
 
@@ -179,11 +207,6 @@ def _log(config: Config, *, compressed: bool) -> dict[str, str]:
         "connect.timeout.ms": "10000",
         # the supervisor decides about restarts, with backoff and with the reason shown
         "errors.max.retries": "0",
-        # 8.x+ without TLS: caching_sha2_password needs the server's key
-        "driver.allowPublicKeyRetrieval": "true",
-        # a snapshot shows TIMESTAMPs as its session's local time, which has an hour twice each autumn
-        "driver.connectionTimeZone": "UTC",
-        "driver.forceConnectionTimeZoneToSession": "true",
         "schema.history.internal.store.only.captured.tables.ddl": "true",
         "schema.history.internal.skip.unparseable.ddl": "false",
     }

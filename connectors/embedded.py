@@ -16,7 +16,7 @@ from typing import Any
 import jpype
 import msgspec
 
-from connectors import jvm
+from connectors import jvm, mariadb
 from connectors.debezium import SCHEMA_ONLY
 from tillstream import metrics
 from tillstream.envelope import ChangeEvent, LaneBatch, Resume
@@ -95,6 +95,12 @@ class EmbeddedLanes:
                 handover.error = error
         self._settle(refused)
 
+    def refuse_all(self, error: TillstreamError) -> None:
+        with self._room:
+            stores = {handover.store for handover in self._open}
+        for store in stores:
+            self.refuse(store, error)
+
     def _settle(self, handovers: Iterable[Handover]) -> None:
         with self._room:
             for handover in handovers:
@@ -130,12 +136,16 @@ def hand_over(store: str, epoch: int, lines: bytes, resume: Resume) -> Handover:
 
 
 def _holds_odd_text(lines: bytes) -> bool:
-    """Whether NUL, U+FFFD or the escaped comma of an ENUM member may be among them.
+    """Whether NUL, its sign U+2400, U+FFFD or the escaped comma of an ENUM member may be among them.
 
     NUL and that comma come escaped, so without a backslash there is neither. Single bytes are found ten times as fast
     as longer signs, and one scan of the bytes saves a look at every text.
     """
-    return b"\\" in lines or (b"\xef" in lines and b"\xef\xbf\xbd" in lines)
+    return (
+        b"\\" in lines
+        or (b"\xef" in lines and b"\xef\xbf\xbd" in lines)
+        or (b"\xe2" in lines and b"\xe2\x90\x80" in lines)
+    )
 
 
 class EmbeddedEngine:
@@ -201,6 +211,8 @@ class EmbeddedEngine:
         properties = java.properties()
         for key, value in options.items():
             properties.setProperty(key, value)
+        if options["connector.class"] == mariadb.CONNECTOR_CLASS:
+            jvm.add_jars(mariadb.jars(), mariadb.DRIVER_CLASS)
         return (
             java.engine.create(java.json_format.class_)
             .using(properties)
@@ -289,8 +301,10 @@ _REMEDIES = {  # texts of Debezium and the JVM → what a person does
     "`tables: {{exclude: [...]}}`, or write the default as text in the store's table",
     "CP1256": "Debezium cannot decode the character set cp1256; leave the column out with tables.exclude_columns",
     "OutOfMemoryError": "raise `capture_options: {{heap_megabytes: ...}}` in tillstream.yaml and start `run` again",
-    "DDL statement couldn't be parsed": "Debezium cannot read this DDL statement; leave a note with the statement, "
-    "then " + _RESYNC,
+    "SYSTEM VERSIONING": "a system-versioned table's log brings its history as rows; leave the table out with "
+    "`tables: {{exclude: [...]}}`, then " + _RESYNC,
+    "DDL statement couldn't be parsed": "Debezium cannot read this DDL statement; leave its table out with "
+    "`tables: {{exclude: [...]}}` if it declares one, leave a note with the statement, then " + _RESYNC,
 }
 
 

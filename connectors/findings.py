@@ -17,7 +17,7 @@ SHORT_RETENTION_HOURS = 72.0  # a long weekend
 CLOCK_SECONDS = 2.0  # beyond it `latest` between stores is no longer what a person would call the latest
 XA_AT_PREPARE = (5, 7, 7)  # from here on XA writes its rows to the binlog at PREPARE
 MARIADB_XA_AT_PREPARE = (10, 5, 0)
-OLDEST_TRIED = (5, 6, 0)
+OLDEST_TRIED, OLDEST_MARIADB_TRIED = (5, 6, 0), (10, 11, 0)
 
 
 class Level(StrEnum):
@@ -64,16 +64,6 @@ IN_MY_CNF = "put this into the store's my.cnf (my.ini on Windows) and restart it
 
 
 # --- what forbids capture -----------------------------------------------------------------------------------
-
-
-def _flavour(store: Store, server: Server) -> Iterator[Finding]:
-    if server.version.is_mariadb:
-        yield Finding(
-            level=Level.REFUSE,
-            subject="server",
-            sentence=f"{server.setting('version')}: MariaDB cannot be captured by this version of Tillstream",
-            remedy="take this store out of tillstream.yaml until it can",
-        )
 
 
 def _row_binlog(store: Store, server: Server) -> Iterator[Finding]:
@@ -149,11 +139,11 @@ def _what_for(store: Store, right: str) -> str:
 
 def _version(store: Store, server: Server) -> Iterator[Finding]:
     version = server.version
-    if not version.is_mariadb and version.numbers < OLDEST_TRIED:
+    if version.numbers < (OLDEST_MARIADB_TRIED if version.is_mariadb else OLDEST_TRIED):
         yield Finding(
             level=Level.WARN,
             subject="server",
-            sentence=f"{version} was never tried; Tillstream is tested on MySQL 5.6 and 9.7",
+            sentence=f"{version} was never tried; Tillstream is tested on MySQL 5.6 and 9.7 and MariaDB 10.11",
             remedy="run `tillstream verify` after the first day, and often",
         )
 
@@ -217,12 +207,12 @@ def _sql_mode(store: Store, server: Server) -> Iterator[Finding]:
         yield Finding(
             level=Level.NOTE,
             subject="sql_mode",
-            sentence="the server accepts zero dates (0000-00-00), which arrive as NULL or 1970-01-01",
+            sentence="the server accepts zero dates (0000-00-00), which are NULL in the warehouse",
             remedy=LOOK_DEEPER,
         )
 
 
-_FORBIDDING: tuple[Check, ...] = (_flavour, _row_binlog, _compressed_log, _left_out_database, _rights)
+_FORBIDDING: tuple[Check, ...] = (_row_binlog, _compressed_log, _left_out_database, _rights)
 _ADVISING: tuple[Check, ...] = (_version, _filters, _retention, _transaction_compression, _sql_mode)
 
 

@@ -3,7 +3,7 @@
 import logging
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ _CHATTER = re.compile(
     r"measurement event"
 )
 _starting = threading.Lock()
+_added: set[str] = set()
 
 
 def start(heap_megabytes: int) -> None:
@@ -48,6 +49,7 @@ def start(heap_megabytes: int) -> None:
             "-Xss512k",
             "-Xrs",  # SIGTERM and SIGINT are Python's
             "--enable-native-access=ALL-UNNAMED",
+            "--add-opens=java.base/jdk.internal.loader=ALL-UNNAMED",  # for add_jars
             "-Dlog4j2.level=WARN",
             "-Dlog4j2.contextSelector=org.apache.logging.log4j.core.selector.BasicContextSelector",
             "-Djava.awt.headless=true",
@@ -57,6 +59,25 @@ def start(heap_megabytes: int) -> None:
         )
         _heal_charsets()
         _fold_logs()
+
+
+def add_jars(jars: Iterable[Path], driver: str) -> None:
+    """Lengthen the running JVM's class path, as Java does it for agents, and register the JDBC driver among them.
+
+    A loader beside it would not do: DriverManager gives Debezium only drivers that Debezium's own loader knows.
+    """
+    loader = jpype.JClass("java.lang.ClassLoader").getSystemClassLoader()
+    string = jpype.JClass("java.lang.String")
+    append = loader.getClass().getDeclaredMethod("appendToClassPathForInstrumentation", string)
+    append.setAccessible(True)
+    with _starting:
+        for jar in jars:
+            if str(jar) not in _added:
+                append.invoke(loader, str(jar))
+                _added.add(str(jar))
+        if driver not in _added:  # DriverManager looks for drivers once, which may be long ago
+            jpype.JClass("java.lang.Class").forName(driver, True, loader)
+            _added.add(driver)
 
 
 def _heal_charsets() -> None:

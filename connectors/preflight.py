@@ -46,10 +46,14 @@ class ServerFacts:
         return (file_number(self.head_file), self.head_pos)
 
     @property
+    def is_mariadb(self) -> bool:
+        return examination.version_of(self.version).is_mariadb
+
+    @property
     def may_compress(self) -> bool:
         """MySQL 8.0.20 and later can write compressed transactions, per session."""
-        numbers = tuple(int(part) for part in self.version.split("-")[0].split(".")[:3])
-        return numbers >= (8, 0, 20)
+        version = examination.version_of(self.version)
+        return not version.is_mariadb and version.numbers >= (8, 0, 20)
 
 
 def examine(store: Store) -> ServerFacts:

@@ -12,8 +12,9 @@ from tenacity import RetryCallState
 from tenacity.wait import wait_exponential_jitter
 
 from connectors import jvm, preflight
-from connectors.debezium import OffsetStore, mysql_options
+from connectors.debezium import OffsetStore, engine_options
 from connectors.embedded import EmbeddedEngine, EmbeddedLanes
+from connectors.examination import LOG_BEGIN
 from connectors.probe import BrokenHistoryError, HistoryBooks, Looked, Probe
 from tillstream.config import Config, Store
 from tillstream.envelope import file_number
@@ -23,7 +24,6 @@ from tillstream.states import StoreReport, StoreState
 log = logging.getLogger(__name__)
 
 PROBE_SECONDS = 5.0
-LOG_BEGIN = 4  # bytes: where a binlog file's events begin
 HEADER_BYTES = 157  # of a file's own events: its format, and the GTIDs before it
 LOOKS_APART = 6  # probes: every half minute the store is looked at in full
 LOST_ROW = "Received DML"  # Debezium's only word for a row that was written as a statement
@@ -126,6 +126,9 @@ class Supervisor(threading.Thread):
             self._go_on()
         finally:
             jvm.no_more_warnings(self._hear)
+            for server, owner in list(self._owners.items()):
+                if owner == self._store.id:  # another may be told to capture it now
+                    del self._owners[server]
 
     def _go_on(self) -> None:
         while not self._stopping.is_set():
@@ -152,14 +155,7 @@ class Supervisor(threading.Thread):
         beginning = self._books.prepare(self._store.id, oldest_file=file_number(facts.oldest_file))
         if beginning.reason:
             log.warning("store %s: %s; reading the store anew", self._store.id, beginning.reason)
-        options = mysql_options(
-            self._config,
-            self._store,
-            self._kept,
-            compressed=facts.may_compress,
-            columns=facts.columns,
-            schema_only=beginning.schema_only,
-        )
+        options = engine_options(self._config, self._store, self._kept, facts, schema_only=beginning.schema_only)
         engine = EmbeddedEngine(self._store.id, beginning.epoch, options, self._lanes)
         self._tell(StoreState.STARTING)
         engine.start()

@@ -25,12 +25,7 @@ class Wanted:
     def captured(self, found: Iterable[StoredTable]) -> tuple[StoredTable, ...]:
         """The captured ones, with the captured columns."""
         return tuple(_without(table, self.tables.exclude_columns.get(table.name, ())) for table in found
-                     if self.takes(table.name))  # fmt: skip
-
-    def takes(self, table: str) -> bool:
-        if self.tables.include is not None:
-            return table in self.tables.include
-        return table not in self.tables.exclude
+                     if self.tables.takes(table.name))  # fmt: skip
 
 
 def of_tables(
@@ -38,6 +33,7 @@ def of_tables(
 ) -> Iterator[Finding]:
     captured = wanted.captured(found)
     yield from _missing(server, found, captured, wanted)
+    yield from _unreadable(found, wanted)
     yield from _unkeepable(captured, reason_against)
     yield from _old_times(server.version, captured)
     yield from _cascades(server.version, captured)
@@ -77,10 +73,28 @@ def _missing(
             )
 
 
+def _unreadable(found: Iterable[StoredTable], wanted: Wanted) -> Iterator[Finding]:
+    """Left-out columns count: the declaration is read as a whole."""
+    for table in found:
+        reasons = {column.name: column.unreadable for column in table.columns if column.unreadable}
+        if reasons and wanted.tables.takes(table.name):
+            told = ", ".join(f"{name} ({reason})" for name, reason in reasons.items())
+            yield Finding(
+                level=Level.REFUSE,
+                subject=f"table {table.name}",
+                sentence=f"cannot be captured: {told}",
+                remedy="leave the table out under tables: in tillstream.yaml (its columns alone will not do: the whole "
+                "declaration is read), or change the column in the store",
+                paste=(f"exclude: [{table.name}]",),
+            )
+
+
 def _unkeepable(captured: Iterable[StoredTable], reason_against: ReasonAgainst) -> Iterator[Finding]:
     for table in captured:
         reasons: dict[str, str] = {}
         for column in table.columns:
+            if column.unreadable:
+                continue
             reason = f"charset {column.charset}" if column.charset in UNDECODABLE_CHARSETS else reason_against(column)
             if reason:
                 reasons[column.name] = reason

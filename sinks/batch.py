@@ -6,7 +6,6 @@ from copy import copy
 from dataclasses import dataclass, replace
 from itertools import takewhile
 
-from conflict.policy import Policy
 from sinks.central import Central
 from sinks.dead_letters import DeadLetters
 from sinks.evolution import Catalog
@@ -65,7 +64,8 @@ class InDoubt:
 class BatchWriter:
     """Everything that happens to a batch inside the warehouse's transaction, and what can be done before it."""
 
-    def __init__(self, warehouse: Warehouse, policy: Policy, policy_id: int, shapes: Shapes) -> None:
+    def __init__(self, warehouse: Warehouse, shapes: Shapes, policy_id: int) -> None:
+        policy = shapes.policy
         self._warehouse = warehouse
         self._shapes = shapes
         self._catalog = Catalog()

@@ -5,14 +5,19 @@ are what `verify` hashes: the same value gives the same text in the store and in
 """
 
 import base64
+import math
 import re
-from collections.abc import Callable
+import struct
+import uuid
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from functools import cache, lru_cache
 from typing import Any
 
+from sinks.json_values import from_store, from_warehouse, kept_json
+from sinks.nul_escape import IN_STORE, SIGN, escape_nul
 from tillstream.envelope import DeclaredColumn
 from tillstream.errors import RefusedError
 
@@ -32,7 +37,9 @@ class ColumnType:
     store_text: str = "CAST({c} AS CHAR)"
     warehouse_text: str = "{c}::text"
     implicit: str | None = "0"  # what MySQL gives old rows for an added NOT NULL column without a default
-    by_value: bool = False  # no text form is alike on both sides: compared as values, row by row
+    # no text form is alike on both sides: `verify` compares what these make of the two, row by row
+    store_value: Callable[[Any], Any] | None = None
+    warehouse_value: Callable[[Any], Any] | None = None
     only_odd_text: bool = False  # decode passes a text through, or refuses it if it holds something odd
     is_doubtful: bool = False  # its NULLs, in a column that has none, may be something else: the store is asked
     decode_snapshot: Decode | None = None  # where Debezium renders snapshot rows otherwise than streamed ones
@@ -40,8 +47,16 @@ class ColumnType:
     asked: str = "{c}"
     decode_asked: Decode | None = None
 
+    @property
+    def by_value(self) -> bool:
+        return self.store_value is not None
 
+
+_NIL = "00000000-0000-0000-0000-000000000000"
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
+# MySQL's names of the character sets that `real_charset` may name → Python's.
+_PYTHON_CHARSETS = {"utf8": "utf-8", "utf8mb4": "utf-8", "gbk": "gbk", "gb2312": "gb2312", "big5": "big5",
+                    "tis620": "iso8859_11", "cp1251": "cp1251"}  # fmt: skip
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _ESCAPES = {"0": "\0", "b": "\b", "n": "\n", "r": "\r", "t": "\t", "Z": "\x1a", "%": "\\%", "_": "\\_"}
 _GREGORIAN_GAP_US = (-12_219_292_800_000_000, -12_218_428_800_000_000)  # 1582-10-15 … 1582-10-25
@@ -89,9 +104,7 @@ def _time(microseconds: int) -> str:
 
 
 def _text(value: str) -> str:
-    if "\x00" in value:
-        raise ValueError("the text holds a NUL character, which PostgreSQL cannot keep")
-    return value
+    return escape_nul(value) if "\x00" in value or SIGN in value else value
 
 
 def _narrow_text(value: str) -> str:
@@ -122,8 +135,77 @@ def _misread_text(charset: str) -> Decode:
     return decode
 
 
+# Single-byte character sets as MySQL names them → Python: what was read by one of them can be turned back into bytes.
+_SINGLE_BYTE = {
+    "latin1": "cp1252", "latin2": "iso8859_2", "latin5": "iso8859_9", "latin7": "iso8859_13", "cp1250": "cp1250",
+    "cp1251": "cp1251", "cp1257": "cp1257", "cp850": "cp850", "cp852": "cp852", "cp866": "cp866", "ascii": "ascii",
+    "greek": "iso8859_7", "hebrew": "iso8859_8", "koi8r": "koi8_r", "koi8u": "koi8_u", "tis620": "iso8859_11",
+}  # fmt: skip
+_UNDEFINED_IN_CP1252 = "\x81\x8d\x8f\x90\x9d"  # MySQL's latin1 has them all the same
+
+
+def _as_written(declared: str, real: str) -> Decode:
+    """What a single-byte column was read as, turned back into its bytes and read by what the POS really wrote."""
+    by, read = _SINGLE_BYTE[declared], _as_read(real)
+    extra = {ord(sign): sign.encode("latin1") for sign in _UNDEFINED_IN_CP1252} if declared == "latin1" else {}
+
+    def octets(value: str) -> bytes:
+        if any(sign in value for sign in map(chr, extra)):
+            return b"".join(extra.get(ord(sign)) or sign.encode(by) for sign in value)
+        return value.encode(by)
+
+    def decode(value: str) -> str:
+        try:
+            return read(value.encode("ascii") if value.isascii() else octets(value))
+        except UnicodeEncodeError:
+            raise UntoldError(
+                f"the text holds bytes that its declared character set {declared} does not define"
+            ) from None
+
+    return decode
+
+
+def _as_read(real: str) -> Callable[[bytes], str]:
+    """Bytes, read by the character set that the POS really wrote them in."""
+    python = _PYTHON_CHARSETS[real]
+
+    def read(value: bytes) -> str:
+        try:
+            return _text(value.decode(python))
+        except UnicodeDecodeError:
+            raise ValueError(f"the text holds bytes that are not {real}, its real_charset") from None
+
+    return read
+
+
 def _bytes(value: str) -> bytes:
     return base64.b64decode(value)
+
+
+def _spatial(value: Mapping[str, Any]) -> bytes:
+    """As MySQL itself keeps it: four bytes of SRID, then WKB."""
+    return int(value["srid"] or 0).to_bytes(4, "little") + base64.b64decode(value["wkb"])
+
+
+def _vector(value: list[float]) -> bytes:
+    """As MySQL itself keeps it: 32-bit floats, little end first."""
+    return struct.pack(f"<{len(value)}f", *value)
+
+
+def _uuid(value: str) -> str:
+    """The stream drops zero bytes at the end, and Debezium puts as many at the front.
+
+    So a value that begins with a zero byte may be another one turned around. The one that RFC 9562 knows is meant.
+    """
+    if value[:2] != "00" or value == _NIL:
+        return value
+    octets = bytes.fromhex(value.replace("-", ""))
+    zeros = len(octets) - len(octets.lstrip(b"\0"))
+    turned = [uuid.UUID(bytes=octets[count:] + octets[:count]) for count in range(zeros + 1)]
+    known = [each for each in turned if each.variant == uuid.RFC_4122 and 1 <= (each.version or 0) <= 8]
+    if len(known) != 1:
+        raise UntoldError(f"the UUID {value} may be another one whose last bytes are zero: the log does not tell")
+    return str(known[0])
 
 
 def _bits(value: str) -> int:
@@ -200,17 +282,41 @@ def _number(warehouse: str, decode: Decode | None = None) -> ColumnType:
     return ColumnType(warehouse=warehouse, decode=decode, store_text=_ZEROFILL_SAFE, asked=_ZEROFILL_SAFE)
 
 
+def _double(value: float) -> float | str:
+    """Equal if the values are: 0 without its sign, NaN like itself, which MySQL has not."""
+    return "NaN" if math.isnan(value) else value + 0.0
+
+
+def _single(value: float) -> float | str:
+    """By its 32 bits; no FLOAT can be too large for them, but what came to stand in its place can."""
+    try:
+        return _double(struct.unpack("<f", struct.pack("<f", value))[0])
+    except OverflowError:
+        return value
+
+
+def _float(warehouse: str, compared: Callable[[Any], Any]) -> ColumnType:
+    return ColumnType(
+        warehouse=warehouse,
+        store_text="{c} + 0e0",
+        asked="{c} + 0e0",
+        warehouse_text="{c}::float8",
+        store_value=compared,
+        warehouse_value=compared,
+    )
+
+
 _SMALL, _INTEGER, _BIGINT = _number("smallint"), _number("integer"), _number("bigint")
 _NUMERIC = _number("numeric")  # without a scale: nothing is ever rounded, and nothing needs widening
 _UNSIGNED_64 = _number("numeric", _unsigned_64)
-_REAL = ColumnType(warehouse="real", by_value=True, asked="{c} + 0e0")
-_DOUBLE = ColumnType(warehouse="double precision", by_value=True, asked="{c} + 0e0")
+_REAL = _float("real", _single)
+_DOUBLE = _float("double precision", _double)
 _TEXT = ColumnType(
     warehouse="text",
     decode=_text,
     decode_asked=_text,
     only_odd_text=True,
-    store_text="CONVERT({c} USING utf8mb4)",
+    store_text=IN_STORE.format(c="CONVERT({c} USING utf8mb4)"),
     warehouse_text="{c}",
     implicit="",
 )
@@ -221,8 +327,11 @@ _BYTEA = ColumnType(
     warehouse_text="encode({c}, 'hex')",
     implicit="",
 )
-_MICROSECONDS = (
-    "CAST(IF({c} < CAST('00:00:00' AS TIME), -1, 1) * (ABS(TIME_TO_SEC({c})) * 1000000 + MICROSECOND({c})) AS CHAR)"
+_SPATIAL = replace(_BYTEA, decode=_spatial)
+_UUID_TEXT = "LOWER(CAST({c} AS CHAR))"
+_MICROSECONDS = (  # MariaDB's TIME_TO_SEC has the fraction, MySQL's has not
+    "CAST(IF({c} < CAST('00:00:00' AS TIME), -1, 1)"
+    " * (TRUNCATE(ABS(TIME_TO_SEC({c})), 0) * 1000000 + MICROSECOND({c})) AS CHAR)"
 )
 # A date without a year, a month or a day has no place in PostgreSQL: it is NULL there.
 _DATED = "IF(YEAR({{c}}) * MONTH({{c}}) * DAY({{c}}) = 0, NULL, DATE_FORMAT({{c}}, '{}'))"
@@ -295,6 +404,32 @@ _TYPES: dict[str, ColumnType] = {
     "BLOB": _BYTEA,
     "MEDIUMBLOB": _BYTEA,
     "LONGBLOB": _BYTEA,
+    "JSON": ColumnType(
+        warehouse="jsonb",
+        decode=kept_json,
+        asked="CAST({c} AS CHAR)",
+        decode_asked=kept_json,
+        store_value=from_store,
+        warehouse_value=from_warehouse,
+        implicit=None,
+    ),
+    "VECTOR": replace(_BYTEA, decode=_vector, asked="CAST({c} AS BINARY)"),
+    "UUID": ColumnType(
+        warehouse="uuid",
+        decode=_uuid,
+        decode_snapshot=str,
+        store_text=_UUID_TEXT,
+        asked=_UUID_TEXT,
+        implicit=_NIL,
+    ),
+    "GEOMETRY": _SPATIAL,
+    "POINT": _SPATIAL,
+    "LINESTRING": _SPATIAL,
+    "POLYGON": _SPATIAL,
+    "MULTIPOINT": _SPATIAL,
+    "MULTILINESTRING": _SPATIAL,
+    "MULTIPOLYGON": _SPATIAL,
+    "GEOMETRYCOLLECTION": _SPATIAL,
 }
 _BOOLEAN_BIT = ColumnType(
     warehouse="boolean",
@@ -309,6 +444,7 @@ _SYNONYMS = {
     "INT3": "MEDIUMINT", "INT4": "INT", "INT8": "BIGINT", "NUMERIC": "DECIMAL", "DEC": "DECIMAL",
     "FIXED": "DECIMAL", "REAL": "DOUBLE", "DOUBLE PRECISION": "DOUBLE", "CHARACTER": "CHAR",
     "CHARACTER VARYING": "VARCHAR", "NCHAR": "CHAR", "NVARCHAR": "VARCHAR", "LONG VARCHAR": "MEDIUMTEXT",
+    "GEOMCOLLECTION": "GEOMETRYCOLLECTION",
 }  # fmt: skip
 _UNICODE_CHARSETS = frozenset({"utf8", "utf8mb3", "utf8mb4", "ucs2", "utf16", "utf16le", "utf32"})
 
@@ -404,6 +540,17 @@ def type_name(column: DeclaredColumn) -> str:
 def _for_text(column: DeclaredColumn, name: str) -> ColumnType:
     if column.charset_name == "binary" and name not in {"ENUM", "SET"}:
         return _BYTEA
+    if column.real_charset and column.charset_name in _SINGLE_BYTE and name not in {"ENUM", "SET"}:
+        real = "utf8mb4" if column.real_charset == "utf8" else column.real_charset
+        stored = "CONVERT(CONVERT(CAST({c} AS BINARY) USING " + real + ") USING utf8mb4)"
+        return replace(
+            _TEXT,
+            decode=_as_written(column.charset_name, column.real_charset),
+            asked="CAST({c} AS BINARY)",
+            decode_asked=_as_read(column.real_charset),
+            only_odd_text=False,
+            store_text=IN_STORE.format(c=stored),
+        )
     if name == "ENUM":
         decode: Decode = _enum(column)
     elif column.charset_name is None or column.charset_name in _UNICODE_CHARSETS:

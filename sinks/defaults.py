@@ -7,6 +7,7 @@ import re
 from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
 
 from sinks.columns import column_type, enum_members, type_name, without_escapes
+from sinks.nul_escape import escape_nul
 from tillstream.envelope import DeclaredColumn
 
 # Values that the statement alone does not give: of an expression, of a counter, of a literal that is read wrong.
@@ -16,6 +17,10 @@ _WHOLE_DATE = re.compile(r"(?!0000-|\d{4}-00|\d{4}-\d\d-00)\d{4}-\d\d-\d\d")
 _CLOCK = r"\d\d:\d\d:\d\d(?:\.(?P<fraction>\d{1,6}))?"
 _WHOLE_DATETIME = re.compile(_WHOLE_DATE.pattern + " " + _CLOCK)
 _WHOLE_TIME = re.compile(r"-?\d{2,3}:\d\d:\d\d(?:\.(?P<fraction>\d{1,6}))?")
+_WITHOUT_A_PLAIN_DEFAULT = frozenset(
+    {"VECTOR", "GEOMETRY", "POINT", "LINESTRING", "POLYGON", "MULTIPOINT", "MULTILINESTRING", "MULTIPOLYGON",
+     "GEOMETRYCOLLECTION"}
+)  # fmt: skip
 _CURRENT = "1970-01-01 00:00:00"  # how Debezium puts CURRENT_TIMESTAMP
 _BOOLEANS = {"TRUE": "1", "FALSE": "0"}
 
@@ -29,6 +34,8 @@ def value_of_old_rows(column: DeclaredColumn, ddl: str) -> str | None:
     if written is None and column.optional:
         return None
     kind = column_type(column).warehouse
+    if name in _WITHOUT_A_PLAIN_DEFAULT or kind in ("jsonb", "uuid"):
+        raise ValueError(f"what a {name} is without a value is not written out")
     if kind == "bytea":
         return _bytes(column, written or "", padded=name == "BINARY")
     if kind in ("text", "date", "timestamp", "timestamptz") or written is not None:
@@ -44,7 +51,7 @@ def _text(column: DeclaredColumn, name: str, written: str | None) -> str:
         given = {_member(each, enum_members(column)) for each in (written or "").split(",") if each}
         return ",".join(member for member in enum_members(column) if member in given)
     plain = without_escapes(written or "")
-    return plain.rstrip(" ") if name == "CHAR" else plain
+    return escape_nul(plain.rstrip(" ") if name == "CHAR" else plain)
 
 
 def _member(written: str, members: tuple[str, ...]) -> str:

@@ -10,6 +10,8 @@ from sinks.evolution import Catalog
 from sinks.fold import Lane, fold
 from sinks.ledger import Ledger
 from sinks.mirror import Applied, Mirror
+from sinks.resync import requests
+from sinks.resync.table_resync import ASKED
 from sinks.row_codec import Shapes
 from sinks.stage import render
 from sinks.warehouse import DataError, Transaction, Warehouse
@@ -58,6 +60,10 @@ def _retry(tx: Transaction, shapes: Shapes, policy_id: int, letter: int) -> str:
         raise RefusedError(f"there is no open dead letter {letter}")
     row = found[0]
     store, stamp, event = row[1], Stamp(*row[5:10]), msgspec.json.decode(row[14], type=ChangeEvent)
+    assert event.source is not None
+    if event.source.snapshot == ASKED:  # what a store answered is not kept in the form of its log: it is asked again
+        requests.add(tx, store, "a dead letter is tried again", database=event.source.db, table=event.source.table)
+        return "its table is read anew by `tillstream run`; the letter is settled if the row can be kept by then"
     catalog, dead_letters = Catalog(), DeadLetters()
     catalog.load(tx)
     codecs = Ledger().codecs_at(tx, store, stamp, shapes)

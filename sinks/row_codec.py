@@ -1,7 +1,7 @@
 """From a row as the store's log gives it to a row as COPY takes it, by the columns declared at its position."""
 
 import hashlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from operator import itemgetter
@@ -14,7 +14,7 @@ from conflict.identity import business_key
 from conflict.policy import Policy, RuleName, TablePolicy
 from sinks.columns import Decode, column_type
 from sinks.names import identifier
-from tillstream.envelope import TableVersion
+from tillstream.envelope import DeclaredColumn, TableVersion
 from tillstream.errors import RefusedError
 
 Row = Mapping[str, Any]
@@ -23,11 +23,16 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Shapes:
-    """What a declared table becomes: its policy, in the warehouse's names, and its store's time zone (IANA)."""
+    """What a declared table becomes: its policy, in the warehouse's names, and its store's time zone (IANA).
+
+    `excluded_columns`: table → columns never captured. `real_charsets`: table → column → what it holds whatever is
+    declared. Both as the stores spell them.
+    """
 
     policy: Policy
     timezones: Mapping[str, str] = field(default_factory=dict)
-    excluded_columns: Mapping[str, Collection[str]] = field(default_factory=dict)  # table → columns never captured
+    excluded_columns: Mapping[str, Collection[str]] = field(default_factory=dict)
+    real_charsets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def of(self, version: TableVersion, *, asked: bool = False) -> "RowCodec":
         """`asked`: rows come as the store answers a SELECT, and not as its log has them."""
@@ -37,6 +42,15 @@ class Shapes:
             version = replace(version, columns=columns)
         zone = self.timezones.get(version.store, "UTC")
         return RowCodec(version, self.policy.tables.get(identifier(version.table)), zone, asked=asked)
+
+    def columns(self, table: str, declared: Iterable[DeclaredColumn]) -> tuple[DeclaredColumn, ...]:
+        """A table's columns as the store declared them, with what tillstream.yaml says of them. Kept with the table's
+        declaration: whoever decodes or asks for a value goes by what it was taken in with."""
+        real = self.real_charsets.get(table, {})
+        return tuple(
+            msgspec.structs.replace(column, real_charset=real[column.name]) if column.name in real else column
+            for column in declared
+        )
 
 
 class RowCodec:

@@ -21,6 +21,8 @@ from tillstream.errors import RefusedError
 _RENAMES = re.compile(r"\b(CHANGE|RENAME\s+COLUMN)\b", re.IGNORECASE)
 _RENAMES_TABLE = re.compile(r"^\s*(RENAME\s+TABLE|ALTER\s+TABLE\s.*\bRENAME\s+(TO\b|AS\b|`|(?!COLUMN|INDEX|KEY)\w))",
                             re.IGNORECASE | re.DOTALL)  # fmt: skip
+_VERSIONED = re.compile(r"\b(WITH|ADD)\s+SYSTEM\s+VERSIONING\b", re.IGNORECASE)  # MariaDB's
+_UNVERSIONED = re.compile(r"\bDROP\s+SYSTEM\s+VERSIONING\b", re.IGNORECASE)
 
 
 class SchemaChanges:
@@ -75,12 +77,17 @@ class SchemaChanges:
                 self._ledger.keep_drop(tx, before, stamp)
                 del lane.codecs[table]
             return
+        if _VERSIONED.search(event.ddl or "") and not _UNVERSIONED.search(event.ddl or ""):
+            raise RefusedError(
+                f"store {lane.store}: {table[1]} is a system-versioned table, whose log brings its history as rows; "
+                "leave it out with `tables: {exclude: [...]}` in tillstream.yaml"
+            )
         version = TableVersion(
             store=lane.store,
             database=table[0],
             table=table[1],
             since=stamp,
-            columns=tuple(change.table.columns),
+            columns=self._shapes.columns(table[1], change.table.columns),
             primary_key=tuple(change.table.primary_key_column_names),
         )
         after = self._shapes.of(version)

@@ -8,13 +8,12 @@ import gc
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exponential_jitter
 
-from conflict.policy import Policy
 from sinks.batch import Batch, BatchWriter, Committed, LaneRefused
 from sinks.fold import Lane
 from sinks.parts import cut, halves, is_control
@@ -51,17 +50,13 @@ class Worker:
         self,
         warehouse: Warehouse,
         lanes: Lanes,
-        policy: Policy,
+        shapes: Shapes,
         *,
         policy_id: int,
-        timezones: Mapping[str, str] | None = None,
-        excluded_columns: Mapping[str, Collection[str]] | None = None,
         on_commit: Callable[[Committed], None] = lambda committed: None,
     ) -> None:
         self._lanes = lanes
-        self._writer = BatchWriter(
-            warehouse, policy, policy_id, Shapes(policy, timezones or {}, excluded_columns or {})
-        )
+        self._writer = BatchWriter(warehouse, shapes, policy_id)
         self._on_commit = on_commit
         self._should_stop: Callable[[], bool] = lambda: False
         self._patience = Retrying(

@@ -1,30 +1,17 @@
 """Real servers for the tiers that need them; a tier that asks for none starts none."""
 
 import os
-import shutil
-import tempfile
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
 import sqlalchemy
+from places import directory_for_servers
 
 from sinks.embedded_warehouse import EmbeddedWarehouse
 from tillstream.rehearsal.mysql import MySQLServer, find_install
-
-
-@contextmanager
-def directory_for_servers() -> Iterator[Path]:
-    """Unlike tmp_path it may be entered by `nobody`, whom servers run as when root runs the tests."""
-    directory = Path(tempfile.mkdtemp(prefix="tillstream-tests-"))
-    directory.chmod(0o711)
-    try:
-        yield directory
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
 
 
 @pytest.fixture
@@ -47,6 +34,15 @@ def mysql97() -> Iterator[MySQLServer]:
     with (
         directory_for_servers() as directory,
         MySQLServer(find_install("9.7"), directory / "mysql97") as server,
+    ):
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mariadb1011() -> Iterator[MySQLServer]:
+    with (
+        directory_for_servers() as directory,
+        MySQLServer(find_install("mariadb-10.11"), directory / "mariadb1011") as server,
     ):
         yield server
 

@@ -44,7 +44,7 @@ class Secret:
     env: str | None = None
     file: Path | None = None
     owner: str = ""  # "store s001"
-    declared: Fault = UNDECLARED  # where the reference stands
+    declared: Fault = field(default=UNDECLARED, compare=False)  # where the reference stands
 
     def reveal(self) -> str:
         """Read it now; ConfigError naming the owner and the variable or file if it is not there."""
@@ -235,6 +235,9 @@ class Defaults(Entry):
     timezone: TimeZone = Field(default="UTC", description="IANA time zone of the stores' clocks.")
 
 
+RealCharset = Literal["utf8", "utf8mb4", "gbk", "gb2312", "big5", "tis620", "cp1251"]
+
+
 class Tables(Entry):
     include: Annotated[tuple[Text, ...], Field(min_length=1)] | None = Field(
         default=None, description="Tables to take; all of the database if left out."
@@ -243,6 +246,13 @@ class Tables(Entry):
     exclude_columns: dict[str, Annotated[tuple[Text, ...], Field(min_length=1)]] = Field(
         default_factory=dict, description="Columns per table that never leave the store."
     )
+    real_charset: dict[str, dict[str, RealCharset]] = Field(
+        default_factory=dict,
+        description="What columns declared latin1 or another single-byte set really hold: {members: {name: utf8}}.",
+    )
+
+    def takes(self, table: str) -> bool:
+        return table in self.include if self.include is not None else table not in self.exclude
 
     @model_validator(mode="after")
     def _decided(self) -> "Tables":
@@ -338,6 +348,12 @@ class Config:
     capture_options: CaptureOptions
     retry: Retry
     stores: tuple[Store, ...]
+
+    def with_stores(self, stores: "tuple[Store, ...]") -> "Config":
+        return replace(self, stores=stores)
+
+    def without_stores(self) -> "Config":
+        return replace(self, stores=())
 
     @property
     def timezones(self) -> dict[str, str]:

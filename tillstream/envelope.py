@@ -68,6 +68,7 @@ class DeclaredColumn(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     optional: bool = True
     default_value_expression: str | None = None
     enum_values: list[str] | None = None
+    real_charset: str | None = None  # not the store's word but tillstream.yaml's: what a latin1 column really holds
 
 
 class DeclaredTable(msgspec.Struct, frozen=True, rename="camel", kw_only=True):

@@ -12,11 +12,11 @@ from pymysql.constants import ER
 from conflict.policy import Policy
 from connectors import examination
 from connectors.binlog_age import begun_at
+from connectors.census import Difference, Seen, differences, of_fleet
 from connectors.debezium import server_id
 from connectors.deep_look import look_at_values
 from connectors.examination import BinlogFile, Clock, Server, StoredColumn, StoredTable
 from connectors.findings import LOOK_DEEPER, Finding, Level, of_binlogs, of_clock, of_reach, of_reader, of_server, of_xa
-from connectors.fleet import Difference, Seen, differences, of_fleet
 from connectors.preflight import store_connection
 from connectors.rights import least_grants, new_account
 from connectors.table_findings import Wanted, of_tables

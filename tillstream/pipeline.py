@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import psycopg
@@ -20,11 +20,13 @@ from sinks.policy_switch import switch_policy
 from sinks.resync.requests import RequestBook
 from sinks.resync.resyncer import Resyncer
 from sinks.row_codec import Shapes
+from sinks.store_orders import StoreOrders
 from sinks.store_states import StoreStates
 from sinks.warehouse import Warehouse, mapped_errors
 from sinks.worker import Worker
-from tillstream.config import Config
+from tillstream.config import Config, Store
 from tillstream.errors import RefusedError, TransientError
+from tillstream.fleet import Fleet
 from tillstream.states import StoreReport
 from tillstream.verifying import store_sources
 
@@ -32,6 +34,7 @@ log = logging.getLogger(__name__)
 
 # Debezium's classes and one engine's batches; then what waits per store (see QUEUE_BYTES and max_batch_rows).
 HEAP_MEGABYTES, HEAP_MEGABYTES_PER_STORE = 160, 12
+LEAST_STORES = 3  # room for some that are added while it runs
 _ONLY_ONE = "SELECT pg_try_advisory_lock(hashtextextended('tillstream run', 0))"
 
 _GIVE_BACK = "SELECT pg_advisory_unlock(hashtextextended('tillstream run', 0))"
@@ -75,7 +78,9 @@ class Pipeline:
         self._probe_seconds = probe_seconds
         self._lanes = EmbeddedLanes()
         self._stopping = threading.Event()
-        self._supervisors: list[Supervisor] = []
+        self._owners: dict[str, str] = {}
+        self._timezones: dict[str, str] = {}  # shared with the worker: stores are added while it works
+        self._fleet: Fleet | None = None
         self._worker: threading.Thread | None = None
         self._resyncer: Resyncer | None = None
         self._only_one: psycopg.Connection[Any] | None = None
@@ -86,34 +91,41 @@ class Pipeline:
         self.claim()
         self._warehouse.check_version()
         policy_id = switch_policy(self._warehouse, self._policy)
-        worker = Worker(
-            self._warehouse,
-            self._lanes,
-            self._policy,
-            policy_id=policy_id,
-            timezones=self._config.timezones,
-            excluded_columns=self._config.tables.exclude_columns,
-            on_commit=self._on_commit,
-        )
+        config, tables = self._config, self._config.tables
+        self._timezones.update(config.timezones)
+        shapes = Shapes(self._policy, self._timezones, tables.exclude_columns, tables.real_charset)
+        worker = Worker(self._warehouse, self._lanes, shapes, policy_id=policy_id, on_commit=self._on_commit)
         self._worker = threading.Thread(target=self._work, args=(worker,), name="worker", daemon=True)
         self._worker.start()
-        self._resyncer = Resyncer(
-            self._warehouse,
-            Shapes(self._policy, self._config.timezones, self._config.tables.exclude_columns),
-            store_sources(self._config),
-        )
+        self._resyncer = Resyncer(self._warehouse, shapes, store_sources(config.stores))
         self._resyncer.start()
-        stores = self._config.stores
-        heap = self._config.capture_options.heap_megabytes
-        jvm.start(heap or HEAP_MEGABYTES + HEAP_MEGABYTES_PER_STORE * len(stores))
-        owners: dict[str, str] = {}
-        kept = _offset_store(self._warehouse)
-        for store in stores:
-            supervisor = Supervisor(
-                self._config, store, self._lanes, kept, self._books, owners, probe_seconds=self._probe_seconds
-            )
-            supervisor.start()
-            self._supervisors.append(supervisor)
+        heap = config.capture_options.heap_megabytes
+        jvm.start(heap or HEAP_MEGABYTES + HEAP_MEGABYTES_PER_STORE * max(len(config.stores), LEAST_STORES))
+        self._fleet = Fleet(
+            config, self._supervise, StoreOrders(self._warehouse).read, self._books.report, self._take_up
+        )
+        self._fleet.start()
+
+    def look_at_stores(self) -> None:
+        """Read tillstream.yaml again: stores that were added, changed or taken out."""
+        if self._fleet is not None:
+            self._fleet.look_now()
+
+    def _supervise(self, config: Config, store: Store) -> Supervisor:
+        return Supervisor(
+            config,
+            store,
+            self._lanes,
+            _offset_store(self._warehouse),
+            self._books,
+            self._owners,
+            probe_seconds=self._probe_seconds,
+        )
+
+    def _take_up(self, stores: Sequence[Store]) -> None:
+        self._timezones.update({store.id: store.timezone for store in stores})
+        if self._resyncer is not None:
+            self._resyncer.know(store_sources(stores))
 
     def wait(self, timeout_seconds: float | None = None) -> bool:
         """Until the worker has ended, which it does only when told to or when it fails."""
@@ -125,10 +137,8 @@ class Pipeline:
         """Drain: engines close, what was taken from them is finished, the warehouse is left at a commit."""
         if self._resyncer is not None:
             self._resyncer.stop()
-        for supervisor in self._supervisors:
-            supervisor.stop()
-        for supervisor in self._supervisors:
-            supervisor.join(60)
+        if self._fleet is not None:
+            self._fleet.stop()
         if self._resyncer is not None:
             self._resyncer.join(60)
         self._stopping.set()
@@ -142,8 +152,7 @@ class Pipeline:
             worker.run(self._stopping.is_set)
         except BaseException as error:
             self.failure = error
-            for store in self._config.stores:  # nobody will take what their engines hand over
-                self._lanes.refuse(store.id, TransientError("the worker has stopped"))
+            self._lanes.refuse_all(TransientError("the worker has stopped"))  # nobody takes what engines hand over
 
     def claim(self) -> None:
         """Be the only one at work on this warehouse, until `stop`."""

@@ -10,6 +10,8 @@ class StoreState(StrEnum):
     LIVE = "live"  # following the store's log
     UNREACHABLE = "unreachable"  # retried for ever
     REFUSED = "refused"  # something a person has to put right; the reason says what
+    PAUSED = "paused"  # by a person; its log waits
+    RETIRED = "retired"  # closed for good
     STOPPED = "stopped"
 
 

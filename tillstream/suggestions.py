@@ -168,6 +168,9 @@ def _unidentifiable(table: "StoredTable", unwanted: Mapping[str, str]) -> str:
     lost = [name for name in table.primary_key if name in unwanted]
     if lost:
         return f"its key has the column {lost[0]}, {unwanted[lost[0]]}"
+    unreadable = next((column for column in table.columns if column.unreadable), None)
+    if unreadable is not None:
+        return f"its column {unreadable.name}: {unreadable.unreadable}"
     return "system-versioned, which cannot be captured" if table.system_versioned else ""
 
 

@@ -58,3 +58,11 @@ ALTER TABLE tillstream.store_states
   ADD COLUMN retention_seconds bigint,        -- how long the store keeps its log; NULL: for ever, or not known
   ADD COLUMN clock_offset_seconds double precision,   -- the store's clock minus ours
   ADD COLUMN clock_uncertainty_seconds double precision;
+
+-- What a person has said of a store, beyond tillstream.yaml.
+CREATE TABLE tillstream.store_orders (
+  store text COLLATE "C" PRIMARY KEY,
+  paused boolean NOT NULL DEFAULT false,   -- nothing is captured until it is resumed
+  retired boolean NOT NULL DEFAULT false,  -- closed for good: its rows stay, and decide nothing any more
+  noted_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from sinks.ledger import versions_at
@@ -35,16 +35,21 @@ class Resyncer(threading.Thread):
         self,
         warehouse: Warehouse,
         shapes: Shapes,
-        stores: Sequence[StoreSource],
+        stores: Iterable[StoreSource],
         *,
         patience: Patience = Patience(),  # noqa: B008 - frozen
     ) -> None:
         super().__init__(name="resync", daemon=True)
         self._warehouse, self._shapes, self._patience = warehouse, shapes, patience
-        self._sources = {source.id: source for source in stores}
+        self._sources: dict[str, StoreSource] = {}
+        self.know(stores)
         self._stopping = threading.Event()
         self._pool = ThreadPoolExecutor(STORES_AT_ONCE, thread_name_prefix="resync")
         self._at_work: dict[str, Future[None]] = {}
+
+    def know(self, stores: Iterable[StoreSource]) -> None:
+        """The stores that there are now."""
+        self._sources = {source.id: source for source in stores}
 
     def stop(self) -> None:
         self._stopping.set()
@@ -77,7 +82,9 @@ class Resyncer(threading.Thread):
             self._stopping.wait(AGAIN_SECONDS * 6)
 
     def _read_store(self, store: str) -> None:
-        source = self._sources[store]
+        source = self._sources.get(store)
+        if source is None:
+            return
         with source.connect() as connection:
             session = StoreSession(source, connection, self._warehouse, self._patience)
             Answers(session, self._warehouse, self._shapes, store).fetch()

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from sinks.columns import ColumnType, column_type, type_name
+from sinks.nul_escape import unescape_nul
 from sinks.row_codec import RowCodec
 from sinks.store_session import StoreSession
 from tillstream.errors import RefusedError
@@ -101,6 +102,10 @@ def key_literals(codec: RowCodec, image: Mapping[str, Any], session: StoreSessio
                 raise ValueError(f"a key of type {column.type_name} is not asked for alone")
             if kind.warehouse == "numeric" and isinstance(decoded, str):
                 decoded = Decimal(decoded)
+            if column.real_charset:
+                decoded = value  # as the server itself reads it, who compares it with the column
+            elif kind.warehouse == "text":
+                decoded = unescape_nul(decoded)
             literals.append((codec.version.primary_key.index(column.name), session.literal(decoded)))
     return tuple(literal for _, literal in sorted(literals))
 
@@ -109,7 +114,7 @@ def _key_literal(column: str, kind: ColumnType, is_ordinal: bool) -> str:
     """The expression whose answer, written as a literal, compares with the column as ORDER BY does."""
     if kind.warehouse in ("text", "bytea") and not is_ordinal:
         return column
-    if kind.warehouse in ("date", "timestamp", "timestamptz", "interval"):
+    if kind.warehouse in ("date", "timestamp", "timestamptz", "interval", "uuid"):
         return f"CAST({column} AS CHAR)"
     return f"{column} + 0"  # a member of an ENUM by its number: in that order they are sorted
 

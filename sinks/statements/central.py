@@ -44,7 +44,8 @@ SELECT t._key, t._store, t._pk, t._epoch, t._file, t._pos, t._row, t._order, t._
        t._stamps, p.columns, {columns}
 FROM stores.{table} t
 LEFT JOIN tillstream.presence p ON p.table_name = {name} AND p.store = t._store
-WHERE t._key = ANY({keys}) AND t._op NOT IN ('t', 'm')""")
+WHERE t._key = ANY({keys}) AND t._op NOT IN ('t', 'm')
+  AND t._store <> ALL (ARRAY(SELECT store FROM tillstream.store_orders WHERE retired))""")
 
 KEYS_LOCK = """\
 INSERT INTO tillstream.keys (table_name, key)
@@ -96,7 +97,9 @@ def contributions(table: str, columns: Mapping[str, str]) -> str:
             table=sql.Identifier(table),
             name=sql.Literal(table),
             columns=sql.SQL(", ").join(
-                sql.SQL("t.{}::{}").format(sql.Identifier(column), sql.SQL(kind)) for column, kind in columns.items()
+                # jsonb as text: a rule compares and hands on, it does not look inside
+                sql.SQL("t.{}::{}").format(sql.Identifier(column), sql.SQL("text" if kind == "jsonb" else kind))
+                for column, kind in columns.items()
             ),
             keys=sql.SQL("\x00"),
         )

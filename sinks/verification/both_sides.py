@@ -1,9 +1,8 @@
 """The rows of one table of one store, read in the store and in the warehouse in forms that can be compared."""
 
 import math
-import struct
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -160,7 +159,7 @@ class BothSides:
         text = statements.warehouse_found(warehouse.source, _shown_columns(warehouse), warehouse.identity)
         meta = statements.ROW_COLUMNS
         there = [values[meta:] for values in self._ask(text, wanted=sorted(identities)) if not values[meta - 1]]
-        return self._by_identity(here), self._by_identity(there)
+        return self._by_identity(store, here), self._by_identity(warehouse, there)
 
     def _found_where(self, identities: Collection[str], leads: Collection[int]) -> str:
         """By an index where there is one that is sure to help."""
@@ -174,7 +173,7 @@ class BothSides:
             return []
         side = self.forms.store
         found = self._session.rows(statements.store_rows(side.source, _columns(side), where))
-        return [self._row(values) for values in found]
+        return [self._row(side, values) for values in found]
 
     def _ask(self, text: str, **parameters: Any) -> list[tuple[Any, ...]]:
         if not self._in_warehouse:
@@ -182,25 +181,24 @@ class BothSides:
         with self._warehouse.transaction() as tx:
             return tx.rows(text, {"store": self._version.store, **parameters})
 
-    def _row(self, values: Sequence[Any], **meta: Any) -> Row:
+    def _row(self, side: Side, values: Sequence[Any], **meta: Any) -> Row:
         identity, digest, *rest = values
-        count = len(self.forms.single)
-        floats = tuple(
-            _comparable(value, single) for value, single in zip(rest[:count], self.forms.single, strict=True)
-        )
-        return Row(identity=identity, content=(digest, floats), key=tuple(rest[count:]), **meta)
+        count = len(side.values)
+        compared = tuple(_compared(*pair) for pair in zip(side.values, rest[:count], strict=True))
+        return Row(identity=identity, content=(digest, compared), key=tuple(rest[count:]), **meta)
 
     def _warehouse_row(self, values: Sequence[Any]) -> Row:
         *stamp, pk, deleted = values[: statements.ROW_COLUMNS]
-        return self._row(values[statements.ROW_COLUMNS :], stamp=tuple(stamp), pk=pk, deleted=deleted)
+        side = self.forms.warehouse
+        return self._row(side, values[statements.ROW_COLUMNS :], stamp=tuple(stamp), pk=pk, deleted=deleted)
 
-    def _by_identity(self, found: Iterable[Sequence[Any]]) -> dict[str, list[ShownRow]]:
+    def _by_identity(self, side: Side, found: Iterable[Sequence[Any]]) -> dict[str, list[ShownRow]]:
         rows = defaultdict(list)
         count = len(self.forms.names)
         for identity, *values in found:
             exact = (
-                value if at is None else _comparable(value, self.forms.single[at])
-                for value, at in zip(values[:count], self.forms.float_at, strict=True)
+                value if at is None else _compared(side.values[at], value)
+                for value, at in zip(values[:count], self.forms.value_at, strict=True)
             )
             shown = (None if value is None else str(value) for value in values[count:])
             rows[identity].append(ShownRow(exact=tuple(exact), shown=tuple(shown)))
@@ -208,25 +206,15 @@ class BothSides:
 
 
 def _columns(side: Side) -> tuple[str, ...]:
-    return (side.identity, side.digest, *side.floats, *side.key)
+    return (side.identity, side.digest, *side.by_value, *side.key)
 
 
 def _shown_columns(side: Side) -> tuple[str, ...]:
     return (side.identity, *side.exact, *side.shown)
 
 
-def _comparable(value: float | None, single: bool) -> float | str | None:
-    """Equal if the values are: FLOAT by its 32 bits, 0 without its sign, NaN like itself."""
-    if value is None:
-        return None
-    if math.isnan(value):
-        return "NaN"  # MySQL has none
-    if single:
-        try:
-            value = struct.unpack("<f", struct.pack("<f", value))[0]
-        except OverflowError:
-            return value  # no FLOAT can be that large
-    return value + 0.0
+def _compared(value_of: Callable[[Any], Any], value: Any) -> Any:
+    return None if value is None else value_of(value)
 
 
 def leads_of(forms: RowForms, rows: Iterable[Row]) -> frozenset[int]:

@@ -96,8 +96,8 @@ class Comparison:
         rows = 0
         for chunk in sorted({*store, *warehouse}):
             here, there = store.get(chunk, (0, 0)), warehouse.get(chunk, (0, 0))
-            # floats are not in the sums: where there are any, every row is looked at
-            if here == there and not self._sides.forms.single:
+            # what is compared by value is not in the sums: where there is any, every row is looked at
+            if here == there and not self._sides.forms.store.values:
                 continue
             if rows + max(here[0], there[0]) > ROWS_AT_ONCE and together:
                 yield together

@@ -1,8 +1,9 @@
 """One table's rows as SQL expressions that come out alike in the store and in the warehouse."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from psycopg import sql
 
@@ -42,7 +43,8 @@ class Side:
     source: str  # the table
     identity: str  # hash of the primary key; of the whole row where there is none
     digest: str  # hash of every column but those compared by value
-    floats: tuple[str, ...]  # those
+    by_value: tuple[str, ...]  # those
+    values: tuple[Callable[[Any], Any], ...]  # parallel to them: what is compared of each
     key: tuple[str, ...]  # the text of each part of the primary key
     lead: str | None  # the first part of the primary key, where it is an integer and can be cut into ranges
     exact: tuple[str, ...]  # per column: equal here exactly if equal at all
@@ -54,8 +56,7 @@ class RowForms:
     store: Side
     warehouse: Side
     names: tuple[str, ...]
-    single: tuple[bool, ...]  # per float: whether the store keeps it in 32 bits
-    float_at: tuple[int | None, ...]  # per column: its place among the floats
+    value_at: tuple[int | None, ...]  # per column: its place among those compared by value
     pk_is_plain: bool  # the warehouse's _pk can be told from the key's texts, without doubt
 
 
@@ -70,8 +71,7 @@ def row_forms(
         store=_store_side(version, kinds, key, hashing),
         warehouse=_warehouse_side(version, kinds, key, present, hashing),
         names=tuple(kinds),
-        single=tuple(kinds[name].warehouse == "real" for name in by_value),
-        float_at=tuple(by_value.index(name) if name in by_value else None for name in kinds),
+        value_at=tuple(by_value.index(name) if name in by_value else None for name in kinds),
         pk_is_plain=bool(key) and all(_is_plain(kinds[name]) for name in key),
     )
 
@@ -86,14 +86,15 @@ def _is_integer(kind: ColumnType) -> bool:
 
 def _store_side(version: TableVersion, kinds: Mapping[str, ColumnType], key: list[str], hashing: Hashing) -> Side:
     exact = {name: _store_exact(kind, _backticked(name), hashing) for name, kind in kinds.items()}
-    floats = tuple(f"{_backticked(name)} + 0e0" for name, kind in kinds.items() if kind.by_value)
+    by_value = tuple(_store_text(kind, _backticked(name)) for name, kind in kinds.items() if kind.by_value)
     identity = [exact[name] for name in key if not kinds[name].by_value]
     digest = _store_digest([exact[name] for name, kind in kinds.items() if not kind.by_value], hashing)
     return Side(
         source=f"{_backticked(version.database)}.{_backticked(version.table)}",
         identity=_store_digest(identity, hashing) if key else digest,
         digest=digest,
-        floats=floats,
+        by_value=by_value,
+        values=tuple(kind.store_value for kind in kinds.values() if kind.store_value),
         key=tuple(_store_text(kinds[name], _backticked(name)) for name in key),
         lead=_backticked(key[0]) if key and _is_integer(kinds[key[0]]) else None,
         exact=tuple(exact.values()),
@@ -116,7 +117,8 @@ def _warehouse_side(
         source=f"stores.{_quoted(version.table)}",
         identity=_warehouse_digest(identity, hashing) if key else digest,
         digest=digest,
-        floats=tuple(f"{column(name)}::float8" for name, kind in kinds.items() if kind.by_value),
+        by_value=tuple(_warehouse_text(kind, column(name)) for name, kind in kinds.items() if kind.by_value),
+        values=tuple(kind.warehouse_value for kind in kinds.values() if kind.warehouse_value),
         key=tuple(_warehouse_text(kinds[name], column(name)) for name in key),
         lead=column(key[0]) if key and _is_integer(kinds[key[0]]) else None,
         exact=tuple(exact.values()),
@@ -137,11 +139,11 @@ def _quoted(name: str) -> str:
 
 
 def _store_text(kind: ColumnType, column: str) -> str:
-    return f"{column} + 0e0" if kind.by_value else kind.store_text.format(c=column)
+    return kind.store_text.format(c=column)
 
 
 def _warehouse_text(kind: ColumnType, column: str) -> str:
-    return f"{column}::float8" if kind.by_value else kind.warehouse_text.format(c=column)
+    return kind.warehouse_text.format(c=column)
 
 
 # Texts and bytes enter by their own hash: then no value can imitate the comma between two of them, and nothing grows
@@ -175,7 +177,7 @@ def _warehouse_digest(texts: list[str], hashing: Hashing) -> str:
 
 def _store_shown(kind: ColumnType, column: str) -> str:
     if kind.warehouse == "bytea":
-        return f"LOWER(HEX(LEFT({column}, {SHOWN_CHARACTERS // 2})))"
+        return f"LOWER(HEX(LEFT(CAST({column} AS BINARY), {SHOWN_CHARACTERS // 2})))"  # LEFT knows no VECTOR
     text = _store_text(kind, column)
     return f"LEFT({text}, {SHOWN_CHARACTERS})" if kind.warehouse == "text" else text
 

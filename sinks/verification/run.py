@@ -14,6 +14,7 @@ from sinks.evolution import Catalog
 from sinks.ledger import versions_at
 from sinks.names import identifier, in_warehouse_names
 from sinks.statements import verification as statements
+from sinks.store_orders import read_orders
 from sinks.store_session import Patience, StoreSession, StoreSource
 from sinks.verification.both_sides import BothSides
 from sinks.verification.central_comparison import CentralComparison
@@ -87,7 +88,9 @@ class Verification:
         started, began = datetime.now(UTC), monotonic()
         self._warehouse.check_version()
         self._require_known(stores, tables)
-        wanted = [source for source in self._stores if stores is None or source.id in stores]
+        with self._warehouse.transaction() as tx:
+            retired = read_orders(tx).retired
+        wanted = [each for each in self._stores if (stores is None or each.id in stores) and each.id not in retired]
         with ThreadPoolExecutor(STORES_AT_ONCE, thread_name_prefix="verify") as pool:
             found = list(pool.map(lambda source: self._verify_store(source, tables), wanted))
         central = self._verify_central(stores, tables)

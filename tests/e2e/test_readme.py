@@ -58,11 +58,13 @@ def test_the_first_store_in_ten_minutes(open_shop: Callable[..., MySQLServer], s
     server.execute("DROP USER 'tillstream'@'%'")
     environment_ = {**environment(), "PATH": f"{TILLSTREAM.parent}:{environment()['PATH']}"}
     with ExitStack() as running:
-        answer = ""
+        answer = fragment = ""
         for language, note, text in _blocks():
             if language == "sql":
                 for statement in filter(None, (part.strip() for part in text.split(";"))):
                     server.execute(statement)
+            elif note == "fragment":
+                fragment = text
             elif language == "yaml":
                 _require_policies(text, here)
             elif language == "text":
@@ -77,6 +79,9 @@ def test_the_first_store_in_ten_minutes(open_shop: Callable[..., MySQLServer], s
                 reached = text.replace("--host 10.0.1.5", f"--host 127.0.0.1 --port {server.port}")
                 answer = _run(reached, here, environment_)
     (here / "policies.yaml").write_text((here / "later.yaml").read_text())
+    assert fragment.startswith("tables:\n")
+    whole = (here / "tillstream.yaml").read_text()
+    (here / "tillstream.yaml").write_text(whole.replace("tables:\n", fragment, 1))
     answer = _run("tillstream config validate", here, environment_)
     assert "2 shared tables" in answer
 

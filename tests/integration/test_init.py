@@ -22,7 +22,7 @@ from tillstream.rehearsal.mysql import MySQLServer
 TABLES = (
     "CREATE TABLE members (id INT PRIMARY KEY, phone VARCHAR(20), points DECIMAL(9,2), password VARCHAR(32),"
     " updated_at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP ON UPDATE CURRENT_TIMESTAMP)",
-    "CREATE TABLE goods (id INT PRIMARY KEY, barcode VARCHAR(20) UNIQUE, price DECIMAL(9,2), place POINT)",
+    "CREATE TABLE goods (id INT PRIMARY KEY, barcode VARCHAR(20) UNIQUE, price DECIMAL(9,2))",
     "CREATE TABLE sales (id INT PRIMARY KEY)",
     "CREATE TABLE tmp_import (id INT PRIMARY KEY)",
     "CREATE VIEW members_view AS SELECT id FROM members",
@@ -86,7 +86,7 @@ def test_flags_alone_write_files_that_are_valid_and_say_what_to_do(flags: dict[s
     config, policy = load_all(tmp_path / "tillstream.yaml")
     assert (config.stores[0].id, config.stores[0].name) == ("s042", "中山路店")
     assert config.tables.exclude == ("tmp_import",)
-    assert config.tables.exclude_columns == {"members": ("password",), "goods": ("place",)}
+    assert config.tables.exclude_columns == {"members": ("password",)}
     assert policy.tables["members"].changed_at == "updated_at"
     assert policy.tables["goods"].rule_for("price").stores == ("s042",)
     seen = run(tmp_path, "doctor")

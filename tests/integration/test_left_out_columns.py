@@ -12,7 +12,7 @@ LEFT_OUT = "tables: {exclude_columns: {members: [password, home, note]}}\n"
 
 
 def test_left_out_columns_hold_up_nothing(mysql56: MySQLServer, make_chain: Callable[..., Chain]) -> None:
-    """A secret, a type and a charset that cannot be kept: all else goes on, and nothing of them is stored."""
+    """A secret, a place and a charset that nobody decodes: all else goes on, and nothing of them is stored."""
     chain = make_chain({"s1": mysql56}, database="left_out", settings=LEFT_OUT)
     chain.on(
         "s1",

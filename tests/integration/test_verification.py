@@ -306,8 +306,11 @@ def _wide(server: MySQLServer, database: str, warehouse_url: str, password: Path
 
 
 def test_every_type_is_tried() -> None:
+    """Here, or in test_types.py, which has the servers that know the newer ones."""
+    spatial = {name for name, kind in columns._TYPES.items() if kind is columns._SPATIAL}
+    elsewhere = {"JSON", "VECTOR", "UUID", *spatial}
     declared = {" ".join(w for w in case.type_name.split() if w != "ZEROFILL") for case in CASES.values()}
-    assert declared == set(columns._TYPES)
+    assert declared | elsewhere == set(columns._TYPES)
 
 
 def test_equal_values_of_every_type_are_equal(wide: Shop) -> None:

@@ -131,6 +131,15 @@ class TestReadingYaml:
 
 
 class TestRefusing:
+    def test_a_real_charset_that_is_not_known_is_refused(self) -> None:
+        """Those that are known are named; a known one is taken for its column."""
+        line = "tables: {real_charset: {members: {name: %s}}}\n"
+        fault = fault_of(SMALLEST + line % "utf9")
+        assert "tables.real_charset.members.name" in fault
+        assert "tis620" in fault or "utf8" in fault
+        config = config_of(SMALLEST + line % "gbk")
+        assert config.tables.real_charset == {"members": {"name": "gbk"}}
+
     def test_five_faults_are_reported_at_once_in_line_order(self) -> None:
         """Nobody should have to run it five times."""
         text = (

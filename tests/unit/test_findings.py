@@ -91,11 +91,11 @@ def test_a_binlog_filter_is_refused_only_if_it_leaves_the_store_out(head: Head, 
     assert all(line.startswith("binlog-") for line in found.paste)
 
 
-def test_mariadb_is_refused() -> None:
-    """By the version's text, also where old clients are told 5.5.5."""
-    found = what_forbids_capture(a_store(), a_server(version="5.5.5-10.11.19-MariaDB-log"))
-    assert found[0].level is Level.REFUSE
-    assert "MariaDB" in found[0].sentence
+def test_mariadb_is_as_fit_as_mysql() -> None:
+    """Known by the version's text, also where old clients are told 5.5.5; one that was never tried is told."""
+    assert of_server(a_store(), a_server(version="5.5.5-10.11.19-MariaDB-log")) == []
+    assert only(of_server(a_store(), a_server(version="10.3.39-MariaDB"))).level is Level.WARN
+    assert a_server(version="10.11.19-MariaDB", server_uuid="", server_uid="uid-7").uuid == "uid-7"
 
 
 def test_versions_are_read_from_what_servers_say() -> None:

@@ -22,7 +22,7 @@ FIRST = FirstStore(
     database="pos: {old}", timezone="Asia/Shanghai", timezone_why="guessed",
 )  # fmt: skip
 MEMBERS = a_table("members", "id int not null", "phone varchar(20)", "points int", "updated_at datetime", "pwd text")
-PRODUCTS = a_table("products", "id int not null", "sku varchar(20)", "price decimal(9,2)", "place point")
+PRODUCTS = a_table("products", "id int not null", "sku varchar(20)", "price decimal(9,2)", "place xmltype")
 
 
 def read_back(*tables: StoredTable, first: FirstStore = FIRST) -> tuple[Config, Policy]:
@@ -60,7 +60,7 @@ _words = st.sampled_from(
 )
 _odd = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=6)
 _names = st.builds(lambda a, b, c: (a + b + c).strip() or "x", _odd, _words, _odd)
-_types = st.sampled_from(["int", "varchar(20)", "decimal(9,2)", "datetime", "point", "bigint", "enum('a, #\n','}')"])
+_types = st.sampled_from(["int", "varchar(20)", "decimal(9,2)", "datetime", "xmltype", "bigint", "enum('a, #\n','}')"])
 
 
 @st.composite

@@ -32,11 +32,12 @@ def test_ordinary_tables_give_no_finding() -> None:
     """Every type that the warehouse keeps, without a word."""
     types = ("bigint(20) unsigned", "decimal(65,30)", "float(7,3)", "double", "bit(1)", "bit(64)", "year(4)", "date",
              "datetime(6)", "timestamp", "time(3)", "char(3)", "text", "enum('a','b (c)')", "set('x','unsigned')",
-             "varbinary(9)", "longblob", "tinyint(1)", "mediumint(9)", "binary(16)")  # fmt: skip
+             "varbinary(9)", "longblob", "tinyint(1)", "mediumint(9)", "binary(16)", "point", "geomcollection", "json",
+             "vector(3)", "uuid")  # fmt: skip
     assert found(a_table("t", "id int not null", *(f"c{n} {t}" for n, t in enumerate(types)))) == []
 
 
-@pytest.mark.parametrize("column_type", ["point", "geometrycollection"])
+@pytest.mark.parametrize("column_type", ["sys_refcursor", "xmltype"])
 def test_a_type_without_a_place_is_refused_with_the_line_that_leaves_it_out(column_type: str) -> None:
     """The line is a part of tillstream.yaml."""
     [told] = found(a_table("shops", "id int not null", f"place {column_type}"))
@@ -44,6 +45,18 @@ def test_a_type_without_a_place_is_refused_with_the_line_that_leaves_it_out(colu
     assert told.paste == ("exclude_columns: {shops: [place]}",)
     assert found(a_table("shops", "id int", f"place {column_type}"), exclude_columns={"shops": ["place"]}) == []
     assert found(a_table("shops", "id int", f"place {column_type}"), MEMBERS, exclude=["shops"]) == []
+
+
+@pytest.mark.parametrize("column_type", ["inet6", "inet4", "varchar(20) /*M!100301 COMPRESSED*/"])
+def test_a_type_that_debezium_cannot_read_is_refused_with_its_whole_table(column_type: str) -> None:
+    """Leaving out the column does not help: its declaration is read as a whole."""
+    gate = a_table("gate", "id int not null", f"address {column_type}")
+    for left_out in ({}, {"gate": ["address"]}):
+        [told] = found(gate, exclude_columns=left_out)
+        assert (told.level, told.subject) == (Level.REFUSE, "table gate")
+        assert "address (Debezium cannot read" in told.sentence
+        assert told.paste == ("exclude: [gate]",)
+    assert found(gate, MEMBERS, exclude=["gate"]) == []
 
 
 def test_a_charset_that_nobody_decodes_is_refused() -> None:

@@ -72,7 +72,8 @@ def retry(letters: Ids = None, config: ConfigPath = DEFAULT_PATH) -> None:
         warehouse.check_version()
         named = in_warehouse_names(policy)
         policy_id = switch_policy(warehouse, named)
-        shapes = Shapes(named, settings.timezones, settings.tables.exclude_columns)
+        tables = settings.tables
+        shapes = Shapes(named, settings.timezones, tables.exclude_columns, tables.real_charset)
         for letter in letters or open_ids(warehouse):
             try:
                 print(f"{letter}: {retry_letter(warehouse, shapes, policy_id, letter)}")

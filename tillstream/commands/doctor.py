@@ -11,8 +11,8 @@ from tillstream.commands.config import DEFAULT_PATH, ConfigPath, Output, OutputO
 from tillstream.config import Config, Store
 
 if TYPE_CHECKING:
+    from connectors.census import Difference
     from connectors.findings import Finding
-    from connectors.fleet import Difference
     from tillstream.examining import Examination, Report
 
 REFUSED, UNREACHABLE = 1, 3

@@ -53,6 +53,7 @@ def _work(settings: Config, pipeline: "Pipeline") -> bool:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, note)
+    signal.signal(signal.SIGHUP, lambda number, frame: pipeline.look_at_stores())
     _serve_metrics(settings)
     try:
         pipeline.start()

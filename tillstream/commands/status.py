@@ -10,6 +10,7 @@ from tillstream.commands.config import DEFAULT_PATH, ConfigPath, Output, OutputO
 from tillstream.config import Config
 
 if TYPE_CHECKING:
+    from sinks.resync.requests import Request
     from sinks.warehouse import Warehouse
 
 LITTLE_BINLOG_HOURS = 24.0
@@ -35,6 +36,7 @@ def status(config: ConfigPath = DEFAULT_PATH, output: OutputOption = Output.TEXT
 
 
 def _answer(settings: Config, warehouse: "Warehouse") -> dict[str, Any]:
+    from sinks.resync import requests
     from sinks.store_states import StoreStates
 
     known = {row["store"]: row for row in StoreStates(warehouse).read()}
@@ -42,12 +44,14 @@ def _answer(settings: Config, warehouse: "Warehouse") -> dict[str, Any]:
         letters = tx.value("SELECT count(*) FROM tillstream.dead_letters WHERE status = 'open'")
         conflicts = tx.value("SELECT count(*) FROM tillstream.conflicts")
         dirty = tx.value("SELECT count(*) FROM tillstream.dirty_keys")
+        anew = requests.open_requests(tx)
     stores = [_store(store.id, store.name, known.get(store.id)) for store in settings.stores]
     return {
         "schema": 1,
         "running": any(each["reported_seconds_ago"] is not None
                        and each["reported_seconds_ago"] < SILENT_SECONDS for each in stores),
         "stores": stores,
+        "reading_anew": [_reading(each) for each in anew],
         "dead_letters": letters,
         "conflicts": conflicts,
         "keys_to_decide": dirty,
@@ -75,8 +79,25 @@ def _store(store: str, name: str, row: dict[str, Any] | None) -> dict[str, Any]:
     }
 
 
+def _reading(request: "Request") -> dict[str, Any]:
+    return {
+        "store": request.store,
+        "table": request.table,
+        "reason": request.reason,
+        "rows": request.rows,
+        "expected_rows": max(request.expected_rows, request.rows),
+    }
+
+
 def _hours(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds / 3600, 1)
+
+
+def _in_words(reading: dict[str, Any]) -> str:
+    if reading["table"] is None:
+        return f"{reading['store']}: is to begin anew ({reading['reason']})"
+    far = f"{reading['rows']:,} of about {reading['expected_rows']:,} rows" if reading["rows"] else "waiting"
+    return f"{reading['store']}: reading {reading['table']} anew, {far} ({reading['reason']})"
 
 
 def _print(found: dict[str, Any]) -> None:
@@ -100,6 +121,8 @@ def _print(found: dict[str, Any]) -> None:
             console.print(f"{store['id']}: its MySQL may purge what the warehouse does not have in {left:.0f} hours")
         if store["reason"]:
             console.print(f"{store['id']}: {store['reason']}", soft_wrap=True, highlight=False)
+    for each in found["reading_anew"]:
+        console.print(_in_words(each), soft_wrap=True, highlight=False)
     if not found["running"]:
         console.print("`tillstream run` is not at work on this warehouse.")
     if found["dead_letters"]:

