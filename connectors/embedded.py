@@ -303,7 +303,7 @@ _REMEDIES = {  # texts of Debezium and the JVM → what a person does
     "OutOfMemoryError": "raise `capture_options: {{heap_megabytes: ...}}` in tillstream.yaml and start `run` again",
     "SYSTEM VERSIONING": "a system-versioned table's log brings its history as rows; leave the table out with "
     "`tables: {{exclude: [...]}}`, then " + _RESYNC,
-    "no viable alternative": "Debezium cannot read this DDL statement; leave its table out with "
+    "DDL statement couldn't be parsed": "Debezium cannot read this DDL statement; leave its table out with "
     "`tables: {{exclude: [...]}}` if it declares one, leave a note with the statement, then " + _RESYNC,
 }
 

@@ -207,7 +207,7 @@ def _sql_mode(store: Store, server: Server) -> Iterator[Finding]:
         yield Finding(
             level=Level.NOTE,
             subject="sql_mode",
-            sentence="the server accepts zero dates (0000-00-00), which arrive as NULL or 1970-01-01",
+            sentence="the server accepts zero dates (0000-00-00), which are NULL in the warehouse",
             remedy=LOOK_DEEPER,
         )
 

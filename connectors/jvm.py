@@ -220,6 +220,8 @@ def deepest_message(error: Any) -> str:
     """The last message down the chain of causes: the outer ones are often empty."""
     message, depth = "", 0
     while error is not None and depth < 20:
+        if hasattr(error, "getErrors"):  # Debezium's parser gathers several, and says no more than that
+            error = next(iter(error.getErrors()), error)
         text = error.getMessage()
         message = str(text) if text else message
         error, depth = error.getCause(), depth + 1

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 from sinks.json_values import from_store, from_warehouse, kept_json
@@ -511,6 +511,8 @@ def _declared_type(column: DeclaredColumn) -> ColumnType:
         return _BOOLEAN_BIT
     if name == "FLOAT" and (column.length or 0) > 24 and column.scale is None:
         return _DOUBLE  # FLOAT(25) and up is MySQL's other spelling of DOUBLE
+    if name == "DECIMAL":
+        return _decimal(column.scale or 0)
     found = _TYPES.get(f"{name} UNSIGNED") if unsigned else None
     found = found or _TYPES.get(name)
     if found is None:
@@ -519,6 +521,13 @@ def _declared_type(column: DeclaredColumn) -> ColumnType:
             "leave it out with tables.exclude_columns"
         )
     return _for_text(column, name) if found is _TEXT else found
+
+
+@cache
+def _decimal(scale: int) -> ColumnType:
+    """Compared as the store writes it: a value may be kept with more zeros, of a time when the column had them."""
+    whole = f"round({{c}}, {scale})"
+    return replace(_NUMERIC, warehouse_text=f"(CASE WHEN {{c}} = {whole} THEN {whole} ELSE {{c}} END)::text")
 
 
 def type_name(column: DeclaredColumn) -> str:

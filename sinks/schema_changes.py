@@ -1,13 +1,15 @@
 """What a lane's control events do: schema changes, TRUNCATE, the end of a snapshot. They lead a part, in order."""
 
 import re
+from collections.abc import Iterable
 
 from psycopg import sql
 
-from sinks.columns import column_type, wider
 from sinks.evolution import RESYNC, Catalog, backfill
 from sinks.fold import Lane, TableId
+from sinks.kept_values import keeps_values, nothing_holds_both, rewritten
 from sinks.ledger import Ledger, mark_dirty
+from sinks.names import identifier
 from sinks.resync import requests
 from sinks.row_codec import RowCodec, Shapes
 from sinks.statements import mirror as mirror_sql
@@ -35,7 +37,8 @@ class SchemaChanges:
         self, tx: Transaction, lane: Lane, event: ChangeEvent, stamp: Stamp, *, schema_only: bool = False
     ) -> None:
         """`schema_only`: the snapshot that is running brings no rows, so there are none for it to miss."""
-        if not event.is_snapshot and stamp <= lane.stamp:
+        # one statement may tell of several tables, at one position: the others of it may come in a later batch
+        if not event.is_snapshot and (stamp < lane.stamp or (event.op == "t" and stamp == lane.stamp)):
             return
         if event.op == "t":
             assert event.source is not None
@@ -64,6 +67,8 @@ class SchemaChanges:
     ) -> None:
         table = _table_id(change.id)
         before = lane.codecs.get(table)
+        if before is not None and before.version.since == stamp and not event.is_snapshot:
+            return  # delivered again
         if change.table is None:
             # DROP. A snapshot announces each table with one; in the stream the store's rows are gone. Nothing of
             # ours is dropped: the rows are withdrawn and stay.
@@ -95,7 +100,7 @@ class SchemaChanges:
                 f"under the old name; {RESYNC.format(store=lane.store)}"
             )
         elif before is not None and change.type == "ALTER":
-            _require_followable(before, after, event)
+            _require_followable(tx, before, after, event)
         self._catalog.ensure(tx, after)
         self._ledger.keep_version(tx, after)
         if before is not None and schema_only and after.policy is not None and set(after.names) != set(before.names):
@@ -149,7 +154,7 @@ def _drops(ddl: str, column: DeclaredColumn) -> bool:
     return re.search(rf"\bDROP\s+(COLUMN\s+)?(`{name}`|{name}\b)", ddl, re.IGNORECASE) is not None
 
 
-def _require_followable(before: RowCodec, after: RowCodec, event: ChangeEvent) -> None:
+def _require_followable(tx: Transaction, before: RowCodec, after: RowCodec, event: ChangeEvent) -> None:
     """Refuse what would leave stored rows unlike the store's: those changes reach no event."""
     store, table = after.version.store, after.version.table
     remedy = RESYNC.format(store=store)
@@ -170,35 +175,27 @@ def _require_followable(before: RowCodec, after: RowCodec, event: ChangeEvent) -
     old = {column.name: column for column in before.version.columns}
     for column in after.version.columns:
         was = old.get(column.name)
-        if was is not None and not _keeps_values(was, column):
-            raise RefusedError(
-                f"store {store}: {table}.{column.name} changed from {was.type_name} to {column.type_name} "
-                f"({_shown(event)}), which rewrites stored values without an event; {remedy}"
+        if was is None:
+            continue
+        if nothing_holds_both(was, column):
+            remedy = (
+                "the warehouse has no type that holds both: leave the column out with tables.exclude_columns, start "
+                f"`run` again and {remedy}"
             )
+        elif keeps_values(was, column) and not _holds(tx, before, was, rewritten(was, column)):
+            continue
+        raise RefusedError(
+            f"store {store}: {table}.{column.name} changed from {was.type_name} to {column.type_name} "
+            f"({_shown(event)}), which rewrites stored values without an event; {remedy}"
+        )
 
 
-def _keeps_values(was: DeclaredColumn, now: DeclaredColumn) -> bool:
-    """Whether every stored value is the same after the change."""
-    if _value_facts(was) == _value_facts(now):
-        return True
-    old, new = column_type(was).warehouse, column_type(now).warehouse
-    if old == new == "text":
-        grew = (now.length or 2**32) >= (was.length or 2**32)
-        members = set(was.enum_values or ()) <= set(now.enum_values or was.enum_values or ())
-        return grew and members
-    if old == new == "numeric" and was.type_name.upper().startswith("DEC"):
-        return (now.scale or 0) == (was.scale or 0) and (now.length or 0) >= (was.length or 0)
-    if old == new and old in ("timestamp", "timestamptz", "interval", "bytea"):
-        return (now.length or 0) >= (was.length or 0)  # fewer fractional digits would round what is stored
-    return wider(old, new) == new
-
-
-def _value_facts(column: DeclaredColumn) -> tuple[object, ...]:
-    """What of a declaration bears on stored values."""
-    return (
-        column.type_name,
-        column.length,
-        column.scale,
-        column.charset_name,
-        tuple(column.enum_values or ()),
-    )
+def _holds(tx: Transaction, codec: RowCodec, column: DeclaredColumn, conditions: Iterable[str]) -> bool:
+    """Whether a live row of the store is as one of these says."""
+    found = [condition.format(c="{column}") for condition in conditions]
+    if not found:
+        return False
+    any_of = " OR ".join(found)
+    statement = f"SELECT 1 FROM stores.{{table}} WHERE _store = %s AND NOT _deleted AND ({any_of}) LIMIT 1"
+    place = {"table": quoted(codec.table), "column": quoted(identifier(column.name))}
+    return bool(tx.rows(sql.SQL(statement).format(**place), [codec.version.store]))

@@ -11,11 +11,13 @@ import pymysql
 import sqlalchemy
 
 from conflict.policy import EMPTY_POLICY, parse_policy
+from sinks.resync import requests
 from sinks.warehouse import Warehouse
 from tillstream import checked_yaml
 from tillstream.config import load_config
 from tillstream.pipeline import Pipeline
 from tillstream.rehearsal.mysql import MySQLServer
+from tillstream.verifying import verification_for
 
 HEAP_MEGABYTES = 300  # the JVM starts once per pytest process: the first chain decides for all of them
 SETTLE_SECONDS = 90.0  # on a machine that has much else to do
@@ -166,6 +168,39 @@ class Chain:
             refused = {s: why for s, (state, why) in self.states().items() if state == "refused" and s in stores}
             assert not refused, refused
             time.sleep(0.05)
+
+
+def read_anew(
+    chain: Chain, store: str, table: str | None = None, where: str | None = None
+) -> dict[str, tuple[int, ...]]:
+    """By table: rows read, mended, withdrawn."""
+    with chain.warehouse.transaction() as tx:
+        database = chain.database if table is not None else None
+        number = requests.add(tx, store, "a test", database=database, table=table, condition=where)
+        assert number is not None
+    deadline = time.monotonic() + 60
+    while True:
+        with chain.warehouse.transaction() as tx:
+            found = requests.since(tx, number, store)
+        if all(each.state in ("done", "failed") for each in found):
+            break
+        assert time.monotonic() < deadline, found
+        time.sleep(0.05)
+    assert [each.error for each in found if each.error] == []
+    return {each.table: (each.rows, each.mended, each.withdrawn) for each in found if each.table is not None}
+
+
+@contextmanager
+def unseen(chain: Chain, store: str) -> Iterator[Callable[[str], object]]:
+    """Statements that leave no trace in the store's log."""
+    with chain.session(store) as cursor:
+        cursor.execute("SET sql_log_bin = 0")
+        yield cursor.execute
+
+
+def assert_no_difference(chain: Chain) -> None:
+    result = verification_for(chain.config, chain.policy, chain.warehouse).run()
+    assert (result.differences, result.set_aside, result.unreachable) == (0, 0, ()), result.samples
 
 
 def fresh_warehouse(warehouse_url: str, name: str) -> str:

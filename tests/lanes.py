@@ -356,6 +356,16 @@ class FakeStore:
         it.columns = [msgspec.structs.replace(e, type_name=type_name) if e.name == name else e for e in it.columns]
         self._alter(it, f"ALTER TABLE {table} MODIFY {name} {type_name}")
 
+    def drop(self, *tables: str) -> None:
+        """By one statement: as many events, at one position."""
+        stamp = self._next_place()
+        for name in tables:
+            it = self.tables[name]
+            it.rows.clear()
+            self._withdraw_below(it, stamp)
+            change = DeclaredChange(type="DROP", id=f'"{DATABASE}"."{name}"', table=None)
+            self._append(ChangeEvent(source=self._source(it, stamp), ddl=f"DROP TABLE {name}", table_changes=[change]))
+
     def _alter(self, it: FakeTable, ddl: str) -> None:
         for key, row in it.rows.items():
             it.rows[key] = dict(row)  # what the log holds stays as it was

@@ -10,14 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from harness import PASSWORD, Chain
+from harness import PASSWORD, Chain, assert_no_difference, read_anew
 from places import directory_for_servers
 
 from sinks.epochs import Epochs
 from sinks.resync import requests
 from sinks.store_states import StoreStates
 from tillstream.rehearsal.mysql import MySQLServer, find_install
-from tillstream.verifying import verification_for
 
 POLICIES = """\
 version: 1
@@ -113,11 +112,6 @@ def wait_until_witnessed(chain: Chain, store: str) -> None:
         ),
         "no probe has looked",
     )
-
-
-def assert_no_difference(chain: Chain) -> None:
-    result = verification_for(chain.config, chain.policy, chain.warehouse).run()
-    assert (result.differences, result.set_aside, result.unreachable) == (0, 0, ()), result.samples
 
 
 @pytest.mark.parametrize("store", STORES)
@@ -272,6 +266,46 @@ def test_a_table_altered_without_its_log_is_noticed(chain: Chain, store: str, to
         (1, 2, 1),
         (2, 4, 3),
     ]
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_a_shape_that_its_log_did_not_tell_stops_the_store(chain: Chain, store: str) -> None:
+    """Rows that come before anybody has looked cannot be read by the old shape, be it one column more or two types
+    that changed places: nothing is guessed, the reason names the way past it, and no other store waits."""
+    other = next(each for each in STORES if each != store)
+    for table, alter, row in (
+        ("longer", "ADD COLUMN c INT", "(2, 3, 'x', 4)"),
+        ("turned", "MODIFY a VARCHAR(9), MODIFY b INT", "(2, 'x', 3)"),
+    ):
+        chain.on(store, f"CREATE TABLE {table} (id INT PRIMARY KEY, a INT, b VARCHAR(9))")
+        chain.on(store, f"INSERT INTO {table} VALUES (1, 1, '2')")
+        chain.settle()
+        with unlogged(chain.stores[store], chain.database) as run:
+            run(f"ALTER TABLE {table} {alter}")
+        chain.on(store, f"INSERT INTO {table} VALUES {row}")
+        _, reason = chain.wait_for_state(store, "refused")
+        assert f"`tillstream resync {store}`" in reason
+        chain.settle(without=(store,))
+        assert chain.states()[other][0] == "live"
+        read_anew(chain, store)
+        chain.settle()
+        assert_no_difference(chain)
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_a_server_that_is_killed_is_followed_again(chain: Chain, store: str, told: Told) -> None:
+    """Its power fails while it is followed; back again, what it committed before and after arrives."""
+    server = chain.stores[store]
+    chain.on(store, "INSERT INTO sale VALUES (500, 5)", "UPDATE member SET points = 500 WHERE id = 1")
+    server.kill()
+    chain.wait_for_state(store, "unreachable")
+    server.start()
+    began = time.monotonic()
+    chain.on(store, "INSERT INTO sale VALUES (501, 5)")
+    chain.settle()
+    told(f"{store}: killed and started again, what it wrote then", began)
+    assert_no_difference(chain)
+    assert chain.states()[store][0] == "live"
 
 
 @contextmanager

@@ -2,16 +2,14 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import pytest
-from harness import Chain
+from harness import Chain, assert_no_difference, read_anew, unseen
 
 from sinks.engine_offsets import EngineOffsets
 from sinks.resync import requests
 from tillstream.rehearsal.mysql import MySQLServer
-from tillstream.verifying import verification_for
 
 STORES = ("old", "new")
 POLICIES = """\
@@ -42,39 +40,6 @@ def chain(make_chain: Callable[..., Chain], mysql56: MySQLServer, mysql97: MySQL
     chain.start()
     chain.settle()
     return chain
-
-
-def read_anew(
-    chain: Chain, store: str, table: str | None = None, where: str | None = None
-) -> dict[str, tuple[int, ...]]:
-    """By table: rows read, mended, withdrawn."""
-    with chain.warehouse.transaction() as tx:
-        database = chain.database if table is not None else None
-        number = requests.add(tx, store, "a test", database=database, table=table, condition=where)
-        assert number is not None
-    deadline = time.monotonic() + 60
-    while True:
-        with chain.warehouse.transaction() as tx:
-            found = requests.since(tx, number, store)
-        if all(each.state in ("done", "failed") for each in found):
-            break
-        assert time.monotonic() < deadline, found
-        time.sleep(0.05)
-    assert [each.error for each in found if each.error] == []
-    return {each.table: (each.rows, each.mended, each.withdrawn) for each in found if each.table is not None}
-
-
-@contextmanager
-def unseen(chain: Chain, store: str) -> Iterator[Callable[[str], None]]:
-    """Statements that leave no trace in the store's log."""
-    with chain.session(store) as cursor:
-        cursor.execute("SET sql_log_bin = 0")
-        yield cursor.execute
-
-
-def assert_no_difference(chain: Chain) -> None:
-    result = verification_for(chain.config, chain.policy, chain.warehouse).run()
-    assert (result.differences, result.set_aside, result.unreachable) == (0, 0, ()), result.samples
 
 
 @pytest.mark.parametrize("store", STORES)
@@ -203,6 +168,20 @@ def test_a_lost_offset_ends_in_reading_anew(chain: Chain) -> None:
     chain.settle()
     assert_no_difference(chain)
     assert EngineOffsets(chain.warehouse).prepare("old").reason == ""
+
+
+def test_a_lost_schema_history_is_named_and_passed(chain: Chain) -> None:
+    """Without it Debezium's offset is of no use: what the tables looked like there is not known any more."""
+    chain.stop()
+    chain.on("new", "UPDATE member SET name = 'unheard too' WHERE id = 1")
+    with chain.warehouse.transaction() as tx:
+        tx.execute("DELETE FROM debezium.history_new")
+    chain.start()
+    _, reason = chain.wait_for_state("new", "refused")
+    assert "`tillstream resync new`" in reason
+    read_anew(chain, "new")
+    chain.settle()
+    assert_no_difference(chain)
 
 
 def wait_until_read(chain: Chain, store: str) -> None:

@@ -557,6 +557,24 @@ def test_a_column_dropped_and_added_again_is_a_new_one(place: Place) -> None:
         assert_truth(place, [store])
 
 
+@pytest.mark.parametrize("size", [1, 1000], ids=["event by event", "at once"])
+def test_tables_dropped_by_one_statement_are_all_gone(place: Place, size: int) -> None:
+    """Each is an event of its own at the same position, and they may come in several batches."""
+    store = lived("s1", [])
+    place.empty()
+    place.take_in([store], Way())
+    at = len(store.log)
+    store.drop(*store.tables)
+    lanes = RecordedLanes()
+    worker = place.worker(lanes)
+    lanes.record(store.log.batches([size] * 3, start=at))
+    while lanes.busy:
+        worker.run_once(0.0)
+        worker.settle()
+    assert not lanes.refused
+    assert {table: len(place.live(table, store)) for table in store.tables} == dict.fromkeys(store.tables, 0)
+
+
 def test_a_column_that_another_worker_widened_stops_nobody(place: Place) -> None:
     """INT becomes BIGINT while this one reads the table all the time: no plan of its is too old for it."""
     one, other = lived("s1", []), lived("s2", [])
