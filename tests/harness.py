@@ -1,7 +1,7 @@
 """A chain of real servers through the real pipeline, for the tests that need all of it at once."""
 
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import pymysql
 import sqlalchemy
 
 from conflict.policy import EMPTY_POLICY, parse_policy
+from sinks.resync import requests
 from sinks.warehouse import Warehouse
 from tillstream import checked_yaml
 from tillstream.config import load_config
@@ -115,6 +116,28 @@ class Chain:
             for server in self.stores.values():
                 if server.running:
                     server.execute(f"DROP DATABASE IF EXISTS `{self.database}`")
+
+    def read_anew(
+        self, wanted: Iterable[tuple[str, str | None]], *, where: str | None = None
+    ) -> dict[tuple[str, str], tuple[int, int, int]]:
+        """Have these stores' tables read anew, None for all of them; rows read, mended and withdrawn of each."""
+        first: dict[str, int] = {}
+        with self.warehouse.transaction() as tx:
+            for store, table in wanted:
+                database = None if table is None else self.database
+                number = requests.add(tx, store, "a test", database=database, table=table, condition=where)
+                assert number is not None
+                first.setdefault(store, number)
+        self._wait(lambda: not self._unread(first), [])
+        with self.warehouse.transaction() as tx:
+            found = [each for store, number in first.items() for each in requests.since(tx, number, store)]
+        assert [each.error for each in found if each.error] == []
+        return {(each.store, each.table): (each.rows, each.mended, each.withdrawn) for each in found if each.table}
+
+    def _unread(self, first: Mapping[str, int]) -> bool:
+        with self.warehouse.transaction() as tx:
+            found = [each for store, number in first.items() for each in requests.since(tx, number, store)]
+        return any(each.state not in ("done", "failed") for each in found)
 
     # --- the warehouse ----------------------------------------------------------------------------------
 

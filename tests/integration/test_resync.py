@@ -13,7 +13,7 @@ from sinks.resync import requests
 from tillstream.rehearsal.mysql import MySQLServer
 from tillstream.verifying import verification_for
 
-STORES = ("old", "new")
+STORES = ("old", "new", "maria")  # MySQL 5.6 and 9.7, MariaDB 10.11
 POLICIES = """\
 version: 1
 tables:
@@ -36,8 +36,10 @@ ROWS = (
 
 
 @pytest.fixture(scope="module")
-def chain(make_chain: Callable[..., Chain], mysql56: MySQLServer, mysql97: MySQLServer) -> Chain:
-    chain = make_chain({"old": mysql56, "new": mysql97}, database="resync", policies=POLICIES)
+def chain(
+    make_chain: Callable[..., Chain], mysql56: MySQLServer, mysql97: MySQLServer, mariadb1011: MySQLServer
+) -> Chain:
+    chain = make_chain({"old": mysql56, "new": mysql97, "maria": mariadb1011}, database="resync", policies=POLICIES)
     chain.on_all(*TABLES, *ROWS)
     chain.start()
     chain.settle()
@@ -46,22 +48,9 @@ def chain(make_chain: Callable[..., Chain], mysql56: MySQLServer, mysql97: MySQL
 
 def read_anew(
     chain: Chain, store: str, table: str | None = None, where: str | None = None
-) -> dict[str, tuple[int, ...]]:
+) -> dict[str, tuple[int, int, int]]:
     """By table: rows read, mended, withdrawn."""
-    with chain.warehouse.transaction() as tx:
-        database = chain.database if table is not None else None
-        number = requests.add(tx, store, "a test", database=database, table=table, condition=where)
-        assert number is not None
-    deadline = time.monotonic() + 60
-    while True:
-        with chain.warehouse.transaction() as tx:
-            found = requests.since(tx, number, store)
-        if all(each.state in ("done", "failed") for each in found):
-            break
-        assert time.monotonic() < deadline, found
-        time.sleep(0.05)
-    assert [each.error for each in found if each.error] == []
-    return {each.table: (each.rows, each.mended, each.withdrawn) for each in found if each.table is not None}
+    return {name: found for (_, name), found in chain.read_anew([(store, table)], where=where).items()}
 
 
 @contextmanager
