@@ -131,7 +131,8 @@ class Chain:
         self._wait(lambda: not self._unread(first), [])
         with self.warehouse.transaction() as tx:
             found = [each for store, number in first.items() for each in requests.since(tx, number, store)]
-        assert [each.error for each in found if each.error] == []
+        errors = [each.error for each in found if each.error]
+        assert not errors, errors
         return {(each.store, each.table): (each.rows, each.mended, each.withdrawn) for each in found if each.table}
 
     def _unread(self, first: Mapping[str, int]) -> bool:
