@@ -12,6 +12,7 @@ from pymysql.constants import CR, ER
 from connectors import examination
 from connectors.examination import StoredColumn
 from connectors.findings import what_forbids_capture
+from connectors.login import log_in
 from connectors.rights import least_grants
 from tillstream.config import Store
 from tillstream.envelope import file_number
@@ -85,7 +86,7 @@ def store_connection(
 ) -> Iterator["pymysql.connections.Connection[Any]"]:
     """A fresh login; driver errors come out as ours, decided by MySQL's number."""
     try:
-        connection = pymysql.connect(
+        connection = log_in(
             host=store.host,
             port=store.port,
             user=store.user,

@@ -17,6 +17,7 @@ from typing import Any, Self
 
 import pymysql
 
+from connectors.login import log_in
 from tillstream import processes
 from tillstream.errors import RefusedError
 from tillstream.free_ports import free_port
@@ -270,7 +271,7 @@ class MySQLServer:
     def connect(
         self, database: str | None = None, user: str = "root", password: str = "", **kw: Any
     ) -> "pymysql.Connection[Any]":
-        return pymysql.connect(
+        return log_in(
             host=self.host,
             port=self.port,
             user=user,
