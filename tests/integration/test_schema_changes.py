@@ -47,60 +47,6 @@ def chain(make_chain: Callable[..., Chain], mysql56: MySQLServer, mysql97: MySQL
     return chain
 
 
-FOLLOWED = (
-    "CREATE TABLE `Shelf` (id INT PRIMARY KEY, sku VARCHAR(20))",  # another table, by case alone
-    "INSERT INTO `Shelf` VALUES (1, 'TEA')",
-    "CREATE TABLE copied (PRIMARY KEY (id)) SELECT id, sku FROM shelf",
-    "CREATE TABLE alike LIKE sale",
-    "INSERT INTO alike SELECT * FROM sale",
-    "ALTER TABLE alike ADD COLUMN paid TINYINT NOT NULL DEFAULT 1 AFTER id, ADD COLUMN `where` VARCHAR(9)",
-    "ALTER TABLE alike MODIFY qty INT AFTER id, MODIFY note VARCHAR(40) FIRST",
-    "INSERT INTO alike (id, total, note, qty, paid) VALUES (4, 4.25, 'after the move', 4, 0)",
-    "ALTER TABLE alike MODIFY total DECIMAL(12,2), MODIFY note TEXT, MODIFY qty BIGINT",
-    "ALTER TABLE alike CONVERT TO CHARACTER SET utf8mb4",
-    "INSERT INTO alike (id, note, qty) VALUES (5, '🧋', 9223372036854775807)",
-    "ALTER TABLE alike DROP COLUMN total, ADD INDEX (paid), COMMENT = 'note'",
-    "UPDATE alike SET note = NULL WHERE id = 2",
-    "CREATE TABLE again (id INT PRIMARY KEY, v INT)",
-    "INSERT INTO again VALUES (1, 1)",
-    "DROP TABLE again",
-    "CREATE TABLE again (code VARCHAR(9) PRIMARY KEY, v DECIMAL(20,0), w INT)",
-    "INSERT INTO again VALUES ('1', 18446744073709551615, 1)",
-    "CREATE TABLE one (id INT PRIMARY KEY)",
-    "CREATE TABLE two (id INT PRIMARY KEY)",
-    "INSERT INTO one VALUES (1)",
-    "INSERT INTO two VALUES (1)",
-    "DROP TABLE one, two",
-    "ALTER TABLE shelf PARTITION BY HASH (id) PARTITIONS 2",
-    "CREATE TABLE plain (id INT PRIMARY KEY, v INT) ENGINE = MyISAM",
-    "CREATE VIEW seen AS SELECT id FROM sale",
-)
-COMPUTED = (  # MySQL 5.7 and later
-    "CREATE TABLE computed (a INT PRIMARY KEY, twice INT AS (a * 2) STORED, thrice INT AS (a * 3) VIRTUAL)",
-    "INSERT INTO computed (a) VALUES (1), (2)",
-    "UPDATE computed SET a = 3 WHERE a = 2",
-    "ALTER TABLE computed ADD COLUMN unseen INT INVISIBLE DEFAULT 4",
-    "INSERT INTO computed (a, unseen) VALUES (7, 8)",
-)
-
-
-def test_what_bends_no_value_is_followed(chain: Chain) -> None:
-    """Added with a default, widened, moved, to utf8mb4, dropped, dropped and made anew; by both versions of MySQL, a
-    new table too, and one whose name differs from another's in case only."""
-    chain.on_all(*FOLLOWED)
-    chain.on("new", *COMPUTED)
-    # MyISAM keeps what a ROLLBACK takes back elsewhere, and so does its log
-    chain.on("old", "START TRANSACTION", "INSERT INTO plain VALUES (1, 1)", "UPDATE sale SET qty = 77", "ROLLBACK")
-    chain.settle()
-    assert_no_difference(chain)
-    shelves = chain.rows("SELECT sku FROM stores.\"Shelf\" WHERE _store = 'old'")
-    assert shelves == [("TEA",)]
-    assert chain.rows("SELECT paid FROM stores.alike WHERE _store = 'new' AND id = 1") == [(1,)]
-    assert chain.rows("SELECT v FROM stores.plain") == [(1,)]
-    gone = chain.rows("SELECT count(*) FROM stores.one a, stores.two b WHERE a._deleted AND b._deleted")
-    assert gone == [(4,)]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stop:
     """What one store is told, and words of the reason why its lane stops."""
@@ -207,6 +153,62 @@ def test_what_the_log_does_not_tell_is_found_and_mended(chain: Chain) -> None:
     assert read_anew(chain, "new", "paper") == {"paper": (1, 1, 0)}
     chain.settle()
     assert_no_difference(chain)
+
+
+FOLLOWED = (
+    "CREATE TABLE `Shelf` (id INT PRIMARY KEY, sku VARCHAR(20))",  # another table, by case alone
+    "INSERT INTO `Shelf` VALUES (1, 'TEA')",
+    "CREATE TABLE copied (PRIMARY KEY (id)) SELECT id, sku FROM shelf",
+    "CREATE TABLE model (id INT PRIMARY KEY, total DECIMAL(8,2), note VARCHAR(40), qty INT)",
+    "INSERT INTO model VALUES (1, 1.25, '张', -1), (2, 2.50, 'x', 2), (3, 3, NULL, 3)",
+    "CREATE TABLE alike LIKE model",
+    "INSERT INTO alike SELECT * FROM model",
+    "ALTER TABLE alike ADD COLUMN paid TINYINT NOT NULL DEFAULT 1 AFTER id, ADD COLUMN `where` VARCHAR(9)",
+    "ALTER TABLE alike MODIFY qty INT AFTER id, MODIFY note VARCHAR(40) FIRST",
+    "INSERT INTO alike (id, total, note, qty, paid) VALUES (4, 4.25, 'after the move', 4, 0)",
+    "ALTER TABLE alike MODIFY total DECIMAL(12,2), MODIFY note TEXT, MODIFY qty BIGINT",
+    "ALTER TABLE alike CONVERT TO CHARACTER SET utf8mb4",
+    "INSERT INTO alike (id, note, qty) VALUES (5, '🧋', 9223372036854775807)",
+    "ALTER TABLE alike DROP COLUMN total, ADD INDEX (paid), COMMENT = 'note'",
+    "UPDATE alike SET note = NULL WHERE id = 2",
+    "CREATE TABLE again (id INT PRIMARY KEY, v INT)",
+    "INSERT INTO again VALUES (1, 1)",
+    "DROP TABLE again",
+    "CREATE TABLE again (code VARCHAR(9) PRIMARY KEY, v DECIMAL(20,0), w INT)",
+    "INSERT INTO again VALUES ('1', 18446744073709551615, 1)",
+    "CREATE TABLE one (id INT PRIMARY KEY)",
+    "CREATE TABLE two (id INT PRIMARY KEY)",
+    "INSERT INTO one VALUES (1)",
+    "INSERT INTO two VALUES (1)",
+    "DROP TABLE one, two",
+    "ALTER TABLE shelf PARTITION BY HASH (id) PARTITIONS 2",
+    "CREATE TABLE plain (id INT PRIMARY KEY, v INT) ENGINE = MyISAM",
+    "CREATE VIEW seen AS SELECT id FROM sale",
+)
+COMPUTED = (  # MySQL 5.7 and later
+    "CREATE TABLE computed (a INT PRIMARY KEY, twice INT AS (a * 2) STORED, thrice INT AS (a * 3) VIRTUAL)",
+    "INSERT INTO computed (a) VALUES (1), (2)",
+    "UPDATE computed SET a = 3 WHERE a = 2",
+    "ALTER TABLE computed ADD COLUMN unseen INT INVISIBLE DEFAULT 4",
+    "INSERT INTO computed (a, unseen) VALUES (7, 8)",
+)
+
+
+def test_what_bends_no_value_is_followed(chain: Chain) -> None:
+    """Added with a default, widened, moved, to utf8mb4, dropped, dropped and made anew; by both versions of MySQL, a
+    new table too, and one whose name differs from another's in case only."""
+    chain.on_all(*FOLLOWED)
+    chain.on("new", *COMPUTED)
+    # MyISAM keeps what a ROLLBACK takes back elsewhere, and so does its log
+    chain.on("old", "START TRANSACTION", "INSERT INTO plain VALUES (1, 1)", "UPDATE sale SET qty = 77", "ROLLBACK")
+    chain.settle()
+    assert_no_difference(chain)
+    shelves = chain.rows("SELECT sku FROM stores.\"Shelf\" WHERE _store = 'old'")
+    assert shelves == [("TEA",)]
+    assert chain.rows("SELECT paid FROM stores.alike WHERE _store = 'new' AND id = 1") == [(1,)]
+    assert chain.rows("SELECT v FROM stores.plain") == [(1,)]
+    gone = chain.rows("SELECT count(*) FROM stores.one a, stores.two b WHERE a._deleted AND b._deleted")
+    assert gone == [(4,)]
 
 
 def verify(chain: Chain) -> VerificationResult:
