@@ -1,4 +1,5 @@
-"""JSON as it is kept: MySQL's own text and Debezium's agree in everything but how they write numbers and moments.
+"""JSON as it is kept: MySQL's own text and Debezium's agree in everything but blanks and how they write numbers
+and moments.
 
 The snapshot has MySQL's text. The stream has Debezium's, which writes a double in exponent form as all of its binary
 digits (1e30 as 1000000000000000019884624838656). Both are brought to one spelling, which reads as the same value.
@@ -11,7 +12,7 @@ from typing import Any
 
 from sinks.nul_escape import SIGN, escape_nul
 
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*')
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*|\s+')
 _ESCAPED = re.compile(r"(\\\\)|\\u(0000|2400)")
 _FRACTION = re.compile(r"((?:\d{4}-\d\d-\d\d )?-?\d\d\d?:\d\d:\d\d)\.(\d{6})")
 _WHOLE = Context(prec=2000)  # Python's own rounds to 28 digits; a double written out has up to 770
@@ -19,12 +20,14 @@ _INTEGERS = range(-(2**63), 2**64)  # what MySQL keeps as integers; beyond them 
 
 
 def kept_json(text: str) -> str:
-    """As PostgreSQL's jsonb takes it."""
+    """As PostgreSQL's jsonb takes it; the same text however it came, as rows without a key are known by it."""
     return _TOKEN.sub(_kept_token, text)
 
 
 def _kept_token(found: re.Match[str]) -> str:
     token = found[0]
+    if token.isspace():
+        return ""
     if token[0] != '"':
         return _number(token)
     if "\\u0000" in token or "\\u2400" in token or SIGN in token:

@@ -16,7 +16,9 @@ ON CONFLICT (store) DO UPDATE SET name = EXCLUDED.name, state = EXCLUDED.state, 
   head_file = coalesce(EXCLUDED.head_file, s.head_file), head_pos = coalesce(EXCLUDED.head_pos, s.head_pos),
   lag_seconds = EXCLUDED.lag_seconds, reported_at = EXCLUDED.reported_at,
   caught_up_at = coalesce(EXCLUDED.caught_up_at, s.caught_up_at),
-  retention_seconds = coalesce(EXCLUDED.retention_seconds, s.retention_seconds),
+  -- both come of one look; without it nothing new is known, and with it no retention is for ever
+  retention_seconds = CASE WHEN EXCLUDED.clock_offset_seconds IS NULL THEN s.retention_seconds
+                           ELSE EXCLUDED.retention_seconds END,
   clock_offset_seconds = coalesce(EXCLUDED.clock_offset_seconds, s.clock_offset_seconds),
   clock_uncertainty_seconds = coalesce(EXCLUDED.clock_uncertainty_seconds, s.clock_uncertainty_seconds)
 RETURNING extract(epoch FROM s.caught_up_at + s.retention_seconds * interval '1 second' - clock_timestamp())"""

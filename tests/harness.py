@@ -1,7 +1,7 @@
 """A chain of real servers through the real pipeline, for the tests that need all of it at once."""
 
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -120,6 +120,29 @@ class Chain:
                 if server.running:
                     server.execute(f"DROP DATABASE IF EXISTS `{self.database}`")
 
+    def read_anew(
+        self, wanted: Iterable[tuple[str, str | None]], *, where: str | None = None
+    ) -> dict[tuple[str, str], tuple[int, int, int]]:
+        """Have these stores' tables read anew, None for all of them; rows read, mended and withdrawn of each."""
+        first: dict[str, int] = {}
+        with self.warehouse.transaction() as tx:
+            for store, table in wanted:
+                database = None if table is None else self.database
+                number = requests.add(tx, store, "a test", database=database, table=table, condition=where)
+                assert number is not None
+                first.setdefault(store, number)
+        self._wait(lambda: not self._unread(first), [])
+        with self.warehouse.transaction() as tx:
+            found = [each for store, number in first.items() for each in requests.since(tx, number, store)]
+        errors = [each.error for each in found if each.error]
+        assert not errors, errors
+        return {(each.store, each.table): (each.rows, each.mended, each.withdrawn) for each in found if each.table}
+
+    def _unread(self, first: Mapping[str, int]) -> bool:
+        with self.warehouse.transaction() as tx:
+            found = [each for store, number in first.items() for each in requests.since(tx, number, store)]
+        return any(each.state not in ("done", "failed") for each in found)
+
     # --- the warehouse ----------------------------------------------------------------------------------
 
     def rows(self, query: Any, parameters: Any = None) -> list[tuple[Any, ...]]:
@@ -172,22 +195,9 @@ class Chain:
 
 def read_anew(
     chain: Chain, store: str, table: str | None = None, where: str | None = None
-) -> dict[str, tuple[int, ...]]:
-    """By table: rows read, mended, withdrawn."""
-    with chain.warehouse.transaction() as tx:
-        database = chain.database if table is not None else None
-        number = requests.add(tx, store, "a test", database=database, table=table, condition=where)
-        assert number is not None
-    deadline = time.monotonic() + 60
-    while True:
-        with chain.warehouse.transaction() as tx:
-            found = requests.since(tx, number, store)
-        if all(each.state in ("done", "failed") for each in found):
-            break
-        assert time.monotonic() < deadline, found
-        time.sleep(0.05)
-    assert [each.error for each in found if each.error] == []
-    return {each.table: (each.rows, each.mended, each.withdrawn) for each in found if each.table is not None}
+) -> dict[str, tuple[int, int, int]]:
+    """By table of one store: rows read, mended, withdrawn."""
+    return {name: found for (_, name), found in chain.read_anew([(store, table)], where=where).items()}
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from places import directory_for_servers
 
 from sinks.epochs import Epochs
 from sinks.resync import requests
+from sinks.store_states import StoreStates
 from tillstream.rehearsal.mysql import MySQLServer, find_install
 
 POLICIES = """\
@@ -331,3 +332,22 @@ def _set_password(store: str, password: str) -> str:
     if VERSIONS[store] == "5.6":
         return f"SET PASSWORD FOR 'tillstream'@'%%' = PASSWORD('{text}')".replace("%%", "%")
     return f"ALTER USER 'tillstream'@'%' IDENTIFIED BY '{password}'"
+
+
+@pytest.mark.parametrize(("store", "setting"), [("old", "expire_logs_days"), ("new", "binlog_expire_logs_seconds")])
+def test_how_long_the_log_is_kept_is_told_before_it_is_purged(chain: Chain, store: str, setting: str) -> None:
+    """From the store's retention and from when the warehouse last had all of it; for ever is no number."""
+    day = 1 if setting.endswith("days") else 86_400
+
+    def left() -> float | None:
+        found = {row["store"]: row["binlog_seconds_left"] for row in StoreStates(chain.warehouse).read()}[store]
+        return None if found is None else float(found)
+
+    with unlogged(chain.stores[store]) as run:
+        run(f"SET GLOBAL {setting} = {day}")
+    wait_for(lambda: 86_400 - 600 < (left() or 0) <= 86_400, "the retention is not told")
+    chain.stop()
+    before = left()
+    time.sleep(0.2)
+    assert (left() or 0) < (before or 0)  # it runs down while nobody is at work, too
+    chain.start()

@@ -11,7 +11,7 @@ from sinks.engine_offsets import EngineOffsets
 from sinks.resync import requests
 from tillstream.rehearsal.mysql import MySQLServer
 
-STORES = ("old", "new")
+STORES = ("old", "new", "maria")  # MySQL 5.6 and 9.7, MariaDB 10.11
 POLICIES = """\
 version: 1
 tables:
@@ -34,8 +34,10 @@ ROWS = (
 
 
 @pytest.fixture(scope="module")
-def chain(make_chain: Callable[..., Chain], mysql56: MySQLServer, mysql97: MySQLServer) -> Chain:
-    chain = make_chain({"old": mysql56, "new": mysql97}, database="resync", policies=POLICIES)
+def chain(
+    make_chain: Callable[..., Chain], mysql56: MySQLServer, mysql97: MySQLServer, mariadb1011: MySQLServer
+) -> Chain:
+    chain = make_chain({"old": mysql56, "new": mysql97, "maria": mariadb1011}, database="resync", policies=POLICIES)
     chain.on_all(*TABLES, *ROWS)
     chain.start()
     chain.settle()
