@@ -297,6 +297,7 @@ _REMEDIES = {  # texts of Debezium and the JVM → what a person does
     "Could not find first log file": f"its binlog was purged before it was read; {_RESYNC}",
     "db history topic is missing": _RESYNC,
     "internal schema size": f"the table's shape differs from the one recorded; {_RESYNC}",
+    "Failed to properly convert data value": f"the table's shape differs from the one recorded; {_RESYNC}",
     "Failed to properly convert default value": "Debezium cannot read a column's DEFAULT; leave the table out with "
     "`tables: {{exclude: [...]}}`, or write the default as text in the store's table",
     "CP1256": "Debezium cannot decode the character set cp1256; leave the column out with tables.exclude_columns",

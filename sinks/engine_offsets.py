@@ -49,7 +49,8 @@ class EngineOffsets:
             )[0]
             offset = _offset(tx, store)
             has_begun = offset is not None and "snapshot" not in offset
-            if done and (reason := _mistrust(offset, (file, pos), oldest_file)):
+            is_beginning = not has_begun and any(each.table is None for each in requests.open_requests(tx, store))
+            if done and not is_beginning and (reason := _mistrust(offset, (file, pos), oldest_file)):
                 requests.add(tx, store, reason)
             anew = [each for each in requests.open_requests(tx, store) if each.table is None]
             if any(each.state == "waiting" for each in anew) or (anew and not has_begun):

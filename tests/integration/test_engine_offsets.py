@@ -78,6 +78,7 @@ def test_a_beginning_without_rows_that_broke_off_begins_again(offsets: _Offsets)
     offsets.stand({"file": "mysql-bin.000002", "pos": 501}, (2, 500))
     again = offsets.engine.prepare("s1")
     assert again.schema_only
+    assert offsets.engine.prepare("s1") == again  # for the reason it had, and no further one
     with offsets.warehouse.transaction() as tx:
         tx.execute(
             "INSERT INTO debezium.offset_s1 VALUES ('1', 'k', %s, now(), 1)",

@@ -10,6 +10,7 @@ from functools import partial
 import pytest
 from harness import Chain, assert_no_difference, read_anew
 
+from sinks.verification.run import VerificationResult
 from tillstream.rehearsal.mysql import MySQLServer
 from tillstream.verifying import verification_for
 
@@ -46,12 +47,122 @@ def chain(make_chain: Callable[..., Chain], mysql56: MySQLServer, mysql97: MySQL
     return chain
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stop:
+    """What one store is told, and words of the reason why its lane stops."""
+
+    statements: tuple[str, ...]
+    reason: str
+
+
+GHOST = (
+    "CREATE TABLE _shelf_gho LIKE shelf",
+    "ALTER TABLE _shelf_gho ADD COLUMN place INT NOT NULL DEFAULT 7",
+    "INSERT INTO _shelf_gho (id, sku) SELECT id, sku FROM shelf",
+    "RENAME TABLE shelf TO _shelf_del, _shelf_gho TO shelf",
+)
+PT_OSC = (
+    "CREATE TABLE _shelf_new LIKE shelf",
+    "ALTER TABLE _shelf_new ADD COLUMN place INT NOT NULL DEFAULT 7",
+    "CREATE TRIGGER pt_ins AFTER INSERT ON shelf FOR EACH ROW"
+    " REPLACE INTO _shelf_new (id, sku) VALUES (NEW.id, NEW.sku)",
+    "INSERT IGNORE INTO _shelf_new (id, sku) SELECT id, sku FROM shelf",
+    "INSERT INTO shelf VALUES (3, 'while it was copied')",
+    "RENAME TABLE shelf TO _shelf_old, _shelf_new TO shelf",
+    "DROP TABLE _shelf_old",
+)
+NOTHING_HOLDS_BOTH = (
+    "CREATE TABLE moved (id INT PRIMARY KEY, v INT)",
+    "ALTER TABLE moved MODIFY v VARCHAR(9)",
+    "DROP TABLE moved",
+)
+STOPS = (
+    # of each pair one for the old store, one for the new; what follows the statement that stops it is passed with it
+    (
+        Stop(statements=(LENIENT, "ALTER TABLE sale CONVERT TO CHARACTER SET latin1"), reason="sale.note changed from"),
+        Stop(
+            statements=("SET binlog_row_image = 'NOBLOB'", "ALTER TABLE member ADD COLUMN photo BLOB",
+                        "UPDATE member SET points = 9 WHERE id = 1", "ALTER TABLE sale MODIFY total DECIMAL(8,1)"),
+            reason="the table's shape differs",
+        ),
+    ),
+    (
+        Stop(
+            statements=(LENIENT, "ALTER TABLE member MODIFY name VARCHAR(20) NOT NULL",
+                        "ALTER TABLE sale MODIFY qty INT UNSIGNED"),
+            reason="member.name changed",
+        ),
+        Stop(statements=("ALTER TABLE sale DROP PRIMARY KEY, ADD PRIMARY KEY (id, qty)",), reason="the primary key of"),
+    ),
+    (
+        Stop(statements=GHOST, reason="a table was renamed to _shelf_del"),
+        Stop(statements=(*NOTHING_HOLDS_BOTH, *PT_OSC), reason="leave the column out with tables.exclude_columns"),
+    ),
+    (
+        Stop(
+            statements=("SET sql_mode = 'ANSI_QUOTES'", 'ALTER TABLE "member" ADD COLUMN "from" INT'),
+            reason="ALTER TABLE 'member' ADD COLUMN 'from' INT",  # as Debezium quotes it
+        ),
+        Stop(
+            statements=("CREATE LIBRARY lib LANGUAGE JAVASCRIPT AS $$ export function f(n) { return n } $$",),
+            reason="CREATE LIBRARY",
+        ),
+    ),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("pair", STOPS, ids=["charset, half a row", "null, key", "swapped, another type", "unreadable"])
+def test_what_cannot_be_followed_stops_its_store_alone(chain: Chain, pair: tuple[Stop, Stop]) -> None:
+    """The reason names statement and remedy, the other store goes on; read anew, the stopped one differs in nothing."""
+    chain.on("old", "UPDATE member SET name = NULL WHERE id = 2", *pair[0].statements, "DELETE FROM shelf WHERE id = 2")
+    _, reason = chain.wait_for_state("old", "refused")
+    assert pair[0].reason in reason
+    assert "`tillstream resync old`" in reason
+    chain.settle(without=("old",))
+    chain.on("new", *pair[1].statements, "INSERT INTO sale (id, qty) SELECT MAX(id) + 1, 1 FROM sale")
+    _, reason = chain.wait_for_state("new", "refused")
+    assert pair[1].reason in reason
+    assert "`tillstream resync new`" in reason
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(partial(read_anew, chain), chain.stores))
+    chain.settle()
+    assert_no_difference(chain)
+
+
+def test_what_the_log_does_not_tell_is_found_and_mended(chain: Chain) -> None:
+    """ON DELETE CASCADE and SET NULL: MySQL 5.6 logs the parent's row alone. XA: 9.7 logs the rows at PREPARE, and a
+    ROLLBACK takes nothing back. PARTIAL_JSON in a session: the UPDATE is in no event, and Debezium says nothing."""
+    chain.on("new", "CREATE TABLE paper (id INT PRIMARY KEY, j JSON)", """INSERT INTO paper VALUES (1, '{"a": 1}')""")
+    chain.on_all("DELETE FROM parent WHERE id = 1")
+    for number, end in enumerate(("COMMIT", "ROLLBACK")):
+        insert = f"INSERT INTO parent VALUES (8{number}, 0)"
+        chain.on_all(f"XA START '{end}'", insert, f"XA END '{end}'", f"XA PREPARE '{end}'", f"XA {end} '{end}'")
+    chain.on(
+        "new",
+        "SET SESSION binlog_row_value_options = 'PARTIAL_JSON'",
+        "UPDATE paper SET j = JSON_SET(j, '$.a', 2)",
+    )
+    chain.settle()
+    assert {(s.store, s.table, s.key) for s in verify(chain).samples} == {
+        ("old", "child", "1"), ("old", "child", "2"), ("old", "nullable", "1"),
+        ("new", "parent", "81"), ("new", "paper", "1"),
+    }  # fmt: skip
+    assert read_anew(chain, "old", "child") == {"child": (2, 0, 2)}
+    assert read_anew(chain, "old", "nullable") == {"nullable": (2, 1, 0)}
+    assert read_anew(chain, "new", "parent") == {"parent": (3, 0, 1)}
+    assert read_anew(chain, "new", "paper") == {"paper": (1, 1, 0)}
+    chain.settle()
+    assert_no_difference(chain)
+
+
 FOLLOWED = (
     "CREATE TABLE `Shelf` (id INT PRIMARY KEY, sku VARCHAR(20))",  # another table, by case alone
     "INSERT INTO `Shelf` VALUES (1, 'TEA')",
     "CREATE TABLE copied (PRIMARY KEY (id)) SELECT id, sku FROM shelf",
-    "CREATE TABLE alike LIKE sale",
-    "INSERT INTO alike SELECT * FROM sale",
+    "CREATE TABLE model (id INT PRIMARY KEY, total DECIMAL(8,2), note VARCHAR(40), qty INT)",
+    "INSERT INTO model VALUES (1, 1.25, '张', -1), (2, 2.50, 'x', 2), (3, 3, NULL, 3)",
+    "CREATE TABLE alike LIKE model",
+    "INSERT INTO alike SELECT * FROM model",
     "ALTER TABLE alike ADD COLUMN paid TINYINT NOT NULL DEFAULT 1 AFTER id, ADD COLUMN `where` VARCHAR(9)",
     "ALTER TABLE alike MODIFY qty INT AFTER id, MODIFY note VARCHAR(40) FIRST",
     "INSERT INTO alike (id, total, note, qty, paid) VALUES (4, 4.25, 'after the move', 4, 0)",
@@ -100,137 +211,5 @@ def test_what_bends_no_value_is_followed(chain: Chain) -> None:
     assert gone == [(4,)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stop:
-    """What one store is told, and words of the reason why its lane stops."""
-
-    statements: tuple[str, ...]
-    reason: str
-
-
-GHOST = (
-    "CREATE TABLE _shelf_gho LIKE shelf",
-    "ALTER TABLE _shelf_gho ADD COLUMN place INT NOT NULL DEFAULT 7",
-    "INSERT INTO _shelf_gho (id, sku) SELECT id, sku FROM shelf",
-    "RENAME TABLE shelf TO _shelf_del, _shelf_gho TO shelf",
-)
-PT_OSC = (
-    "CREATE TABLE _shelf_new LIKE shelf",
-    "ALTER TABLE _shelf_new ADD COLUMN place INT NOT NULL DEFAULT 7",
-    "CREATE TRIGGER pt_ins AFTER INSERT ON shelf FOR EACH ROW"
-    " REPLACE INTO _shelf_new (id, sku) VALUES (NEW.id, NEW.sku)",
-    "INSERT IGNORE INTO _shelf_new (id, sku) SELECT id, sku FROM shelf",
-    "INSERT INTO shelf VALUES (3, 'while it was copied')",
-    "RENAME TABLE shelf TO _shelf_old, _shelf_new TO shelf",
-    "DROP TABLE _shelf_old",
-)
-STOPS = (
-    # of each pair one for the old store, one for the new
-    (
-        Stop(statements=(LENIENT, "ALTER TABLE sale CONVERT TO CHARACTER SET latin1"), reason="sale.note changed from"),
-        Stop(statements=("ALTER TABLE sale MODIFY total DECIMAL(8,1)",), reason="sale.total changed from DECIMAL"),
-    ),
-    (
-        Stop(statements=(LENIENT, "ALTER TABLE sale MODIFY qty INT UNSIGNED"), reason="sale.qty changed from INT"),
-        Stop(statements=("ALTER TABLE sale DROP PRIMARY KEY, ADD PRIMARY KEY (id, qty)",), reason="the primary key of"),
-    ),
-    (
-        Stop(statements=GHOST, reason="a table was renamed to _shelf_del"),
-        Stop(statements=PT_OSC, reason="a table was renamed to _shelf_old"),
-    ),
-    (
-        Stop(
-            statements=("SET sql_mode = 'ANSI_QUOTES'", 'ALTER TABLE "member" ADD COLUMN "from" INT'),
-            reason="ALTER TABLE 'member' ADD COLUMN 'from' INT",  # as Debezium quotes it
-        ),
-        Stop(
-            statements=("CREATE LIBRARY lib LANGUAGE JAVASCRIPT AS $$ export function f(n) { return n } $$",),
-            reason="CREATE LIBRARY",
-        ),
-    ),
-    (
-        Stop(statements=(LENIENT, "ALTER TABLE member MODIFY name VARCHAR(20) NOT NULL"), reason="member.name changed"),
-        Stop(
-            statements=("SET binlog_row_image = 'NOBLOB'", "ALTER TABLE member ADD COLUMN photo BLOB",
-                        "UPDATE member SET points = 9 WHERE id = 1"),
-            reason="the table's shape differs",
-        ),
-    ),
-)  # fmt: skip
-
-
-@pytest.mark.parametrize("pair", STOPS, ids=["text, scale", "sign, key", "swapped", "unreadable", "null, half a row"])
-def test_what_cannot_be_followed_stops_its_store_alone(chain: Chain, pair: tuple[Stop, Stop]) -> None:
-    """The reason names statement and remedy, the other store goes on; read anew, the stopped one differs in nothing."""
-    chain.on("old", "UPDATE member SET name = NULL WHERE id = 2", *pair[0].statements, "DELETE FROM shelf WHERE id = 2")
-    _, reason = chain.wait_for_state("old", "refused")
-    assert pair[0].reason in reason
-    assert "`tillstream resync old`" in reason
-    chain.settle(without=("old",))
-    chain.on("new", *pair[1].statements, "INSERT INTO sale (id, qty) SELECT MAX(id) + 1, 1 FROM sale")
-    _, reason = chain.wait_for_state("new", "refused")
-    assert pair[1].reason in reason
-    assert "`tillstream resync new`" in reason
-    with ThreadPoolExecutor() as pool:
-        list(pool.map(partial(read_anew, chain), chain.stores))
-    chain.settle()
-    assert_no_difference(chain)
-
-
-def test_a_type_that_nothing_holds_both_of_is_left_out(chain: Chain) -> None:
-    """A number that becomes a text: reading anew alone would not help, and the reason says so."""
-    chain.on("old", "CREATE TABLE moved (id INT PRIMARY KEY, v INT)", "ALTER TABLE moved MODIFY v VARCHAR(9)")
-    _, reason = chain.wait_for_state("old", "refused")
-    assert "moved.v changed from INT to VARCHAR" in reason
-    assert "tables.exclude_columns" in reason
-    chain.on("old", "DROP TABLE moved")
-    read_anew(chain, "old")
-    chain.settle()
-    assert_no_difference(chain)
-
-
-def test_what_a_foreign_key_does_below_the_log_is_found_and_mended(chain: Chain) -> None:
-    """ON DELETE CASCADE and SET NULL: MySQL 5.6 logs the parent's row alone, 9.7 the children's too."""
-    chain.on_all("DELETE FROM parent WHERE id = 1")
-    chain.settle()
-    assert different(chain) == {("old", "child", "1"), ("old", "child", "2"), ("old", "nullable", "1")}
-    assert read_anew(chain, "old", "child") == {"child": (2, 0, 2)}
-    assert read_anew(chain, "old", "nullable") == {"nullable": (2, 1, 0)}
-    chain.settle()
-    assert_no_difference(chain)
-
-
-def test_a_prepared_transaction_that_is_rolled_back_is_found_and_mended(chain: Chain) -> None:
-    """XA: MySQL 9.7 writes the rows to its log at PREPARE and nothing takes them back; 5.6 writes them at COMMIT."""
-    for end in ("COMMIT", "ROLLBACK"):
-        xa = f"'{end}'"
-        chain.on_all(
-            f"XA START {xa}", f"INSERT INTO parent VALUES ({len(end) * 10}, 0)", f"XA END {xa}", f"XA PREPARE {xa}",
-            f"XA {end} {xa}",
-        )  # fmt: skip
-    chain.settle()
-    assert different(chain) == {("new", "parent", "80")}
-    assert read_anew(chain, "new", "parent")["parent"][2] == 1
-    chain.settle()
-    assert_no_difference(chain)
-
-
-def test_half_a_document_is_found_and_mended(chain: Chain) -> None:
-    """PARTIAL_JSON in a session: the UPDATE is in no event, and Debezium does not say a word."""
-    chain.on("new", "CREATE TABLE paper (id INT PRIMARY KEY, j JSON)", """INSERT INTO paper VALUES (1, '{"a": 1}')""")
-    chain.on(
-        "new",
-        "SET SESSION binlog_row_value_options = 'PARTIAL_JSON'",
-        "UPDATE paper SET j = JSON_SET(j, '$.a', 2)",
-    )
-    chain.settle()
-    assert different(chain) == {("new", "paper", "1")}
-    assert read_anew(chain, "new", "paper") == {"paper": (1, 1, 0)}
-    assert_no_difference(chain)
-
-
-def different(chain: Chain) -> set[tuple[str, str, str]]:
-    """(store, table, key) of all that `verify` finds."""
-    return {
-        (s.store, s.table, s.key) for s in verification_for(chain.config, chain.policy, chain.warehouse).run().samples
-    }
+def verify(chain: Chain) -> VerificationResult:
+    return verification_for(chain.config, chain.policy, chain.warehouse).run()
