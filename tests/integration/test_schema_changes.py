@@ -147,10 +147,12 @@ def test_what_the_log_does_not_tell_is_found_and_mended(chain: Chain) -> None:
         ("old", "child", "1"), ("old", "child", "2"), ("old", "nullable", "1"),
         ("new", "parent", "81"), ("new", "paper", "1"),
     }  # fmt: skip
-    assert read_anew(chain, "old", "child") == {"child": (2, 0, 2)}
-    assert read_anew(chain, "old", "nullable") == {"nullable": (2, 1, 0)}
-    assert read_anew(chain, "new", "parent") == {"parent": (3, 0, 1)}
-    assert read_anew(chain, "new", "paper") == {"paper": (1, 1, 0)}
+    tables = (("old", "child"), ("old", "nullable"), ("new", "parent"), ("new", "paper"))
+    with ThreadPoolExecutor() as pool:
+        done = list(pool.map(lambda each: read_anew(chain, *each), tables))
+    assert {name: counts for each in done for name, counts in each.items()} == {
+        "child": (2, 0, 2), "nullable": (2, 1, 0), "parent": (3, 0, 1), "paper": (1, 1, 0),
+    }  # fmt: skip
     chain.settle()
     assert_no_difference(chain)
 
