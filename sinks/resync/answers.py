@@ -5,7 +5,7 @@ from contextlib import suppress
 
 from sinks.ledger import mark_dirty, versions_at
 from sinks.resync import requests
-from sinks.resync.asking import MOST_AT_ONCE, UNTOLD
+from sinks.resync.asking import MOST_AT_ONCE, UNTOLD, as_logged
 from sinks.resync.table_reader import TableReader, key_literals
 from sinks.resync.table_resync import write_rows
 from sinks.row_codec import Row, RowCodec, Shapes
@@ -41,7 +41,7 @@ class Answers:
             versions = {(each.database, each.table): each for each in versions_at(tx, self._store)}
         by_table: dict[tuple[str, str], dict[int, Row]] = defaultdict(dict)
         for number, database, table, key in noted:
-            by_table[database, table][number] = key
+            by_table[database, table][number] = as_logged(key)
         if not by_table:
             return
         low = self._session.low()
