@@ -5,13 +5,13 @@ from contextlib import suppress
 
 from sinks.ledger import mark_dirty, versions_at
 from sinks.resync import requests
-from sinks.resync.asking import MOST_AT_ONCE, UNTOLD
+from sinks.resync.asking import MOST_AT_ONCE, UNTOLD, as_logged
 from sinks.resync.table_reader import TableReader, key_literals
 from sinks.resync.table_resync import write_rows
 from sinks.row_codec import Row, RowCodec, Shapes
 from sinks.statements import mirror as mirror_sql
 from sinks.statements import quoted
-from sinks.store_session import StoreSession
+from sinks.store_session import Position, StoreSession
 from sinks.warehouse import Transaction, Warehouse
 from tillstream.envelope import Stamp, TableVersion
 
@@ -41,15 +41,18 @@ class Answers:
             versions = {(each.database, each.table): each for each in versions_at(tx, self._store)}
         by_table: dict[tuple[str, str], dict[int, Row]] = defaultdict(dict)
         for number, database, table, key in noted:
-            by_table[database, table][number] = key
+            by_table[database, table][number] = as_logged(key)
+        if not by_table:
+            return
+        low = self._session.low()
         for place, keys in by_table.items():
             version = versions.get(place)
-            if version is None or not version.primary_key or self._fetch_table(version, list(keys.values())):
+            if version is None or not version.primary_key or self._fetch_table(version, list(keys.values()), low):
                 with self._warehouse.transaction() as tx:
                     tx.execute(_DONE, [list(keys)])
 
-    def _fetch_table(self, version: TableVersion, keys: list[Row]) -> bool:
-        """Whether that is done."""
+    def _fetch_table(self, version: TableVersion, keys: list[Row], low: Position) -> bool:
+        """Whether that is done. `low` lies behind all that was noted."""
         logged, asked = self._shapes.of(version), self._shapes.of(version, asked=True)
         literals: dict[tuple[str, ...], str] = {}
         for key in keys:
@@ -57,7 +60,6 @@ class Answers:
                 literals[key_literals(logged, key, self._session)] = logged.pk_of(key)
         if not literals:
             return True
-        low = self._session.low()
         rows = TableReader(self._session, asked).rows_with(sorted(literals))
         epoch = self._session.follow()
         if epoch is None:

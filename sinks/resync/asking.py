@@ -2,8 +2,10 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
+from sinks.nul_escape import escape_nul, unescape_nul
 from sinks.resync import requests
 from sinks.row_codec import RowCodec
 from sinks.warehouse import Transaction
@@ -38,4 +40,13 @@ def ask_for_rows(tx: Transaction, rows: Sequence[tuple[str, RowCodec, ChangeEven
 def _key(codec: RowCodec, event: ChangeEvent) -> dict[str, object]:
     image = event.after if event.after is not None else event.before
     assert image is not None
-    return {name: image[name] for name in codec.version.primary_key}
+    return {name: _kept(image[name], escape_nul) for name in codec.version.primary_key}
+
+
+def as_logged(key: Mapping[str, Any]) -> dict[str, Any]:
+    """A noted key as the log had it: jsonb has no NUL."""
+    return {name: _kept(value, unescape_nul) for name, value in key.items()}
+
+
+def _kept(value: Any, change: Callable[[str], str]) -> Any:
+    return change(value) if isinstance(value, str) else value

@@ -242,7 +242,9 @@ REFUSED_TABLES = (
     "CREATE TABLE later (id INT PRIMARY KEY, v VARCHAR(20) CHARACTER SET latin1)",
     "CREATE TABLE nul_text (id INT PRIMARY KEY, v VARCHAR(20) CHARACTER SET utf8mb4)",
     "CREATE TABLE nul_gbk (id INT PRIMARY KEY, v VARCHAR(20) CHARACTER SET gbk)",
-    "CREATE TABLE nul_key (k VARCHAR(20) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin PRIMARY KEY, v INT)",
+    "CREATE TABLE nul_key (k VARCHAR(20) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin PRIMARY KEY,"
+    " v VARCHAR(9) CHARACTER SET latin1)",
+    "CREATE TABLE real_key (k VARCHAR(20) CHARACTER SET latin1 PRIMARY KEY, v VARCHAR(9) CHARACTER SET latin1)",
     "CREATE TABLE nul_keyless (v VARCHAR(20) CHARACTER SET utf8mb4)",
     *(
         f"CREATE TABLE zero_{name} (id INT PRIMARY KEY, v {declared})"
@@ -267,7 +269,8 @@ def _refused(first: int) -> list[str]:
     return [
         f"INSERT INTO nul_text VALUES ({first}, 'a\\0b'), ({first + 1}, '␀0'), ({first + 2}, '␀\\0␀')",
         f"INSERT INTO nul_gbk VALUES ({first}, '珍\\0珠'), ({first + 1}, '珍珠')",
-        f"INSERT INTO nul_key VALUES ('{first}\\0', 1), ('{first}', 2), ('{first}␀0', 3)",
+        f"INSERT INTO nul_key VALUES ('{first}\\0', x'8131'), ('{first}', '2'), ('{first}␀0', x'8133')",
+        f"INSERT INTO real_key VALUES (_latin1 x'{f'会员{first}'.encode('gbk').hex()}', x'8131')",
         "INSERT INTO nul_keyless VALUES ('a\\0b'), ('ab'), ('␀')",
         "DELETE FROM nul_keyless WHERE v = 'ab' LIMIT 1",
         *(
@@ -317,6 +320,7 @@ def chain(
     )
     for store in STORES:
         chain.on(store, *_special_tables(store), *_special(store, SNAPSHOT))
+    chain.on("maria", "CREATE TABLE uuid_key (k UUID PRIMARY KEY, v VARCHAR(9) CHARACTER SET latin1)")
     chain.start()
     chain.on_all(
         utc,
@@ -337,6 +341,7 @@ def chain(
     )
     for store in STORES:
         chain.on(store, *_special(store, STREAMED))
+    chain.on("maria", *(f"INSERT INTO uuid_key VALUES ('{each}', _latin1 x'8131')" for each in UUIDS))
     chain.settle()
     return chain
 
@@ -458,7 +463,7 @@ def test_a_later_good_value_settles_what_was_set_aside(chain: Chain, store: str)
 REAL = {"utf8": "茶🧋é", "gbk": "珍珠奶茶繁體", "tis620": "สวัสดีก", "big5": "會員積分"}
 LOST = {"utf8": "こ", "gbk": "丂乗"}  # with 81 and 93 or 81 and 5C: the first is lost in the log
 REAL_SETTINGS = (
-    "tables: {real_charset: {later: {v: utf8}, real_keyless: {v: gbk}, "
+    "tables: {real_charset: {later: {v: utf8}, real_keyless: {v: gbk}, real_key: {k: gbk}, "
     + ", ".join(f"real_{name}: {{v: {name}}}" for name in REAL)
     + "}}\n"
 )
@@ -605,6 +610,18 @@ def test_uuids_arrive_whole(chain: Chain) -> None:
     assert dict(chain.rows("SELECT id, v FROM stores.uuids WHERE _store = 'maria'")) == held
     assert len(held) == 2 * (len(UUIDS) + 2)
     assert chain.letters("maria", "uuids") == {}
+
+
+@pytest.mark.parametrize(
+    ("store", "table"), [("maria", "uuid_key"), *((s, t) for s in STORES for t in ("nul_key", "real_key"))]
+)
+def test_a_row_is_asked_for_by_a_key_of_any_kind(chain: Chain, store: str, table: str) -> None:
+    """With NUL in it, in another character set than declared, a UUID: its lost bytes are there all the same."""
+    held = sorted(value for (value,) in chain.asked(store, f"SELECT v FROM {table}"))
+    there = chain.rows(f"SELECT v FROM stores.{table} WHERE _store = %s AND NOT _deleted", [store])
+    assert sorted(value for (value,) in there) == held
+    assert sum(value[0] == "\x81" for value in held) >= 2
+    assert chain.letters(store, table) == {}
 
 
 # --- all of it again ------------------------------------------------------------------------------------------
