@@ -36,23 +36,23 @@ class _Question:
 # MONTH() and not `= 0`: 2020-00-00 arrives as NULL just so.
 _ZERO_DATE = _Question(
     condition="MONTH({c}) = 0 OR DAYOFMONTH({c}) = 0",
-    level=Level.REFUSE,
-    sentence="holds zero dates (0000-00-00), which arrive as NULL, or as 1970-01-01 where NULL is not allowed",
-    remedy="set them to NULL or to a real date in the store, or leave the column out with tables.exclude_columns",
+    level=Level.NOTE,
+    sentence="holds zero dates (0000-00-00), which are NULL in the warehouse",
+    remedy="nothing is to be done, unless they mean something else to you than NULL",
 )
 _UNDEFINED = _Question(
     condition=" OR ".join(f"INSTR(CAST({{c}} AS BINARY), x'{byte}') > 0" for byte in ("81", "8D", "8F", "90", "9D")),
-    level=Level.REFUSE,
-    sentence="declared latin1, but holds bytes that latin1 does not define: these rows are set aside",
-    remedy="the POS keeps another charset in it; convert the column in the store if its maker agrees, or leave it out "
-    "with tables.exclude_columns",
+    level=Level.WARN,
+    sentence="declared latin1, but holds bytes that latin1 does not define: the log has lost them, and such rows are "
+    "asked of the store anew",
+    remedy="if the POS keeps another charset in it, say which with tables.real_charset",
 )
 _LIKE_UTF8 = _Question(
     condition="LENGTH({c}) <> CHAR_LENGTH(CONVERT(CAST({c} AS BINARY) USING utf8mb4)) AND "
     "CAST(CONVERT(CAST({c} AS BINARY) USING utf8mb4) AS BINARY) = CAST({c} AS BINARY)",
     level=Level.WARN,
     sentence="declared latin1, but looks like UTF-8: the warehouse gets the same unreadable characters as MySQL shows",
-    remedy="declare in the store what the column really holds, if the POS's maker agrees",
+    remedy="say so with tables.real_charset, or declare in the store what the column really holds",
 )
 
 
