@@ -246,8 +246,15 @@ def test_a_schema_change_that_cannot_be_followed_is_passed(chain: Chain) -> None
 
 
 def test_what_was_purged_before_it_was_read_is_read_anew(chain: Chain) -> None:
-    """Told, and mended without a person: rows changed and deleted in the part that is gone are right again."""
+    """Told, and mended without a person: rows changed and deleted in the part that is gone are right again.
+
+    So are tables dropped there, with a key or without.
+    """
+    chain.on("new", "CREATE TABLE spare (n INT)", "CREATE TABLE spare_key (n INT PRIMARY KEY)")
+    chain.on("new", "INSERT INTO spare VALUES (1), (1)", "INSERT INTO spare_key VALUES (1)")
+    chain.settle()
     chain.stop()
+    chain.on("new", "DROP TABLE spare", "DROP TABLE spare_key")
     chain.on("new", "UPDATE member SET name = 'while away' WHERE id = 1", "DELETE FROM member WHERE id = 3")
     chain.on("new", "FLUSH LOGS", "FLUSH LOGS")
     last = chain.asked("new", "SHOW BINARY LOGS")[-1][0]
@@ -258,6 +265,8 @@ def test_what_was_purged_before_it_was_read_is_read_anew(chain: Chain) -> None:
     assert_no_difference(chain)
     reasons = {reason for (reason,) in chain.rows("SELECT reason FROM tillstream.resyncs WHERE store = 'new'")}
     assert any("purged before it was read" in reason for reason in reasons)
+    for table in ("spare", "spare_key"):
+        assert chain.rows(f"SELECT n FROM stores.{table} WHERE NOT _deleted") == []
 
 
 def test_a_lost_offset_ends_in_reading_anew(chain: Chain) -> None:
