@@ -43,7 +43,7 @@ class HistoryBooks(Protocol):
 
     def changed_unseen(self, store: str, fingerprints: Mapping[str, str]) -> list[str]: ...
 
-    def keep_fingerprints(self, store: str, fingerprints: Mapping[str, str]) -> None: ...
+    def keep_fingerprints(self, store: str, at: tuple[int, int], fingerprints: Mapping[str, str]) -> None: ...
 
 
 class BrokenHistoryError(RefusedError):
@@ -117,7 +117,7 @@ class Probe:
         changed = frozenset(self._books.changed_unseen(self._store.id, fingerprints))
         certain, self._altered = changed & self._altered, changed
         kept = {table: each for table, each in fingerprints.items() if table not in changed or table in certain}
-        self._books.keep_fingerprints(self._store.id, kept)
+        self._books.keep_fingerprints(self._store.id, head, kept)
         return tuple(sorted(certain))
 
     def _tell_clock(self, clock: Clock) -> None:
