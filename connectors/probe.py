@@ -86,11 +86,13 @@ class Probe:
             head = (server.head.file, server.head.position)
             columns = examination.read_columns(connection, store.database)  # after the head: see _altered_unseen
             clock = examination.read_clock(connection, server.version)
+            again = history.again(connection, known.witness)
+            binlogs = examination.read_binlogs(connection)  # after that: what is purged in between is not missed
             seen = SeenLog(
                 server_uuid=server.uuid,
-                oldest=file_number(examination.read_binlogs(connection)[0].name),
+                ends={file_number(each.name): each.size_bytes for each in binlogs},
                 head=(file_number(head[0]), head[1]),
-                again=history.again(connection, known.witness),
+                again=again,
             )
             if found := history.broken(known.position, known.server_uuid, known.witness, seen):
                 raise BrokenHistoryError(store.id, found)
