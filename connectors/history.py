@@ -2,6 +2,7 @@
 disk or another machine they begin again, and a reader that goes on by them reads the wrong events without a word."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -21,7 +22,7 @@ class SeenLog:
     """The log as the store shows it now; `again` is what stands where the witness stood, None if nothing can."""
 
     server_uuid: str
-    oldest: int
+    ends: Mapping[int, int]  # of every file that is still there, by its number
     head: Position
     again: tuple[str, ...] | None
 
@@ -47,9 +48,16 @@ def broken(position: Position, server_uuid: str, witness: Witness | None, seen: 
             "disk restored",
             same_server=True,
         )
+    file, pos = position
+    if pos > seen.ends.get(file, pos):
+        return Break(
+            reason=f"its file {file:06d} ends at {seen.ends[file]}, and was read up to {pos}: the server lost the end "
+            "of its log in a crash (sync_binlog is not 1), or the disk was restored",
+            same_server=True,
+        )
     if (
         witness is not None
-        and seen.oldest <= file_number(witness.file) <= seen.head[0]
+        and min(seen.ends, default=0) <= file_number(witness.file) <= seen.head[0]
         and seen.again != witness.events
     ):
         return Break(

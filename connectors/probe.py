@@ -43,7 +43,7 @@ class HistoryBooks(Protocol):
 
     def changed_unseen(self, store: str, fingerprints: Mapping[str, str]) -> list[str]: ...
 
-    def keep_fingerprints(self, store: str, fingerprints: Mapping[str, str]) -> None: ...
+    def keep_fingerprints(self, store: str, at: tuple[int, int], fingerprints: Mapping[str, str]) -> None: ...
 
 
 class BrokenHistoryError(RefusedError):
@@ -86,11 +86,13 @@ class Probe:
             head = (server.head.file, server.head.position)
             columns = examination.read_columns(connection, store.database)  # after the head: see _altered_unseen
             clock = examination.read_clock(connection, server.version)
+            again = history.again(connection, known.witness)
+            binlogs = examination.read_binlogs(connection)  # after that: what is purged in between is not missed
             seen = SeenLog(
                 server_uuid=server.uuid,
-                oldest=file_number(examination.read_binlogs(connection)[0].name),
+                ends={file_number(each.name): each.size_bytes for each in binlogs},
                 head=(file_number(head[0]), head[1]),
-                again=history.again(connection, known.witness),
+                again=again,
             )
             if found := history.broken(known.position, known.server_uuid, known.witness, seen):
                 raise BrokenHistoryError(store.id, found)
@@ -117,7 +119,7 @@ class Probe:
         changed = frozenset(self._books.changed_unseen(self._store.id, fingerprints))
         certain, self._altered = changed & self._altered, changed
         kept = {table: each for table, each in fingerprints.items() if table not in changed or table in certain}
-        self._books.keep_fingerprints(self._store.id, kept)
+        self._books.keep_fingerprints(self._store.id, head, kept)
         return tuple(sorted(certain))
 
     def _tell_clock(self, clock: Clock) -> None:

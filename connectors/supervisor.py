@@ -30,8 +30,16 @@ LOST_ROW = "Received DML"  # Debezium's only word for a row that was written as 
 STALLED_SECONDS = 30.0  # the log goes on, the engine does not: a reconnect that fails is not always reported
 
 
-# The table of a statement; without one that is known, all tables are read.
-_TABLE = re.compile(r"\b(?:INTO|UPDATE|FROM)\s+(?:LOW_PRIORITY\s+|IGNORE\s+)*`?([\w$]+)`?(?!\s*\.)", re.IGNORECASE)
+# A statement that writes one table, and names it first. Of any other, a join's or one in other words, all tables are
+# read: which of them it wrote is not told.
+_ONE_TABLE = re.compile(
+    r"'(?:(?:INSERT|REPLACE)\s+{words}(?:INTO\s+)?{table}\s*(?:\(|VALUES?\b|SET\b|SELECT\b)"
+    r"|UPDATE\s+{words}{table}\s+SET\b"
+    r"|DELETE\s+{words}FROM\s+{table}\s*(?:WHERE\b|ORDER\b|LIMIT\b|'))".format(
+        words=r"(?:(?:LOW_PRIORITY|HIGH_PRIORITY|DELAYED|QUICK|IGNORE)\s+)*", table=r"(`[^`]+`|[\w$]+)"
+    ),
+    re.IGNORECASE,
+)
 
 
 class Beginning(Protocol):
@@ -155,6 +163,8 @@ class Supervisor(threading.Thread):
         beginning = self._books.prepare(self._store.id, oldest_file=file_number(facts.oldest_file))
         if beginning.reason:
             log.warning("store %s: %s; reading the store anew", self._store.id, beginning.reason)
+        if beginning.schema_only:
+            self._freshness = Freshness()  # an end seen before may be one of another log, never to be reached
         options = engine_options(self._config, self._store, self._kept, facts, schema_only=beginning.schema_only)
         engine = EmbeddedEngine(self._store.id, beginning.epoch, options, self._lanes)
         self._tell(StoreState.STARTING)
@@ -219,12 +229,11 @@ class Supervisor(threading.Thread):
             self._lost.add(message)
 
     def _read_what_was_lost(self) -> None:
-        lost, self._lost = self._lost, set()
-        for message in lost:
-            table = _TABLE.search(message)
+        for message in tuple(self._lost):
             self._books.read_anew(
-                self._store.id, "a session wrote statements into its log instead of rows", table[1] if table else None
+                self._store.id, "a session wrote statements into its log instead of rows", _table_of(message)
             )
+            self._lost.discard(message)  # only once that is noted
 
     def _head(self, reached: tuple[int, int]) -> tuple[int, int] | None:
         """Where the store's log ends; None, and told, if the store cannot be asked. The engine goes on trying."""
@@ -285,6 +294,11 @@ class Supervisor(threading.Thread):
             self._books.report(report)
         except TillstreamError as error:  # the warehouse is away: the worker says so, and waits
             log.debug("store %s: could not report: %s", self._store.id, error)
+
+
+def _table_of(message: str) -> str | None:
+    found = _ONE_TABLE.search(message)
+    return next(name for name in found.groups() if name).strip("`") if found else None
 
 
 def _attempt(number: int) -> RetryCallState:

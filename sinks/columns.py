@@ -41,6 +41,7 @@ class ColumnType:
     store_value: Callable[[Any], Any] | None = None
     warehouse_value: Callable[[Any], Any] | None = None
     only_odd_text: bool = False  # decode passes a text through, or refuses it if it holds something odd
+    stand_ins: frozenset[str] = frozenset()  # as text: in the log these stand for NULL as well
     is_doubtful: bool = False  # its NULLs, in a column that has none, may be something else: the store is asked
     decode_snapshot: Decode | None = None  # where Debezium renders snapshot rows otherwise than streamed ones
     # How the store itself is asked for a value, and what is made of the answer: the same as `decode` makes of an event.
@@ -469,6 +470,7 @@ def column_type(column: DeclaredColumn) -> ColumnType:
     return replace(
         kind,
         is_doubtful=True,
+        stand_ins=_stand_ins(column, kind),
         decode=_none_for_zero(column, kind, kind.decode),
         decode_snapshot=kind.decode_snapshot and _none_for_zero(column, kind, kind.decode_snapshot),
     )
@@ -480,17 +482,27 @@ def _none_for_zero(column: DeclaredColumn, kind: ColumnType, decode: Decode | No
     Either is far more often a zero date than itself. It becomes NULL, as in columns that may be NULL, and the store
     is asked which it was.
     """
-    as_given = _ZERO_DATES[kind.warehouse]
-    stands_for_zero = {as_given("1970-01-01 00:00:00")}
-    if column.default_value_expression:
-        with suppress(ValueError):  # CURRENT_TIMESTAMP, a zero date
-            stands_for_zero.add(as_given(column.default_value_expression))
+    stands_for_zero = _stands_for_zero(column, kind)
 
     def decode_or_none(value: Any) -> Any:
         found = decode(value) if decode else value
         return None if value in stands_for_zero or found in stands_for_zero else found
 
     return decode_or_none
+
+
+def _stands_for_zero(column: DeclaredColumn, kind: ColumnType) -> set[Any]:
+    as_given = _ZERO_DATES[kind.warehouse]
+    found = {as_given("1970-01-01 00:00:00")}
+    if column.default_value_expression:
+        with suppress(ValueError):  # CURRENT_TIMESTAMP, a zero date
+            found.add(as_given(column.default_value_expression))
+    return found
+
+
+def _stand_ins(column: DeclaredColumn, kind: ColumnType) -> frozenset[str]:
+    values = _stands_for_zero(column, kind)
+    return frozenset(str(kind.decode(value) if kind.decode else value) for value in values)
 
 
 def _as_days(text: str) -> int:

@@ -34,8 +34,10 @@ SELECT f.table_name, f.fingerprint, EXISTS (
 FROM tillstream.fingerprints f WHERE f.store = %s"""
 _KEEP_FINGERPRINTS = """\
 INSERT INTO tillstream.fingerprints (store, table_name, fingerprint, epoch, file, pos)
-SELECT l.store, n.table_name, n.fingerprint, l.epoch, l.file, l.pos
-FROM tillstream.ledger l, unnest(%s::text[], %s::text[]) AS n(table_name, fingerprint) WHERE l.store = %s
+SELECT l.store, n.table_name, n.fingerprint, l.epoch, %s, %s
+FROM tillstream.ledger l, unnest(%s::text[], %s::text[]) AS n(table_name, fingerprint)
+WHERE l.store = %s AND EXISTS (
+  SELECT FROM tillstream.schema_versions v WHERE v.store = l.store AND v.table_name = n.table_name)
 ON CONFLICT (store, table_name) DO UPDATE SET
   fingerprint = EXCLUDED.fingerprint, epoch = EXCLUDED.epoch, file = EXCLUDED.file, pos = EXCLUDED.pos"""
 
@@ -107,9 +109,11 @@ class Epochs:
             if table in kept and kept[table][0] != fingerprint and not kept[table][1]
         ]
 
-    def keep_fingerprints(self, store: str, fingerprints: Mapping[str, str]) -> None:
+    def keep_fingerprints(self, store: str, at: tuple[int, int], fingerprints: Mapping[str, str]) -> None:
+        """`at`: an end of the log, as (file number, position), from before they were read. Tables that are not captured
+        are left out: of their changes the log tells nothing here."""
         with self._warehouse.transaction() as tx:
-            tx.execute(_KEEP_FINGERPRINTS, [list(fingerprints), list(fingerprints.values()), store])
+            tx.execute(_KEEP_FINGERPRINTS, [*at, list(fingerprints), list(fingerprints.values()), store])
 
 
 def begin_epoch(tx: Transaction, store: str, reason: str) -> None:

@@ -12,7 +12,7 @@ import msgspec
 
 from conflict.identity import business_key
 from conflict.policy import Policy, RuleName, TablePolicy
-from sinks.columns import Decode, column_type
+from sinks.columns import ColumnType, Decode, column_type
 from sinks.names import identifier
 from tillstream.envelope import DeclaredColumn, TableVersion
 from tillstream.errors import RefusedError
@@ -78,6 +78,7 @@ class RowCodec:
             (name, identifier(name)) for name in names if policy and _needs_stamps(policy, identifier(name))
         )
         self._asked = asked
+        self._forms = tuple(map(_content_form, types))
         self.doubtful = tuple(i for i, kind in enumerate(types) if kind.is_doubtful and not asked)
         self._get = _tuple_getter(names)
         self._decoders = {
@@ -136,7 +137,7 @@ class RowCodec:
     def content_pk(self, values: list[Any]) -> str:
         """The first half of a keyless row's identity: equal rows share it, so an equal row is found by index."""
         # by name and without NULLs: a column that is added as NULL leaves what rows are equal to as it was
-        pairs = zip(self.names, values, strict=True)
+        pairs = ((name, form(value)) for name, form, value in zip(self.names, self._forms, values, strict=True))
         text = "\x1f".join(f"{name}\x1e{value}" for name, value in sorted(pairs) if value is not None)
         return hashlib.md5(text.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()
 
@@ -182,6 +183,16 @@ class RowCodec:
                 f"table {self.version.table} of store {self.version.store} has no column {', '.join(missing)}, "
                 "which the policy's `key:` names; correct the policy or exclude the table for this store"
             )
+
+
+def _content_form(kind: ColumnType) -> Callable[[Any], Any]:
+    """What a value adds to what its row is known by: the same whether the log has told it or the store was asked."""
+    if kind.warehouse in ("real", "double precision"):
+        compared = kind.warehouse_value  # a FLOAT's 32 bits, of which the log has the shortest spelling
+        return lambda value: value if value is None or compared is None else compared(value)
+    if kind.stand_ins:
+        return lambda value: None if str(value) in kind.stand_ins else value
+    return lambda value: value
 
 
 _DATES = frozenset({"date", "timestamp", "timestamptz"})

@@ -56,6 +56,8 @@ class SchemaChanges:
         if lane.begins_anew:
             requests.store_has_begun(tx, lane.store, lane.stamp)
             lane.begins_anew = False
+            lane.snapshot_tables.clear()  # of a snapshot that was given up for this
+            lane.snapshot_done = True  # its rows are those of the resync
             return
         for table, stamp in lane.snapshot_tables.items():
             withdraw_below(tx, self._ledger, lane.store, lane.codecs[table], stamp)

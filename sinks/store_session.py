@@ -8,15 +8,22 @@ from dataclasses import dataclass
 from typing import Any
 
 import pymysql
+from pymysql.constants import ER
 
 from sinks.statements import verification as statements
 from sinks.verification.row_forms import MD5, SHA256, Hashing
 from sinks.warehouse import Warehouse
-from tillstream.errors import RefusedError
+from tillstream.errors import RefusedError, TransientError
 
 Position = tuple[int, int]  # (file number, position)
 LOOK_SECONDS = 0.1
-LOCK_SECONDS = 5
+LOCK_SECONDS = 5  # who waits for a lock holds others up
+_LOCK_SESSION = (
+    f"SET SESSION lock_wait_timeout = {LOCK_SECONDS}, innodb_lock_wait_timeout = {LOCK_SECONDS}",
+    # Only then does InnoDB lock the table itself: MySQL before 5.7 lets LOCK TABLES pass by open transactions that
+    # have written it. From UNLOCK TABLES on nothing of it is left.
+    "SET SESSION autocommit = 0, innodb_table_locks = 1",
+)
 # A new log file begins with its format and the GTIDs of the files before it: no row ends below this position, and an
 # engine may have nothing to report from there.
 FILE_HEAD_BYTES = 157
@@ -51,7 +58,7 @@ class StoreSession:
         for statement in statements.STORE_SESSION:
             self.rows(statement)
         self.hashing = self._hashing()
-        self._require_one_history()
+        self._epoch = self._require_one_history()
 
     @property
     def is_stalled(self) -> bool:
@@ -71,8 +78,8 @@ class StoreSession:
         open then. It is given up at once where the engine has snapshots of its own; MyISAM's readers keep it.
         """
         with self._source.connect() as other, other.cursor() as lock:
-            lock.execute(f"SET SESSION lock_wait_timeout = {LOCK_SECONDS}")  # who waits for a lock holds others up
-            lock.execute(f"LOCK TABLES {table} READ")
+            for statement in (*_LOCK_SESSION, f"LOCK TABLES {table} READ"):
+                _try_lock(lock, statement, table)
             position = self._source.head()
             self.rows("START TRANSACTION WITH CONSISTENT SNAPSHOT")
             try:
@@ -116,6 +123,7 @@ class StoreSession:
     def follow(self) -> int | None:
         """Wait until the warehouse holds all that the store's log holds now: the epoch it is in, None if it does not.
 
+        Nor if that is not the one in which this session began: its positions were of another log.
         Waits as long as the warehouse moves, and once only for one that does not.
         """
         file, position = self._source.head()
@@ -123,6 +131,9 @@ class StoreSession:
         moved_at, last = time.monotonic(), None
         while True:
             epoch, *reached, snapshot_done = ledger = self._ledger()
+            if epoch != self._epoch:
+                self._stalled_at = ledger
+                return None
             if snapshot_done and tuple(reached) >= high:
                 self._stalled_at = None
                 return int(epoch)
@@ -145,10 +156,21 @@ class StoreSession:
             found = tx.rows(statements.LEDGER, [self._source.id])
         return found[0] if found else (0, 0, 0, False)
 
-    def _require_one_history(self) -> None:
-        _, file, position, _ = self._ledger()  # first: the log only grows, so its end comes to lie behind this
+    def _require_one_history(self) -> int:
+        """The epoch of that history."""
+        epoch, file, position, _ = self._ledger()  # first: the log only grows, so its end comes to lie behind this
         if (file, position) > self._source.head():
             raise RefusedError(
                 f"store {self._source.id}: its log ends before {file:06d}:{position}, which the warehouse has already "
                 "read: the log was reset or the disk restored; `tillstream run` says what to do"
             )
+        return int(epoch)
+
+
+def _try_lock(cursor: "pymysql.cursors.Cursor", statement: str, table: str) -> None:
+    try:
+        cursor.execute(statement)
+    except pymysql.err.MySQLError as error:
+        if error.args and error.args[0] in (ER.LOCK_WAIT_TIMEOUT, ER.LOCK_DEADLOCK):
+            raise TransientError(f"a transaction that is still open has written {table}") from error
+        raise

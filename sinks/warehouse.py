@@ -7,6 +7,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 from sqlalchemy import create_engine, make_url
+from sqlalchemy import exc as sqlalchemy_errors
 from sqlalchemy.engine import Engine
 
 from sinks import migrations
@@ -155,6 +156,8 @@ def mapped_errors() -> Iterator[None]:
     """The one border where the driver's errors become ours."""
     try:
         yield
+    except sqlalchemy_errors.TimeoutError as error:  # of the pool: no driver has been asked yet
+        raise TransientError("all connections to the warehouse are taken") from error
     except Exception as error:
         driver = error if isinstance(error, psycopg.Error) else getattr(error, "orig", None)
         mapped = error_for(driver) if isinstance(driver, psycopg.Error) else None

@@ -73,6 +73,8 @@ class Fleet(threading.Thread):
                 self._settle()
             except TillstreamError as error:  # the warehouse is away: the worker says so, and waits
                 log.debug("fleet: %s", error)
+            except Exception:  # without this thread no store is taken up, paused or resumed any more
+                log.exception("fleet: unexpected")
             self._wake.wait(LOOK_SECONDS)
             self._wake.clear()
 

@@ -3,17 +3,20 @@
 from collections import defaultdict
 from contextlib import suppress
 
+import pymysql
+
 from sinks.ledger import mark_dirty, versions_at
 from sinks.resync import requests
 from sinks.resync.asking import MOST_AT_ONCE, UNTOLD, as_logged
 from sinks.resync.table_reader import TableReader, key_literals
-from sinks.resync.table_resync import write_rows
+from sinks.resync.table_resync import GONE, write_rows
 from sinks.row_codec import Row, RowCodec, Shapes
 from sinks.statements import mirror as mirror_sql
 from sinks.statements import quoted
 from sinks.store_session import Position, StoreSession
 from sinks.warehouse import Transaction, Warehouse
 from tillstream.envelope import Stamp, TableVersion
+from tillstream.errors import RefusedError
 
 _NOTED = "SELECT id, database, table_name, key FROM tillstream.to_ask WHERE store = %s ORDER BY id LIMIT %s"
 _MANY = """\
@@ -60,7 +63,14 @@ class Answers:
                 literals[key_literals(logged, key, self._session)] = logged.pk_of(key)
         if not literals:
             return True
-        rows = TableReader(self._session, asked).rows_with(sorted(literals))
+        try:
+            rows = TableReader(self._session, asked).rows_with(sorted(literals))
+        except (RefusedError, pymysql.err.ProgrammingError, pymysql.err.OperationalError) as error:
+            if not isinstance(error, RefusedError) and error.args[0] not in GONE:
+                raise
+            with self._warehouse.transaction() as tx:  # what is to be done then is known where whole tables are read
+                requests.add(tx, self._store, UNTOLD, database=version.database, table=version.table)
+            return True
         epoch = self._session.follow()
         if epoch is None:
             return False

@@ -23,6 +23,11 @@ from sinks.warehouse import Transaction, Warehouse
 from tillstream.envelope import Stamp
 from tillstream.errors import RefusedError, TransientError
 
+# The worker waits: a TRUNCATE, or a change of a row that is being counted, comes before all of it or after.
+_ALONE = sql.SQL("LOCK TABLE stores.{table} IN SHARE ROW EXCLUSIVE MODE")
+_EMPTIED = """\
+SELECT EXISTS (SELECT FROM tillstream.floors WHERE store = %s AND table_name = %s
+               AND (epoch, file, pos, row, ord) > (%s, %s, %s, %s, %s))"""
 _READ = sql.SQL("CREATE TEMP TABLE read ({columns}, _content text) ON COMMIT DROP")
 _ASKED = """\
 CREATE TEMP TABLE asked ON COMMIT DROP AS
@@ -76,6 +81,7 @@ class KeylessResync:
                 if self._codec(now).version != codec.version:
                     raise TransientError("the table's shape changed while it was read")
             at = requests.asked_stamp(epoch, position, request.id)
+            _require_not_emptied(tx, codec, request.store, at)
             requests.begin(tx, request, at, count)
             added, withdrawn = _settle(tx, codec, request.store, at)
             requests.advance(tx, request, (), count, added)
@@ -115,6 +121,13 @@ def _line(codec: RowCodec, row: tuple[object, ...]) -> str:
             f"{error}"
         ) from None
     return f"{fields(values)}\t{codec.content_pk(values)}\n"
+
+
+def _require_not_emptied(tx: Transaction, codec: RowCodec, store: str, at: Stamp) -> None:
+    """Of rows that went with a TRUNCATE nothing tells that they were there before it."""
+    tx.execute(_ALONE.format(table=sql.Identifier(codec.table)))
+    if tx.value(_EMPTIED, [store, codec.table, *at]):
+        raise TransientError(f"{codec.version.table} was emptied while it was read")
 
 
 def _settle(tx: Transaction, codec: RowCodec, store: str, at: Stamp) -> tuple[int, int]:

@@ -2,19 +2,21 @@
 
 import logging
 import threading
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+
+import pymysql
 
 from sinks.ledger import versions_at
 from sinks.resync import requests
 from sinks.resync.answers import Answers
 from sinks.resync.keyless import KeylessResync
 from sinks.resync.requests import Request
-from sinks.resync.table_resync import TableResync
+from sinks.resync.table_resync import FIRST_CLIENT_ERROR, TableResync
 from sinks.row_codec import Shapes
 from sinks.store_session import Patience, StoreSession, StoreSource
 from sinks.warehouse import Warehouse
-from tillstream.errors import RefusedError, TillstreamError, TransientError
+from tillstream.errors import RefusedError, TillstreamError, TransientError, UnreachableError
 
 log = logging.getLogger(__name__)
 
@@ -22,10 +24,13 @@ LOOK_SECONDS = 1.0
 STORES_AT_ONCE = 2  # each reads and writes as fast as it can: more would take the worker's share
 AGAIN_SECONDS = 5.0  # after a fault that may pass
 
+# A store that rests has no engine that the warehouse could follow.
 _OPEN_STORES = """\
-SELECT store FROM tillstream.resyncs WHERE state IN ('waiting', 'reading')
-UNION
-SELECT store FROM tillstream.to_ask"""
+(SELECT store FROM tillstream.resyncs WHERE state IN ('waiting', 'reading')
+ UNION
+ SELECT store FROM tillstream.to_ask)
+EXCEPT
+SELECT store FROM tillstream.store_orders WHERE paused OR retired"""
 
 
 class Resyncer(threading.Thread):
@@ -63,6 +68,9 @@ class Resyncer(threading.Thread):
             except TillstreamError as error:
                 log.debug("resync: %s", error)
                 continue
+            except Exception:
+                log.exception("resync: unexpected")
+                continue
             for store in wanting & self._sources.keys() - self._at_work.keys():
                 self._at_work[store] = self._pool.submit(self._work, store)
         self._pool.shutdown(cancel_futures=True)
@@ -88,32 +96,51 @@ class Resyncer(threading.Thread):
         with source.connect() as connection:
             session = StoreSession(source, connection, self._warehouse, self._patience)
             Answers(session, self._warehouse, self._shapes, store).fetch()
-            while not self._stopping.is_set() and (request := self._next(store)):
-                self._read(session, request)
+            put_off: dict[int, TransientError] = {}
+            while not self._stopping.is_set() and (request := self._next(store, put_off)):
+                if request.table is None:
+                    self._spread(request)
+                    return  # the next session has seen no end of the log from before its engine began anew
+                if error := self._read(session, request):
+                    log.info("store %s: reading %s anew is put off: %s", store, request.table, error)
+                    put_off[request.id] = error
+            if put_off:
+                raise next(iter(put_off.values()))
 
-    def _next(self, store: str) -> Request | None:
+    def _next(self, store: str, put_off: Container[int]) -> Request | None:
         with self._warehouse.transaction() as tx:
-            first = next(iter(requests.open_requests(tx, store)), None)
-        if first is not None and first.table is None and first.floor is None:
+            found = requests.open_requests(tx, store)
+        if found and found[0].table is None and found[0].floor is None:
             return None  # its engine has still to begin anew
-        return first
+        return next((each for each in found if each.id not in put_off), None)
 
-    def _read(self, session: StoreSession, request: Request) -> None:
+    def _read(self, session: StoreSession, request: Request) -> TransientError | None:
+        """Why it has to be tried again, if so: the store's other tables do not wait for it."""
         try:
-            if request.table is None:
-                self._spread(request)
-            else:
-                self._read_table(session, request)
+            self._read_table(session, request)
         except RefusedError as error:
             log.error("store %s: table %s cannot be read anew: %s", request.store, request.table, error)
             with self._warehouse.transaction() as tx:
                 requests.fail(tx, request, str(error))
+        except UnreachableError:
+            raise
+        except TransientError as error:
+            return error
+        except pymysql.err.MySQLError as error:
+            if not error.args or error.args[0] >= FIRST_CLIENT_ERROR:
+                raise
+            return TransientError(f"MySQL says ({error.args[0]}) {error.args[-1]}")
+        return None
 
     def _read_table(self, session: StoreSession, request: Request) -> None:
         with self._warehouse.transaction() as tx:
             versions = {(each.database, each.table): each for each in versions_at(tx, request.store)}
         version = versions.get((request.database or "", request.table or ""))
-        keyless = version is not None and not version.primary_key
+        keyless = (
+            version is not None
+            and not version.primary_key
+            and bool(session.columns(version.database, version.table))  # one that is gone is withdrawn as any other
+        )
         way = KeylessResync if keyless else TableResync
         log.info("store %s: reading %s anew (%s)", request.store, request.table, request.reason)
         way(session, self._warehouse, self._shapes, request).run(self._stopping.is_set)

@@ -31,7 +31,7 @@ from tillstream.errors import RefusedError, TransientError
 
 ASKED = "asked"  # of a change's source: it was read from the store, not from its log
 FIRST_CLIENT_ERROR = 2000  # below, the server itself has answered
-_GONE = {ER.BAD_FIELD_ERROR, ER.NO_SUCH_TABLE, ER.BAD_TABLE_ERROR}
+GONE = {ER.BAD_FIELD_ERROR, ER.NO_SUCH_TABLE, ER.BAD_TABLE_ERROR}
 
 
 class SchemaMovedError(TransientError):
@@ -85,7 +85,7 @@ class TableResync:
                     f"MySQL does not take the condition: ({number}) {error.args[-1]}; it is an expression over the "
                     "columns of this table, in the store's own SQL"
                 ) from error
-            if number in _GONE:
+            if number in GONE:
                 raise SchemaMovedError(f"the table changed while it was read: {error.args[-1]}") from error
             raise
         epoch = self._session.follow()
@@ -121,14 +121,18 @@ class TableResync:
             raise SchemaMovedError("the table's shape changed while it was read")
 
     def _withdraw_all(self, codec: RowCodec | None) -> None:
-        """The store has no such table any more."""
+        """The store has no such table any more; one that was made again meanwhile is another matter."""
+        position = self._session.low()
+        if codec is not None and self._session.columns(codec.version.database, codec.version.table):
+            raise SchemaMovedError("the table is there again")
         epoch = self._session.follow()
         if epoch is None:
             raise TransientError(f"store {self._request.store}: the warehouse does not follow its log yet")
         with self._warehouse.transaction() as tx:
             withdrawn = 0
             if codec is not None:
-                low = requests.asked_stamp(epoch, self._session.low(), self._request.id)
+                self._require_same(tx, codec)
+                low = requests.asked_stamp(epoch, position, self._request.id)
                 withdrawn = withdraw_below(tx, Ledger(), self._request.store, codec, low)
                 Ledger().keep_drop(tx, codec, low)
             requests.finish(tx, self._request, withdrawn)

@@ -9,6 +9,7 @@ from harness import Chain, assert_no_difference, read_anew, unseen
 
 from sinks.engine_offsets import EngineOffsets
 from sinks.resync import requests
+from sinks.store_session import StoreSession
 from tillstream.rehearsal.mysql import MySQLServer
 
 STORES = ("old", "new", "maria")  # MySQL 5.6 and 9.7, MariaDB 10.11
@@ -98,6 +99,73 @@ def test_a_condition_that_is_no_sql_fails_with_what_mysql_says(chain: Chain) -> 
 
 
 @pytest.mark.parametrize("store", STORES)
+def test_rows_without_a_key_are_not_counted_beside_an_open_transaction(chain: Chain, store: str) -> None:
+    """What it has written would be in the count or not by chance. It is waited for, and no other table waits too."""
+    with chain.session(store) as cursor:
+        cursor.execute("BEGIN")
+        cursor.execute("INSERT INTO drawer VALUES (NULL, 'open', 1)")
+        with chain.warehouse.transaction() as tx:
+            waits = requests.add(tx, store, "a test", database=chain.database, table="drawer")
+            beside = requests.add(tx, store, "a test", database=chain.database, table="mood")
+        assert waits is not None
+        assert beside is not None
+        assert state_of(chain, beside, "done") == "done"
+        assert state_of(chain, waits, "done", seconds=2) == "waiting"
+        cursor.execute("COMMIT")
+    assert state_of(chain, waits, "done") == "done"
+    chain.settle()
+    assert_no_difference(chain)
+
+
+def state_of(chain: Chain, number: int, wanted: str, *, seconds: float = 60) -> str:
+    """The request's state, once that is the wanted one, or after so long."""
+    deadline = time.monotonic() + seconds
+    while True:
+        with chain.warehouse.transaction() as tx:
+            (found,) = requests.found(tx, [number])
+        if found.state == wanted or time.monotonic() > deadline:
+            return found.state
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_rows_without_a_key_that_a_truncate_took_do_not_come_back(
+    chain: Chain, store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes after the table was read, and before its rows are compared with the warehouse's."""
+    chain.on(store, "CREATE TABLE emptied (n INT)", "INSERT INTO emptied VALUES (1), (1), (2)")
+    chain.settle()
+    follow = StoreSession.follow
+    statements = ["TRUNCATE emptied"]
+
+    def follow_later(session: StoreSession) -> int | None:
+        while statements:
+            chain.on(store, statements.pop())
+        return follow(session)
+
+    monkeypatch.setattr(StoreSession, "follow", follow_later)
+    assert read_anew(chain, store, "emptied") == {"emptied": (0, 0, 0)}
+    assert chain.rows("SELECT n FROM stores.emptied WHERE _store = %s AND NOT _deleted", [store]) == []
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_rows_without_a_key_are_known_again_after_they_were_read(chain: Chain, store: str) -> None:
+    """A FLOAT, and a date that in the log also stands for none, are told otherwise by the log than by the store."""
+    chain.on(
+        store,
+        "CREATE TABLE measured (a FLOAT, b DOUBLE, at DATE NOT NULL DEFAULT '2000-01-01', seen DATETIME NOT NULL)",
+        "INSERT INTO measured (a, b, seen) VALUES (1.1, 1.1, '1970-01-01'), (-0.0, -0.0, '2026-01-01 10:00:00')",
+        "INSERT INTO measured VALUES (16777216, 1e30, '2026-01-01', '2026-01-01'), (NULL, NULL, '1970-01-01', NOW())",
+    )
+    chain.settle()
+    assert read_anew(chain, store, "measured") == {"measured": (4, 0, 0)}
+    chain.on(store, "DELETE FROM measured")
+    chain.settle()
+    assert chain.letters(store, "measured") == {}
+    assert chain.rows("SELECT a FROM stores.measured WHERE _store = %s AND NOT _deleted", [store]) == []
+
+
+@pytest.mark.parametrize("store", STORES)
 def test_under_traffic_no_later_change_is_lost(chain: Chain, store: str) -> None:
     """Tills insert, change, move and delete rows while all tables are read, and afterwards nothing differs."""
     stop = threading.Event()
@@ -145,8 +213,15 @@ def test_a_schema_change_that_cannot_be_followed_is_passed(chain: Chain) -> None
 
 
 def test_what_was_purged_before_it_was_read_is_read_anew(chain: Chain) -> None:
-    """Told, and mended without a person: rows changed and deleted in the part that is gone are right again."""
+    """Told, and mended without a person: rows changed and deleted in the part that is gone are right again.
+
+    So are tables dropped there, with a key or without.
+    """
+    chain.on("new", "CREATE TABLE spare (n INT)", "CREATE TABLE spare_key (n INT PRIMARY KEY)")
+    chain.on("new", "INSERT INTO spare VALUES (1), (1)", "INSERT INTO spare_key VALUES (1)")
+    chain.settle()
     chain.stop()
+    chain.on("new", "DROP TABLE spare", "DROP TABLE spare_key")
     chain.on("new", "UPDATE member SET name = 'while away' WHERE id = 1", "DELETE FROM member WHERE id = 3")
     chain.on("new", "FLUSH LOGS", "FLUSH LOGS")
     last = chain.asked("new", "SHOW BINARY LOGS")[-1][0]
@@ -157,6 +232,8 @@ def test_what_was_purged_before_it_was_read_is_read_anew(chain: Chain) -> None:
     assert_no_difference(chain)
     reasons = {reason for (reason,) in chain.rows("SELECT reason FROM tillstream.resyncs WHERE store = 'new'")}
     assert any("purged before it was read" in reason for reason in reasons)
+    for table in ("spare", "spare_key"):
+        assert chain.rows(f"SELECT n FROM stores.{table} WHERE NOT _deleted") == []
 
 
 def test_a_lost_offset_ends_in_reading_anew(chain: Chain) -> None:

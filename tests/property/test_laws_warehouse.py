@@ -6,7 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -743,6 +743,22 @@ def test_an_unfinished_snapshot_sweeps_nothing(place: Place) -> None:
     store.snapshot()
     place.take_in([store], Way())
     assert_truth(place, [store])
+
+
+def test_a_store_that_begins_anew_before_its_first_snapshot_ended_is_followed(place: Place) -> None:
+    """The resync that brings its rows waits for a store whose snapshot is done: nothing else would ever say so."""
+    store = FakeStore("s1", new_tables())
+    store.insert("members", member(0, 0))
+    store.snapshot(stop_after=1)
+    place.take_in([store], Way())
+    assert place.rows("SELECT snapshot_done FROM tillstream.ledger") == [{"snapshot_done": False}]
+    start = len(store.log)
+    store.snapshot()
+    whole = store.log.batch(start, len(store.log))
+    lanes = RecordedLanes()
+    lanes.record([replace(whole, events=[each for each in whole.events if each.op is None], schema_only=True)])
+    place.run_all([lanes])
+    assert place.rows("SELECT snapshot_done FROM tillstream.ledger") == [{"snapshot_done": True}]
 
 
 def test_absent_is_not_null(place: Place) -> None:

@@ -50,6 +50,7 @@ def resync(
         raise typer.BadParameter("--where needs the TABLE whose rows it picks")
     with open_warehouse(settings) as warehouse:
         warehouse.check_version()
+        _require_followed(warehouse, store)
         number = _ask(warehouse, settings, store, table, where)
         if wait:
             _require_at_work(warehouse)
@@ -82,6 +83,18 @@ def _ask(warehouse: "Warehouse", settings: Config, store: str, table: str | None
             each.id for each in waiting
             if (each.table, each.condition) == (table, where) and each.state == "waiting"
         )  # fmt: skip
+
+
+def _require_followed(warehouse: "Warehouse", store: str) -> None:
+    from sinks.store_orders import StoreOrders
+
+    orders = StoreOrders(warehouse).read()
+    if store in orders.paused | orders.retired:
+        said = "paused" if store in orders.paused else "retired"
+        raise RefusedError(
+            f"store {store} is {said}, and only a store that is followed can be read anew; first "
+            f"`tillstream stores resume {store}`"
+        )
 
 
 def _require_at_work(warehouse: "Warehouse") -> None:
