@@ -203,6 +203,9 @@ class EmbeddedEngine:
     def _run(self) -> None:
         try:
             self._engine.run()
+        except Exception as error:  # Java's and ours: whatever ends an engine is told by its supervisor
+            log.debug("store %s: its engine ended", self.store, exc_info=True)
+            self._note(engine_failure(self.store, str(error)))
         finally:
             self._stopped.set()
 
