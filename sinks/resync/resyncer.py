@@ -104,6 +104,8 @@ class Resyncer(threading.Thread):
                 if error := self._read(session, request):
                     log.info("store %s: reading %s anew is put off: %s", store, request.table, error)
                     put_off[request.id] = error
+                    if session.is_stalled:  # so it would be with each of the others
+                        break
             if put_off:
                 raise next(iter(put_off.values()))
 
