@@ -189,6 +189,7 @@ def _julian_filter() -> Any:
     return Filter()
 
 
+_STATEMENT = re.compile(r"Received DML '.*?(?:' for processing|$)")
 _listeners: list[Callable[[str, str], None]] = []
 
 
@@ -207,6 +208,7 @@ def _tell(level: str, thread: str, message: str) -> None:
     prefix = f"store {store.group(1)}: " if store else ""
     for listener in tuple(_listeners):
         listener(thread, line)
+    line = _STATEMENT.sub("Received DML '...' for processing", line)  # what customers typed is no matter for a log
     if _CHATTER.search(line):
         log.debug("%s%s", prefix, line)
     elif level in ("ERROR", "FATAL", "SEVERE"):

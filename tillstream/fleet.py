@@ -31,6 +31,8 @@ class Supervising(Protocol):
 
     def join(self, timeout: float | None = None) -> None: ...
 
+    def is_alive(self) -> bool: ...
+
 
 class Fleet(threading.Thread):
     """Starts, stops and restarts supervisors. A file that is faulty changes nothing, and is told once."""
@@ -129,8 +131,13 @@ class Fleet(threading.Thread):
                 self._running[store] = (as_it_is, supervisor)
 
     def _end(self, stores: Sequence[str]) -> None:
-        ending = [self._running.pop(store)[1] for store in stores]
-        for supervisor in ending:
+        """One that does not end in time stays, and is waited for again: two may never follow one store."""
+        ending = {store: self._running[store][1] for store in stores}
+        for supervisor in ending.values():
             supervisor.stop()
-        for supervisor in ending:
+        for store, supervisor in ending.items():
             supervisor.join(JOIN_SECONDS)
+            if supervisor.is_alive():
+                log.warning("store %s: its capture did not end within %.0f s", store, JOIN_SECONDS)
+            else:
+                del self._running[store]

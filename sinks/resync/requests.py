@@ -80,6 +80,16 @@ def open_requests(tx: Transaction, store: str | None = None) -> list[Request]:
     return [_request(row) for row in rows]
 
 
+def failed_requests(tx: Transaction) -> list[Request]:
+    """Those that nothing has made good since."""
+    rows = tx.rows(
+        f"SELECT {_FIELDS} FROM tillstream.resyncs r WHERE state = 'failed' AND condition IS NULL AND NOT EXISTS ("
+        "  SELECT FROM tillstream.resyncs d WHERE d.store = r.store AND d.table_name = r.table_name"
+        "  AND d.condition IS NULL AND d.id > r.id) ORDER BY id"
+    )
+    return [_request(row) for row in rows]
+
+
 def found(tx: Transaction, numbers: Sequence[int]) -> list[Request]:
     rows = tx.rows(f"SELECT {_FIELDS} FROM tillstream.resyncs WHERE id = ANY(%s) ORDER BY id", [list(numbers)])
     return [_request(row) for row in rows]

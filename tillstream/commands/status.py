@@ -45,6 +45,7 @@ def _answer(settings: Config, warehouse: "Warehouse") -> dict[str, Any]:
         conflicts = tx.value("SELECT count(*) FROM tillstream.conflicts")
         dirty = tx.value("SELECT count(*) FROM tillstream.dirty_keys")
         anew = requests.open_requests(tx)
+        unread = requests.failed_requests(tx)
     stores = [_store(store.id, store.name, known.get(store.id)) for store in settings.stores]
     return {
         "schema": 1,
@@ -52,6 +53,9 @@ def _answer(settings: Config, warehouse: "Warehouse") -> dict[str, Any]:
                        and each["reported_seconds_ago"] < SILENT_SECONDS for each in stores),
         "stores": stores,
         "reading_anew": [_reading(each) for each in anew],
+        "not_read_anew": [
+            {"store": each.store, "table": each.table, "error": each.error, "reason": each.reason} for each in unread
+        ],
         "dead_letters": letters,
         "conflicts": conflicts,
         "keys_to_decide": dirty,
@@ -123,6 +127,9 @@ def _print(found: dict[str, Any]) -> None:
             console.print(f"{store['id']}: {store['reason']}", soft_wrap=True, highlight=False)
     for each in found["reading_anew"]:
         console.print(_in_words(each), soft_wrap=True, highlight=False)
+    for each in found["not_read_anew"]:
+        told = f"{each['store']}: {each['table']} could not be read anew ({each['reason']}): {each['error']}"
+        console.print(told, soft_wrap=True, highlight=False)
     if not found["running"]:
         console.print("`tillstream run` is not at work on this warehouse.")
     if found["dead_letters"]:
