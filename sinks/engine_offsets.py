@@ -48,7 +48,7 @@ class EngineOffsets:
                 "SELECT epoch, file, pos, snapshot_done FROM tillstream.ledger WHERE store = %s", [store]
             )[0]
             offset = _offset(tx, store)
-            has_begun = offset is not None and "snapshot" not in offset
+            has_begun = offset is not None and not _is_reading(offset)
             is_beginning = not has_begun and any(each.table is None for each in requests.open_requests(tx, store))
             if done and not is_beginning and (reason := _mistrust(offset, (file, pos), oldest_file)):
                 requests.add(tx, store, reason)
@@ -73,10 +73,15 @@ def _offset(tx: Transaction, store: str) -> dict[str, Any] | None:
     return json.loads(value) if value else None
 
 
+def _is_reading(offset: dict[str, Any]) -> bool:
+    """Whether the engine's snapshot had not ended; what has ended stays named until the log goes on."""
+    return "snapshot" in offset and not offset.get("snapshot_completed")
+
+
 def _mistrust(offset: dict[str, Any] | None, ledger: tuple[int, int], oldest_file: int) -> str | None:
     """An offset ahead of the ledger would skip what the warehouse does not have; one behind the log's first file
     lies in what is gone."""
-    if offset is None or "snapshot" in offset:
+    if offset is None or _is_reading(offset):
         return "its offset was lost"
     at = (file_number(str(offset["file"])), int(offset["pos"]))
     if at > ledger:
