@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 _decode = msgspec.json.Decoder(ChangeEvent).decode
 _TOMBSTONE = b"null"
 CLOSE_SECONDS = 20.0  # an engine's own way out takes a few; what it leaves undone is read again
+LAST_BATCH_SECONDS = 0.5  # a batch that is being committed while its engine is told to stop
 # Decoded events that wait for the worker, over all lanes; a batch is let in beyond it only when none is.
 MOST_WAITING_EVENTS = 60_000
 
@@ -158,6 +159,7 @@ class EmbeddedEngine:
         self._failure: TillstreamError | None = None
         self._closing = False
         self._previous: tuple[Handover, Any] | None = None  # with its last record
+        self._committer: Any = None
         self._stopped = threading.Event()
         self._schema_only = options["snapshot.mode"] == SCHEMA_ONLY
         self._engine = self._build(options)
@@ -178,6 +180,7 @@ class EmbeddedEngine:
     def close(self) -> None:
         """Stop it; a batch that waits for the warehouse is given up and will be read again."""
         self._closing = True
+        self._mark_last()
         self._lanes.refuse(self.store, TransientError("the engine is stopping"))
         if not self._stopped.is_set():
             # in a thread of its own: Debezium waits for its own threads without a bound when a connection hangs
@@ -243,6 +246,7 @@ class EmbeddedEngine:
         count = int(records.size())
         if count == 0:
             return
+        self._committer = committer
         last = records.get(count - 1)
         resume = _resume(last.sourceRecord().sourceOffset())
         started = time.thread_time()
@@ -261,6 +265,13 @@ class EmbeddedEngine:
             # This batch is decoded and waits; the one before it must be in the warehouse before more is taken, and
             # is marked only now. The last one of a quiet store is marked when its next heartbeat comes.
             self._mark(*previous, committer)
+
+    def _mark_last(self) -> None:
+        """The last batch, if it is in: Debezium flushes what is marked as it stops. Without this mark a store that is
+        stopped right after its first snapshot would have no offset, and be read anew."""
+        last, committer = self._previous, self._committer
+        if last is not None and last[0].settled.wait(LAST_BATCH_SECONDS) and last[0].error is None:
+            committer.markProcessed(last[1])
 
     def _mark(self, handover: Handover, last: Any, committer: Any) -> None:
         try:

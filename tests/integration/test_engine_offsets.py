@@ -1,13 +1,15 @@
 """At every start the engine's offset is compared with the ledger: it may be behind, never ahead."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
+from harness import Chain
 from psycopg import sql
 
 from sinks.engine_offsets import Beginning, EngineOffsets
 from sinks.warehouse import Warehouse
+from tillstream.rehearsal.mysql import MySQLServer
 
 
 @pytest.fixture
@@ -94,3 +96,18 @@ def test_a_snapshot_that_the_warehouse_has_not_finished_is_not_believed(offsets:
     assert offsets.kept("offset_s1") == 0
     assert offsets.stand({**at, "snapshot": "INITIAL"}, (0, 0), snapshot_done=False) == GOES_ON
     assert offsets.kept("offset_s1") == 1
+
+
+def test_a_store_stopped_right_after_its_first_snapshot_is_gone_on_from(
+    mysql56: MySQLServer, make_chain: Callable[..., Chain]
+) -> None:
+    """Its last batch is in, so Debezium flushes where it ended, and nothing is read anew."""
+    chain = make_chain({"s1": mysql56}, database="stopped_early")
+    chain.on("s1", "CREATE TABLE t (id INT PRIMARY KEY)", "INSERT INTO t VALUES (1)")
+    chain.start()
+    chain.stop()
+    chain.on("s1", "INSERT INTO t VALUES (2)")
+    chain.start()
+    chain.settle()
+    assert chain.rows("SELECT id FROM stores.t WHERE NOT _deleted ORDER BY 1") == [(1,), (2,)]
+    assert chain.rows("SELECT reason FROM tillstream.resyncs") == []
