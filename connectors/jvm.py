@@ -114,6 +114,10 @@ def _replace_log4j_appenders() -> None:
     levels = jpype.JClass("org.apache.logging.log4j.Level")
     root.addAppender(_appender()(), levels.WARN, None)
     root.setLevel(levels.WARN)
+    # the one place that is told every statement in the log: few, as BEGIN and rows are none
+    statements = jpype.JClass("org.apache.logging.log4j.core.config.LoggerConfig")(_DDL_LOGGER, levels.DEBUG, False)
+    statements.addAppender(_appender()(), levels.DEBUG, None)
+    context.getConfiguration().addLogger(_DDL_LOGGER, statements)
     context.updateLoggers()
 
 
@@ -190,6 +194,14 @@ def _julian_filter() -> Any:
 
 
 _STATEMENT = re.compile(r"Received DML '.*?(?:' for processing|$)")
+_DDL_LOGGER = "io.debezium.connector.binlog.BinlogDatabaseSchema"
+# Debezium warns of a statement that begins with INSERT, UPDATE, DELETE or REPLACE. Behind a comment, in which many
+# drivers put their name, or a WITH it takes the statement for DDL, finds no table in it and says nothing.
+_TAKEN_FOR_DDL = re.compile(
+    r"Processing streaming DDL '(?:\s|/\*[^!].*?\*/|/\*!\d*|(?:--\s|\#)[^\n]*\n)*"
+    r"(?P<statement>(?:INSERT|UPDATE|DELETE|REPLACE|WITH)\b.*)' for database",
+    re.IGNORECASE | re.DOTALL,
+)
 _listeners: list[Callable[[str, str], None]] = []
 
 
@@ -203,6 +215,10 @@ def no_more_warnings(listener: Callable[[str, str], None]) -> None:
 
 
 def _tell(level: str, thread: str, message: str) -> None:
+    if level == "DEBUG":
+        if (found := _TAKEN_FOR_DDL.match(message)) is None:
+            return
+        level, message = "WARN", f"Received DML '{found['statement']}' for processing"
     line = " ".join(message.split())[:500]
     store = re.search(r"-([a-z0-9_]+)-(?:change-event|connection|binlog)", thread)
     prefix = f"store {store.group(1)}: " if store else ""

@@ -245,6 +245,20 @@ def test_a_session_that_writes_statements_is_read_after(chain: Chain, told: Told
 
 
 @pytest.mark.parametrize("store", STORES)
+def test_a_statement_behind_a_comment_is_read_after(chain: Chain, store: str, told: Told) -> None:
+    """Many drivers put their name in front of a statement: Debezium then takes it for DDL, and does not warn."""
+    chain.settle()
+    before = len(reasons(chain, store))
+    began = time.monotonic()
+    chain.on(store, "SET SESSION binlog_format = 'STATEMENT'", "/* till 3 */ INSERT INTO sale VALUES (401, 4)")
+    wait_for(lambda: len(reasons(chain, store)) > before, "nobody has noticed")
+    told(f"{store}: a statement behind a comment", began)
+    wait_until_read(chain, store)
+    chain.settle()
+    assert_no_difference(chain)
+
+
+@pytest.mark.parametrize("store", STORES)
 def test_a_table_altered_without_its_log_is_noticed(chain: Chain, store: str, told: Told) -> None:
     """Under sql_log_bin=0 two columns change places in type: their values would be read one for the other."""
     chain.on(store, "CREATE TABLE hidden (id INT PRIMARY KEY, a INT, b INT)", "INSERT INTO hidden VALUES (1, 1, 2)")
