@@ -80,6 +80,19 @@ class TablePolicy:
     def rule_for(self, column: str) -> ColumnRule:
         return self.columns.get(column, self.default)
 
+    def decides_by_time(self, column: str) -> bool:
+        """Whether the column's rule, or one it falls back on, asks when a store changed it."""
+        if any(part.column == column for part in self.key):
+            return False
+        rule: ColumnRule | None = self.rule_for(column)
+        while rule is not None:
+            if rule.rule is RuleName.LATEST:
+                return True
+            if rule.then is None:
+                return rule.rule is RuleName.PRIORITY  # which falls back on `latest`
+            rule = rule.then
+        return False
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:

@@ -24,6 +24,8 @@ class Contribution:
     changed_us: int  # effective time of the row's last observed change, NEVER_OBSERVED without one
     deleted: bool
     snapshot_us: int = NEVER_OBSERVED  # the POS's own time of change when a snapshot first saw the row
+    read_us: int = NEVER_OBSERVED  # our time, where the row came from the store itself and not from its log
+    quarantined_us: int | None = None  # what its store changed since then is not believed
     columns: frozenset[str]
     values: Mapping[str, Any] = field(hash=False)
     stamps: Mapping[str, ColumnStamp] = field(hash=False)

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from conflict.policy import Deletes, TablePolicy
+from conflict.quarantine import believed
 from conflict.resolution import Contest, Contribution, Resolution
 from conflict.rules import Decided, decide, effective_us, standing
 
@@ -14,6 +15,7 @@ SUMS = frozenset({"sum"})
 
 def resolve(policy: TablePolicy, columns: Collection[str], contributions: Sequence[Contribution]) -> Resolution:
     """The agreed row of one key. `columns` are those to decide; the key's own are not among them."""
+    contributions = believed(policy, contributions)
     live = [each for each in contributions if not each.deleted]
     if _is_deleted(policy, live, contributions):
         return Resolution(exists=False)

@@ -132,7 +132,7 @@ def read_contributions(
     found: dict[str, list[Contribution]] = defaultdict(list)
     for row in tx.rows(statements.contributions(table, kinds), [list(keys)]):
         key, store, pk, *position = row[:8]
-        changed_us, deleted, stamps, present = row[8:12]
+        changed_us, deleted, stamps, present, read_us, quarantined_us = row[8:14]
         found[key].append(
             Contribution(
                 store=store,
@@ -141,7 +141,9 @@ def read_contributions(
                 changed_us=NEVER_OBSERVED if changed_us is None else changed_us,
                 deleted=deleted,
                 columns=frozenset(present or columns),
-                values=dict(zip(columns, row[12:], strict=True)),
+                values=dict(zip(columns, row[14:], strict=True)),
+                read_us=NEVER_OBSERVED if read_us is None else read_us,
+                quarantined_us=quarantined_us,
                 snapshot_us=(stamps or {}).pop(SNAPSHOT, [NEVER_OBSERVED])[0],
                 stamps={name: ColumnStamp(tuple(stamp[:5]), stamp[5]) for name, stamp in (stamps or {}).items()},
             )

@@ -75,7 +75,7 @@ class RowCodec:
         # what a stage and its statements depend on: stores that agree in this share one COPY
         self.shape = (self.table, self.columns, policy is not None, self.keyless)
         self.stamped = tuple(
-            (name, identifier(name)) for name in names if policy and _needs_stamps(policy, identifier(name))
+            (name, identifier(name)) for name in names if policy and policy.decides_by_time(identifier(name))
         )
         self._asked = asked
         self._forms = tuple(map(_content_form, types))
@@ -207,20 +207,6 @@ def _no_zero_date(decode: Decode) -> Decode:
         return found
 
     return decode_key
-
-
-def _needs_stamps(policy: TablePolicy, name: str) -> bool:
-    """Whether the column's rule, or one it falls back on, decides by time."""
-    if any(part.column == name for part in policy.key):
-        return False
-    rule = policy.rule_for(name)
-    while rule is not None:
-        if rule.rule is RuleName.LATEST:
-            return True
-        if rule.then is None:
-            return rule.rule is RuleName.PRIORITY  # which falls back on `latest`
-        rule = rule.then
-    return False
 
 
 def _tuple_getter(names: tuple[str, ...]) -> Callable[[Row], list[Any]]:

@@ -1,5 +1,6 @@
 """What a person has said of a store, beyond tillstream.yaml: that it rests, or is closed for good."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from psycopg import sql
@@ -46,11 +47,19 @@ class StoreOrders:
             was_retired = store in read_orders(tx).retired
             tx.execute(_KEEP, [store, paused, retired])
             if was_retired != retired:
-                catalog = Catalog()
-                catalog.load(tx)
-                for table in catalog.tables:
-                    if catalog.central_columns(table):
-                        tx.execute(_DIRTY.format(name=sql.Literal(table), table=quoted(table)), [store])
+                decide_again(tx, store, shared_tables(tx))
+
+
+def shared_tables(tx: Transaction) -> list[str]:
+    catalog = Catalog()
+    catalog.load(tx)
+    return [table for table in sorted(catalog.tables) if catalog.central_columns(table)]
+
+
+def decide_again(tx: Transaction, store: str, tables: Iterable[str]) -> None:
+    """Every key to which the store contributes is left to the worker, which takes them in chunks."""
+    for table in tables:
+        tx.execute(_DIRTY.format(name=sql.Literal(table), table=quoted(table)), [store])
 
 
 def read_orders(tx: Transaction) -> Orders:

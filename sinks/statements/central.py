@@ -41,7 +41,9 @@ REMOVE = sql.SQL("DELETE FROM central.{table} WHERE _key = ANY(%s)")
 # 't' and 'm' are withdrawals: they count for nothing, not even for deletes.
 _CONTRIBUTIONS = sql.SQL("""\
 SELECT t._key, t._store, t._pk, t._epoch, t._file, t._pos, t._row, t._order, t._changed_us, t._deleted,
-       t._stamps, p.columns, {columns}
+       t._stamps, p.columns, CASE WHEN t._op = 'r' THEN (extract(epoch FROM t._seen_at) * 1000000)::bigint END,
+       (SELECT (extract(epoch FROM min(q.since)) * 1000000)::bigint FROM tillstream.quarantines q
+        WHERE q.store = t._store AND coalesce(q.table_name, {name}) = {name} AND q.lifted_at IS NULL), {columns}
 FROM stores.{table} t
 LEFT JOIN tillstream.presence p ON p.table_name = {name} AND p.store = t._store
 WHERE t._key = ANY({keys}) AND t._op NOT IN ('t', 'm')

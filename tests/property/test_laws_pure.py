@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from types import MappingProxyType
@@ -129,6 +130,22 @@ def test_nor_does_it_for_chains_of_rules(policy: TablePolicy, given_: list[Contr
 def _text(resolution: Any) -> str:
     """Exact: 1.0 and 1.00 are equal to Python and are not the same decision."""
     return repr((resolution, sorted(resolution.values.items()), sorted(resolution.winners.items())))
+
+
+@given(policy=policies, given_=contribution_lists(), at=times_us, store=st.sampled_from(STORES))
+@settings(max_examples=300, deadline=None)
+def test_a_quarantine_leaves_what_is_older_and_takes_what_is_newer(
+    policy: TablePolicy, given_: list[Contribution], at: int, store: str
+) -> None:
+    """Of a store that has changed nothing since, nothing is lost; of one that has changed all since, nothing counts."""
+    bad = [replace(each, quarantined_us=at) if each.store == store else each for each in given_]
+    if all(each.changed_us < at for each in given_ if each.store == store):
+        # a store's row without columns has nothing to say, but a delete of it has
+        has_columns = all(each.columns for each in bad if each.store == store)
+        assert not has_columns or resolve(policy, COLUMNS, bad) == resolve(policy, COLUMNS, given_)
+    never = [replace(each, quarantined_us=NEVER_OBSERVED - 1) if each.store == store else each for each in given_]
+    without = [each for each in given_ if each.store != store]
+    assert resolve(policy, COLUMNS, never) == resolve(policy, COLUMNS, without)
 
 
 @given(policy=policies, given_=contribution_lists())

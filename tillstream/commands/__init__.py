@@ -15,7 +15,20 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from tillstream.commands import config, dead_letters, demo, doctor, init, migrate, resync, run, status, stores, verify
+from tillstream.commands import (
+    config,
+    dead_letters,
+    demo,
+    doctor,
+    init,
+    migrate,
+    quarantine,
+    resync,
+    run,
+    status,
+    stores,
+    verify,
+)
 from tillstream.errors import TillstreamError, UnreachableError
 
 FAULT, USED_WRONGLY, UNREACHABLE, INTERRUPTED = 1, 2, 3, 130
@@ -31,6 +44,7 @@ VERBS = (
     resync,
     stores,
     migrate,
+    quarantine,
     dead_letters,
     config,
 )  # each has register(app)
