@@ -16,6 +16,7 @@ from sinks.warehouse import Warehouse
 from tillstream.errors import RefusedError, TransientError
 
 Position = tuple[int, int]  # (file number, position)
+Row = tuple[Any, ...]
 LOOK_SECONDS = 0.1
 LOCK_SECONDS = 5  # who waits for a lock holds others up
 _LOCK_SESSION = (
@@ -71,11 +72,14 @@ class StoreSession:
             return tuple(cursor.fetchall())
 
     @contextmanager
-    def at_one_position(self, table: str, select: str) -> Iterator[tuple[Iterator[tuple[Any, ...]], Position]]:
+    def at_one_position(
+        self, table: str, select: str, spread: Callable[[Iterator[Row]], Iterator[Row]]
+    ) -> Iterator[tuple[Iterator[Row], Position]]:
         """What a SELECT from this table finds, one by one, and the position of the log at which that is so.
 
         The lock keeps the table's writers out while the position is read: no transaction that has written it is
-        open then. It is given up at once where the engine has snapshots of its own; MyISAM's readers keep it.
+        open then. It is given up at once where the engine has snapshots of its own; MyISAM's readers keep it, and
+        hurry. The others `spread` their rows.
         """
         with self._source.connect() as other, other.cursor() as lock:
             for statement in (*_LOCK_SESSION, f"LOCK TABLES {table} READ"):
@@ -83,11 +87,12 @@ class StoreSession:
             position = self._source.head()
             self.rows("START TRANSACTION WITH CONSISTENT SNAPSHOT")
             try:
-                if self._has_snapshots(table):
+                is_free = self._has_snapshots(table)
+                if is_free:
                     lock.execute("UNLOCK TABLES")
                 with self._connection.cursor(pymysql.cursors.SSCursor) as cursor:
                     cursor.execute(select)
-                    yield iter(cursor), position
+                    yield spread(iter(cursor)) if is_free else iter(cursor), position
             finally:
                 self.rows("COMMIT")
 

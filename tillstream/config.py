@@ -199,6 +199,7 @@ Value = TypeVar("Value")
 Text = Annotated[str, Field(min_length=1)]
 Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
 Whole = Annotated[int, Field(strict=True, ge=1)]
+Percent = Annotated[int, Field(strict=True, ge=1, le=100)]
 Seconds = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
 TimeZone = Annotated[str, AfterValidator(known_timezone)]
 Password = Annotated[SecretReference, BeforeValidator(_secret_mapping, json_schema_input_type=SecretReference)]
@@ -286,6 +287,13 @@ class CaptureOptions(Entry):
     )
 
 
+class Resync(Entry):
+    load_percent: Percent = Field(
+        default=10,
+        description="In how much of its time a store's MySQL may be busy with tables that are read anew.",
+    )
+
+
 class Retry(Entry):
     first_seconds: Seconds = Field(default=1.0, description="Wait before the first retry.")
     most_seconds: Seconds = Field(default=60.0, description="Longest wait between two retries.")
@@ -329,6 +337,7 @@ class ConfigFile(Entry):
     policies: Path | None = Field(default=None, description="File with the rules for shared tables.")
     metrics: Metrics = Field(default_factory=Metrics, description="Where Prometheus may read.")
     capture_options: CaptureOptions = Field(default_factory=CaptureOptions, description="How engines are run.")
+    resync: Resync = Field(default_factory=Resync, description="How tables are read anew.")
     retry: Retry = Field(default_factory=Retry, description="How long to wait for what does not answer.")
     stores: Annotated[tuple[StoreEntry, ...], Field(min_length=1)] = Field(description="The stores to tail.")
 
@@ -346,6 +355,7 @@ class Config:
     policies: Path | None
     metrics: Metrics
     capture_options: CaptureOptions
+    resync: Resync
     retry: Retry
     stores: tuple[Store, ...]
 
@@ -386,6 +396,7 @@ def parse_config(document: Document) -> Config:
         policies=directory / entry.policies if entry.policies else None,
         metrics=entry.metrics,
         capture_options=entry.capture_options,
+        resync=entry.resync,
         retry=entry.retry,
         stores=tuple(_store(entry, index, document) for index in range(len(entry.stores))),
     )

@@ -97,7 +97,9 @@ class Pipeline:
         worker = Worker(self._warehouse, self._lanes, shapes, policy_id=policy_id, on_commit=self._on_commit)
         self._worker = threading.Thread(target=self._work, args=(worker,), name="worker", daemon=True)
         self._worker.start()
-        self._resyncer = Resyncer(self._warehouse, shapes, store_sources(config.stores))
+        self._resyncer = Resyncer(
+            self._warehouse, shapes, store_sources(config.stores), load_percent=config.resync.load_percent
+        )
         self._resyncer.start()
         heap = config.capture_options.heap_megabytes
         jvm.start(heap or HEAP_MEGABYTES + HEAP_MEGABYTES_PER_STORE * max(len(config.stores), LEAST_STORES))

@@ -14,6 +14,7 @@ from sinks.copy_text import chunks, fields
 from sinks.evolution import Catalog
 from sinks.ledger import versions_at
 from sinks.resync import requests
+from sinks.resync.pace import Pace
 from sinks.resync.requests import Request
 from sinks.resync.table_reader import backticked, source
 from sinks.row_codec import RowCodec, Shapes
@@ -63,8 +64,11 @@ WHERE a._number > coalesce(h._count, 0)""")
 
 
 class KeylessResync:
-    def __init__(self, session: StoreSession, warehouse: Warehouse, shapes: Shapes, request: Request) -> None:
+    def __init__(
+        self, session: StoreSession, warehouse: Warehouse, shapes: Shapes, request: Request, pace: Pace
+    ) -> None:
         self._session, self._warehouse, self._shapes, self._request = session, warehouse, shapes, request
+        self._pace = pace
 
     def run(self, should_stop: Callable[[], bool]) -> None:
         """In one go: there is no key to go on from. RefusedError, TransientError as for any table."""
@@ -105,7 +109,8 @@ class KeylessResync:
         tx.execute(_READ.format(columns=declared))
         asked = [column_type(column).asked.format(c=backticked(column.name)) for column in codec.version.columns]
         table = source(codec)
-        with self._session.at_one_position(table, f"SELECT {', '.join(asked)} FROM {table}") as (rows, position):
+        select = f"SELECT {', '.join(asked)} FROM {table}"
+        with self._session.at_one_position(table, select, self._pace.spread) as (rows, position):
             tx.copy_text("COPY read FROM STDIN", chunks(_line(codec, row) for row in rows))
         tx.execute(_ASKED)
         return int(tx.value("SELECT count(*) FROM asked")), position

@@ -13,7 +13,7 @@ from tillstream.errors import TransientError
 _OPEN = "state IN ('waiting', 'reading')"
 _FIELDS = (
     "id, store, database, table_name, condition, reason, state, epoch, file, pos, after, expected_rows, rows,"
-    " mended, withdrawn, error"
+    " mended, withdrawn, error, extract(epoch FROM clock_timestamp() - began_at)::float8"
 )
 
 # The same thing asked for twice, and not begun yet, is one request.
@@ -27,7 +27,7 @@ WHERE NOT EXISTS (
 RETURNING id"""
 _BEGIN = """\
 UPDATE tillstream.resyncs SET state = 'reading', epoch = %s, file = %s, pos = %s, after = NULL, expected_rows = %s,
-  rows = 0, mended = 0
+  rows = 0, mended = 0, began_at = clock_timestamp()
 WHERE id = %s"""
 _ADVANCE = "UPDATE tillstream.resyncs SET after = %s, rows = rows + %s, mended = mended + %s WHERE id = %s"
 _FINISH = """\
@@ -52,6 +52,15 @@ class Request:
     mended: int
     withdrawn: int
     error: str | None
+    began_seconds_ago: float | None  # since its first chunk went in
+
+    @property
+    def seconds_left(self) -> float | None:
+        """At the pace so far, and by the store's own estimate of its rows; None while nothing can be said."""
+        rest = self.expected_rows - self.rows
+        if self.state != "reading" or not self.rows or not self.began_seconds_ago or rest <= 0:
+            return None
+        return rest * self.began_seconds_ago / self.rows
 
 
 def add(
@@ -174,7 +183,7 @@ class RequestBook:
 
 def _request(row: tuple[Any, ...]) -> Request:
     number, store, database, table, condition, reason, state, epoch, file, pos, after, expected, *rest = row
-    rows, mended, withdrawn, error = rest
+    rows, mended, withdrawn, error, began_seconds_ago = rest
     return Request(
         id=number,
         store=store,
@@ -190,6 +199,7 @@ def _request(row: tuple[Any, ...]) -> Request:
         mended=mended,
         withdrawn=withdrawn,
         error=error,
+        began_seconds_ago=began_seconds_ago,
     )
 
 

@@ -11,6 +11,7 @@ from sinks.ledger import versions_at
 from sinks.resync import requests
 from sinks.resync.answers import Answers
 from sinks.resync.keyless import KeylessResync
+from sinks.resync.pace import Pace
 from sinks.resync.requests import Request
 from sinks.resync.table_resync import FIRST_CLIENT_ERROR, TableResync
 from sinks.row_codec import Shapes
@@ -21,7 +22,7 @@ from tillstream.errors import RefusedError, TillstreamError, TransientError, Unr
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
-STORES_AT_ONCE = 2  # each reads and writes as fast as it can: more would take the worker's share
+STORES_AT_ONCE = 2  # each writes as fast as it can: more would take the worker's share
 AGAIN_SECONDS = 5.0  # after a fault that may pass
 
 # A store that rests has no engine that the warehouse could follow.
@@ -42,9 +43,12 @@ class Resyncer(threading.Thread):
         shapes: Shapes,
         stores: Iterable[StoreSource],
         *,
+        load_percent: int,
         patience: Patience = Patience(),  # noqa: B008 - frozen
     ) -> None:
+        """`load_percent`: of its time a store is read in that much at the most."""
         super().__init__(name="resync", daemon=True)
+        self._load_percent = load_percent
         self._warehouse, self._shapes, self._patience = warehouse, shapes, patience
         self._sources: dict[str, StoreSource] = {}
         self.know(stores)
@@ -96,12 +100,13 @@ class Resyncer(threading.Thread):
         with source.connect() as connection:
             session = StoreSession(source, connection, self._warehouse, self._patience)
             Answers(session, self._warehouse, self._shapes, store).fetch()
+            pace = Pace(self._load_percent, self._stopping.wait)
             put_off: dict[int, TransientError] = {}
             while not self._stopping.is_set() and (request := self._next(store, put_off)):
                 if request.table is None:
                     self._spread(request)
                     return  # the next session has seen no end of the log from before its engine began anew
-                if error := self._read(session, request):
+                if error := self._read(session, request, pace):
                     log.info("store %s: reading %s anew is put off: %s", store, request.table, error)
                     put_off[request.id] = error
                     if session.is_stalled:  # so it would be with each of the others
@@ -116,10 +121,10 @@ class Resyncer(threading.Thread):
             return None  # its engine has still to begin anew
         return next((each for each in found if each.id not in put_off), None)
 
-    def _read(self, session: StoreSession, request: Request) -> TransientError | None:
+    def _read(self, session: StoreSession, request: Request, pace: Pace) -> TransientError | None:
         """Why it has to be tried again, if so: the store's other tables do not wait for it."""
         try:
-            self._read_table(session, request)
+            self._read_table(session, request, pace)
         except RefusedError as error:
             log.error("store %s: table %s cannot be read anew: %s", request.store, request.table, error)
             with self._warehouse.transaction() as tx:
@@ -134,7 +139,7 @@ class Resyncer(threading.Thread):
             return TransientError(f"MySQL says ({error.args[0]}) {error.args[-1]}")
         return None
 
-    def _read_table(self, session: StoreSession, request: Request) -> None:
+    def _read_table(self, session: StoreSession, request: Request, pace: Pace) -> None:
         with self._warehouse.transaction() as tx:
             versions = {(each.database, each.table): each for each in versions_at(tx, request.store)}
         version = versions.get((request.database or "", request.table or ""))
@@ -145,7 +150,7 @@ class Resyncer(threading.Thread):
         )
         way = KeylessResync if keyless else TableResync
         log.info("store %s: reading %s anew (%s)", request.store, request.table, request.reason)
-        way(session, self._warehouse, self._shapes, request).run(self._stopping.is_set)
+        way(session, self._warehouse, self._shapes, request, pace).run(self._stopping.is_set)
 
     def _spread(self, request: Request) -> None:
         """One request for a store whose engine has begun anew becomes one for each of its tables."""

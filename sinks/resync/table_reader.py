@@ -7,11 +7,11 @@ from typing import Any
 
 from sinks.columns import ColumnType, column_type, type_name
 from sinks.nul_escape import unescape_nul
+from sinks.resync.pace import MOST_ROWS, ChunkSize, Pace
 from sinks.row_codec import RowCodec
 from sinks.store_session import StoreSession
 from tillstream.errors import RefusedError
 
-CHUNK_ROWS, LEAST_CHUNK_ROWS = 4_000, 20
 CHUNK_BYTES = 8 * 1024 * 1024  # as the store estimates its rows: one chunk is held in memory
 
 _ESTIMATE = """\
@@ -45,23 +45,21 @@ class TableReader:
         self._order = [f"{backticked(name)} + 0" if name in ordinals else backticked(name)
                        for name in version.primary_key]  # fmt: skip
         self._select = f"SELECT {', '.join([*asked, *keys])} FROM {source(codec)}"
-        self._row_bytes = 0
-        self.expected_rows = 0
+        self.expected_rows, row_bytes = 0, 0
         for rows, length in session.rows(_ESTIMATE, (version.database, version.table)):
-            self.expected_rows, self._row_bytes = int(rows or 0), int(length or 0)
+            self.expected_rows, row_bytes = int(rows or 0), int(length or 0)
+        self._size = ChunkSize(min(MOST_ROWS, CHUNK_BYTES // max(row_bytes, 1)))
 
-    @property
-    def chunk_rows(self) -> int:
-        if not self._row_bytes:
-            return CHUNK_ROWS
-        return max(LEAST_CHUNK_ROWS, min(CHUNK_ROWS, CHUNK_BYTES // self._row_bytes))
-
-    def chunk(self, after: Sequence[str] | None) -> list[AskedRow]:
-        """The next rows behind that key; fewer than `chunk_rows` are the last ones."""
+    def chunk(self, after: Sequence[str] | None, pace: Pace) -> tuple[list[AskedRow], bool]:
+        """The next rows behind that key, and whether they are the last ones."""
         where = [] if after is None else [_behind(self._order, after)]
         if self._condition:
             where.append(f"({self._condition})")
-        return self._rows(where, f" ORDER BY {', '.join(self._order)} LIMIT {self.chunk_rows}")
+        limit = self._size.rows
+        with pace.reading():
+            rows = self._rows(where, f" ORDER BY {', '.join(self._order)} LIMIT {limit}")
+        self._size.learn(pace.took_seconds)
+        return rows, len(rows) < limit
 
     def rows_with(self, keys: Sequence[Sequence[str]]) -> list[AskedRow]:
         """Those of these keys, given as SQL literals, that the store has."""

@@ -19,6 +19,7 @@ from sinks.fold import Change, Fold, SharedChange, no_key
 from sinks.ledger import Ledger, mark_dirty, versions_at
 from sinks.mirror import Mirror
 from sinks.resync import requests
+from sinks.resync.pace import Pace
 from sinks.resync.requests import Request
 from sinks.resync.table_reader import AskedRow, TableReader
 from sinks.row_codec import RowCodec, Shapes
@@ -48,8 +49,11 @@ class Chunk:
 class TableResync:
     """RefusedError where the table cannot be read like this; TransientError where it should be tried again."""
 
-    def __init__(self, session: StoreSession, warehouse: Warehouse, shapes: Shapes, request: Request) -> None:
+    def __init__(
+        self, session: StoreSession, warehouse: Warehouse, shapes: Shapes, request: Request, pace: Pace
+    ) -> None:
         self._session, self._warehouse, self._shapes, self._request = session, warehouse, shapes, request
+        self._pace = pace
         self._after = request.after
         self._floor = request.floor
 
@@ -77,7 +81,7 @@ class TableResync:
     def _read(self, reader: TableReader) -> Chunk:
         low = self._session.settled_low()
         try:
-            rows = reader.chunk(self._after)
+            rows, is_last = reader.chunk(self._after, self._pace)
         except pymysql.err.MySQLError as error:
             number = error.args[0] if error.args else 0
             if self._request.condition is not None and number < FIRST_CLIENT_ERROR:
@@ -91,9 +95,7 @@ class TableResync:
         epoch = self._session.follow()
         if epoch is None:
             raise TransientError(f"store {self._request.store}: the warehouse does not follow its log yet")
-        return Chunk(
-            rows=rows, low=requests.asked_stamp(epoch, low, self._request.id), is_last=len(rows) < reader.chunk_rows
-        )
+        return Chunk(rows=rows, low=requests.asked_stamp(epoch, low, self._request.id), is_last=is_last)
 
     def _write(self, codec: RowCodec, chunk: Chunk, expected_rows: int) -> None:
         request = self._request

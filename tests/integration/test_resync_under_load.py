@@ -1,63 +1,53 @@
-"""A large table read anew while tills write: nothing differs, memory stays flat, and what it costs the store is told.
+"""A large table read anew while a till writes: nothing differs, memory stays flat, the till hardly notices.
 
 TILLSTREAM_RESYNC_ROWS=1000000 reads as many rows as a chain's largest table may have.
 """
 
+import json
 import os
 import statistics
-import threading
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import psutil
 import pytest
-from harness import Chain
+import till
+from harness import Chain, assert_no_difference
 
 from sinks.resync import requests
+from sinks.resync.requests import Request
 from tillstream.rehearsal.mysql import MySQLServer
-from tillstream.verifying import verification_for
 
-ROWS = int(os.environ.get("TILLSTREAM_RESYNC_ROWS", "60000"))
+ROWS = int(os.environ.get("TILLSTREAM_RESYNC_ROWS", "40000"))
+ROUNDS = 3 if ROWS < 500_000 else 1
+READ_SECONDS = 30 + ROWS / 1_000  # at the most
 WRITES_PER_SECOND = 100
-ALONE_SECONDS = 5.0
+ALONE_SECONDS = 3.0 if ROWS < 500_000 else 30.0
 MOST_GROWTH_MEGABYTES = 120  # a chunk or two in flight, and what Python keeps of them; not a table
+MOST_SLOWER = 1.5  # 1.2 is promised; on two cores the store shares with its reader and the warehouse, noise is as much
 
 
 class Till:
-    """Writes at its pace in a thread of its own, and notes how long each statement took."""
+    """A store's own statements, at their pace, and how long each took."""
 
     def __init__(self, chain: Chain, store: str, first: int) -> None:
         """`first`: the ids of its new rows go on from there."""
-        self._chain, self._store, self._first = chain, store, first
+        server = chain.stores[store]
+        login = {"host": server.host, "port": server.port, "user": "root", "database": chain.database}
+        script = [sys.executable, str(Path(till.__file__)), json.dumps(login)]
+        self._command = [*script, *map(str, (first, ROWS, WRITES_PER_SECOND))]
         self.took: list[float] = []
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._work)
 
     def __enter__(self) -> "Till":
-        self._thread.start()
+        self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _work(self) -> None:
-        number, due = 0, time.monotonic()
-        with self._chain.session(self._store) as cursor:
-            while not self._stop.is_set():
-                number += 1
-                row = number * 7919 % ROWS + 1
-                text = (
-                    f"UPDATE big SET n = n + 1 WHERE id = {row}",
-                    f"INSERT INTO big (id, a, n) VALUES ({self._first + number}, 'new', 0)",
-                    f"DELETE FROM big WHERE id = {row}",
-                    f"SELECT * FROM big WHERE id = {row}",
-                )[number % 4]
-                began = time.perf_counter()
-                cursor.execute(text)
-                self.took.append(time.perf_counter() - began)
-                due += 1 / WRITES_PER_SECOND
-                self._stop.wait(max(due - time.monotonic(), 0))
+        answer, _ = self._process.communicate()
+        self.took = json.loads(answer)
 
 
 @pytest.fixture(scope="module")
@@ -76,39 +66,60 @@ def chain(make_chain: Callable[..., Chain], mysql56: MySQLServer) -> Chain:
 
 
 def test_a_large_table_under_traffic(chain: Chain, request: pytest.FixtureRequest) -> None:
-    """No difference afterwards; the process has not grown by the table."""
-    with Till(chain, "old", ROWS) as alone:
-        time.sleep(ALONE_SECONDS)
+    """No difference afterwards; the process has not grown by the table; the store's own statements are not held up.
+
+    Those alone and those beside a resync take turns: what else the machine does meets both.
+    """
+    alone: list[list[float]] = []
+    beside: list[list[float]] = []
+    grown = 0.0
+    for number in range(ROUNDS):
+        with Till(chain, "old", (2 * number + 1) * ROWS) as before:
+            time.sleep(ALONE_SECONDS)
+        chain.settle()
+        began = time.monotonic()
+        with Till(chain, "old", (2 * number + 2) * ROWS) as during:
+            found, more = _read_anew(chain)
+        seconds = time.monotonic() - began
+        assert found.rows > ROWS * 0.7  # the till deletes some, and adds some
+        alone.append(before.took)
+        beside.append(during.took)
+        grown = max(grown, more)
+        _tell(
+            request,
+            f"{found.rows:,} rows read anew in {seconds:.0f} s ({found.rows / seconds:,.0f}/s) beside "
+            f"{WRITES_PER_SECOND} statements/s, which took {_milliseconds(during.took)} and alone "
+            f"{_milliseconds(before.took)} (median, 95 of 100); grown by {more:.0f} MB",
+        )
     chain.settle()
+    assert_no_difference(chain)
+    slower = statistics.median(map(_ratio, beside, alone))
+    _tell(request, f"the median statement took {slower:.2f} times as long as alone")
+    assert grown < MOST_GROWTH_MEGABYTES
+    assert slower < MOST_SLOWER
+
+
+def _read_anew(chain: Chain) -> tuple[Request, float]:
+    """The request once it is done, and by how many megabytes this process had grown meanwhile."""
     process = psutil.Process()
     before = highest = process.memory_info().rss
-    began = time.monotonic()
+    deadline = time.monotonic() + READ_SECONDS
     with chain.warehouse.transaction() as tx:
         number = requests.add(tx, "old", "a test", database=chain.database, table="big")
     assert number is not None
-    with Till(chain, "old", 2 * ROWS) as beside:
-        while True:
-            with chain.warehouse.transaction() as tx:
-                (found,) = requests.found(tx, [number])
-            highest = max(highest, process.memory_info().rss)
-            if found.state in ("done", "failed"):
-                break
-            assert time.monotonic() - began < 900, found
-            time.sleep(0.2)
-    seconds = time.monotonic() - began
-    assert found.error is None
-    assert found.rows > ROWS * 0.9
-    chain.settle()
-    result = verification_for(chain.config, chain.policy, chain.warehouse).run()
-    assert (result.differences, result.set_aside, result.unreachable) == (0, 0, ()), result.samples
-    grown = (highest - before) / 2**20
-    _tell(
-        request,
-        f"{found.rows:,} rows read anew in {seconds:.0f} s ({found.rows / seconds:,.0f}/s) beside "
-        f"{WRITES_PER_SECOND} statements/s, which took {_milliseconds(beside.took)} and alone "
-        f"{_milliseconds(alone.took)} (median, 95 of 100); grown by {grown:.0f} MB",
-    )
-    assert grown < MOST_GROWTH_MEGABYTES
+    while True:
+        with chain.warehouse.transaction() as tx:
+            (found,) = requests.found(tx, [number])
+        highest = max(highest, process.memory_info().rss)
+        if found.state in ("done", "failed"):
+            assert found.error is None
+            return found, (highest - before) / 2**20
+        assert time.monotonic() < deadline, found
+        time.sleep(0.2)
+
+
+def _ratio(beside: list[float], alone: list[float]) -> float:
+    return statistics.median(beside) / statistics.median(alone)
 
 
 def _milliseconds(took: list[float]) -> str:
@@ -116,5 +127,6 @@ def _milliseconds(took: list[float]) -> str:
 
 
 def _tell(request: pytest.FixtureRequest, line: str) -> None:
-    terminal = request.config.pluginmanager.get_plugin("terminalreporter")
-    terminal.write_line(f"\n{line}")
+    plugins = request.config.pluginmanager
+    with plugins.get_plugin("capturemanager").global_and_fixture_disabled():
+        plugins.get_plugin("terminalreporter").write_line(f"\n{line}")

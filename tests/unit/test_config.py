@@ -216,6 +216,8 @@ class TestRefusing:
             ("retry: {first_seconds: 100}", "most_seconds must be at least first_seconds"),
             ("retry: {first_seconds: .nan}", "finite"),
             ("retry: 5", "must be a mapping"),
+            ("resync: {load_percent: 0}", "must be at least 1"),
+            ("resync: {load_percent: 101}", "must be at most 100"),
             ("tables: {include: members}", "must be a list"),
             ("tables: {include: []}", "must not be empty"),
             ("tables: {include: ['']}", "must not be empty"),
@@ -293,6 +295,7 @@ class TestResolving:
         assert (config.metrics.host, config.metrics.port) == ("127.0.0.1", 9464)
         assert config.tables.include is None
         assert config.capture_options.snapshot_locking == "minimal"
+        assert config.resync.load_percent == 10
         assert (config.retry.first_seconds, config.retry.most_seconds) == (1.0, 60.0)
 
     def test_a_store_is_complete(self) -> None:

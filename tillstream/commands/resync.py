@@ -134,10 +134,21 @@ def _progress(found: "list[Request]") -> str:
     done = sum(each.state in ("done", "failed") for each in tables)
     reading = "".join(
         f"; {each.table}: {each.rows:,} of about {max(each.expected_rows, each.rows):,} rows"
+        f"{left_in_words(each.seconds_left)}"
         for each in tables
         if each.state == "reading"
     )
     return f"{done} of {len(tables)} tables done{reading}"
+
+
+def left_in_words(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    if seconds < 120:
+        return f", some {seconds:.0f} s left"
+    if seconds < 2 * 3600:
+        return f", some {seconds / 60:.0f} minutes left"
+    return f", some {seconds / 3600:.0f} hours left"
 
 
 def _print(found: "list[Request]", output: Output) -> None:

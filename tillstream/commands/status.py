@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from tillstream.commands.config import DEFAULT_PATH, ConfigPath, Output, OutputOption, load_all
+from tillstream.commands.resync import left_in_words
 from tillstream.config import Config
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ def _reading(request: "Request") -> dict[str, Any]:
         "reason": request.reason,
         "rows": request.rows,
         "expected_rows": max(request.expected_rows, request.rows),
+        "seconds_left": None if request.seconds_left is None else round(request.seconds_left),
     }
 
 
@@ -101,7 +103,8 @@ def _in_words(reading: dict[str, Any]) -> str:
     if reading["table"] is None:
         return f"{reading['store']}: is to begin anew ({reading['reason']})"
     far = f"{reading['rows']:,} of about {reading['expected_rows']:,} rows" if reading["rows"] else "waiting"
-    return f"{reading['store']}: reading {reading['table']} anew, {far} ({reading['reason']})"
+    left = left_in_words(reading["seconds_left"])
+    return f"{reading['store']}: reading {reading['table']} anew, {far}{left} ({reading['reason']})"
 
 
 def _print(found: dict[str, Any]) -> None:
