@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import pytest
 from harness import Chain, assert_no_difference, read_anew, unseen
@@ -45,24 +46,24 @@ def chain(
     return chain
 
 
-@pytest.mark.parametrize("store", STORES)
-def test_what_the_log_did_not_tell_is_mended(chain: Chain, store: str) -> None:
+def test_what_the_log_did_not_tell_is_mended(chain: Chain) -> None:
     """Rows inserted, changed and deleted unseen: each is found, by tables of every kind of key, and nothing else is."""
-    with unseen(chain, store) as write:
-        write("UPDATE member SET points = 11, name = '章' WHERE id = 1")
-        write("DELETE FROM member WHERE id = 2")
-        write("INSERT INTO member VALUES (4, '136', NULL, 40)")
-        write("UPDATE price SET price = 9 WHERE sku = 'tea2'")
-        write("INSERT INTO price VALUES ('A2', 'é', '2026-02-01', 4)")
-        write("DELETE FROM drawer WHERE who = 'x' LIMIT 1")
-        write("INSERT INTO drawer VALUES (NULL, 'y', 2), (NULL, 'z', 3)")
-        write("UPDATE mood SET n = 20 WHERE kind = 'a'")
-        write("DELETE FROM photo WHERE id = X'27'")
-    assert read_anew(chain, store, "member") == {"member": (3, 2, 1)}
-    assert read_anew(chain, store, "price") == {"price": (4, 2, 0)}
-    assert read_anew(chain, store, "drawer") == {"drawer": (4, 2, 1)}
-    assert read_anew(chain, store, "mood") == {"mood": (3, 1, 0)}
-    assert read_anew(chain, store, "photo") == {"photo": (1, 0, 1)}
+    for store in STORES:
+        with unseen(chain, store) as write:
+            write("UPDATE member SET points = 11, name = '章' WHERE id = 1")
+            write("DELETE FROM member WHERE id = 2")
+            write("INSERT INTO member VALUES (4, '136', NULL, 40)")
+            write("UPDATE price SET price = 9 WHERE sku = 'tea2'")
+            write("INSERT INTO price VALUES ('A2', 'é', '2026-02-01', 4)")
+            write("DELETE FROM drawer WHERE who = 'x' LIMIT 1")
+            write("INSERT INTO drawer VALUES (NULL, 'y', 2), (NULL, 'z', 3)")
+            write("UPDATE mood SET n = 20 WHERE kind = 'a'")
+            write("DELETE FROM photo WHERE id = X'27'")
+    mended = {
+        "member": (3, 2, 1), "price": (4, 2, 0), "drawer": (4, 2, 1), "mood": (3, 1, 0), "photo": (1, 0, 1),
+    }  # fmt: skip
+    wanted = {(store, table): counts for store in STORES for table, counts in mended.items()}
+    assert chain.read_anew(wanted) == wanted
     chain.settle()
     assert_no_difference(chain)
 
@@ -98,27 +99,30 @@ def test_a_condition_that_is_no_sql_fails_with_what_mysql_says(chain: Chain) -> 
     assert read_anew(chain, "old", "mood") == {"mood": (3, 0, 0)}
 
 
-@pytest.mark.parametrize("store", STORES)
-def test_rows_without_a_key_are_not_counted_beside_an_open_transaction(chain: Chain, store: str) -> None:
+def test_rows_without_a_key_are_not_counted_beside_an_open_transaction(chain: Chain) -> None:
     """What it has written would be in the count or not by chance. It is waited for, and no other table waits too."""
-    with chain.session(store) as cursor:
-        cursor.execute("BEGIN")
-        cursor.execute("INSERT INTO drawer VALUES (NULL, 'open', 1)")
+    with ExitStack() as sessions:
+        cursors = [sessions.enter_context(chain.session(store)) for store in STORES]
+        for cursor in cursors:
+            cursor.execute("BEGIN")
+            cursor.execute("INSERT INTO drawer VALUES (NULL, 'open', 1)")
         with chain.warehouse.transaction() as tx:
-            waits = requests.add(tx, store, "a test", database=chain.database, table="drawer")
-            beside = requests.add(tx, store, "a test", database=chain.database, table="mood")
-        assert waits is not None
-        assert beside is not None
-        assert state_of(chain, beside, "done") == "done"
-        assert state_of(chain, waits, "done", seconds=2) == "waiting"
-        cursor.execute("COMMIT")
-    assert state_of(chain, waits, "done") == "done"
+            waiting, beside = (
+                [requests.add(tx, store, "a test", database=chain.database, table=table) for store in STORES]
+                for table in ("drawer", "mood")
+            )
+        assert [state_of(chain, number, "done") for number in beside] == ["done"] * len(STORES)
+        assert [state_of(chain, number, "done", seconds=1) for number in waiting] == ["waiting"] * len(STORES)
+        for cursor in cursors:
+            cursor.execute("COMMIT")
+    assert [state_of(chain, number, "done") for number in waiting] == ["done"] * len(STORES)
     chain.settle()
     assert_no_difference(chain)
 
 
-def state_of(chain: Chain, number: int, wanted: str, *, seconds: float = 60) -> str:
+def state_of(chain: Chain, number: int | None, wanted: str, *, seconds: float = 60) -> str:
     """The request's state, once that is the wanted one, or after so long."""
+    assert number is not None
     deadline = time.monotonic() + seconds
     while True:
         with chain.warehouse.transaction() as tx:
@@ -148,21 +152,20 @@ def test_rows_without_a_key_that_a_truncate_took_do_not_come_back(
     assert chain.rows("SELECT n FROM stores.emptied WHERE _store = %s AND NOT _deleted", [store]) == []
 
 
-@pytest.mark.parametrize("store", STORES)
-def test_rows_without_a_key_are_known_again_after_they_were_read(chain: Chain, store: str) -> None:
+def test_rows_without_a_key_are_known_again_after_they_were_read(chain: Chain) -> None:
     """A FLOAT, and a date that in the log also stands for none, are told otherwise by the log than by the store."""
-    chain.on(
-        store,
+    chain.on_all(
         "CREATE TABLE measured (a FLOAT, b DOUBLE, at DATE NOT NULL DEFAULT '2000-01-01', seen DATETIME NOT NULL)",
         "INSERT INTO measured (a, b, seen) VALUES (1.1, 1.1, '1970-01-01'), (-0.0, -0.0, '2026-01-01 10:00:00')",
         "INSERT INTO measured VALUES (16777216, 1e30, '2026-01-01', '2026-01-01'), (NULL, NULL, '1970-01-01', NOW())",
     )
     chain.settle()
-    assert read_anew(chain, store, "measured") == {"measured": (4, 0, 0)}
-    chain.on(store, "DELETE FROM measured")
+    wanted = {(store, "measured"): (4, 0, 0) for store in STORES}
+    assert chain.read_anew(wanted) == wanted
+    chain.on_all("DELETE FROM measured")
     chain.settle()
-    assert chain.letters(store, "measured") == {}
-    assert chain.rows("SELECT a FROM stores.measured WHERE _store = %s AND NOT _deleted", [store]) == []
+    assert [chain.letters(store, "measured") for store in STORES] == [{}] * len(STORES)
+    assert chain.rows("SELECT _store, a FROM stores.measured WHERE NOT _deleted") == []
 
 
 @pytest.mark.parametrize("store", STORES)
@@ -188,8 +191,7 @@ def test_under_traffic_no_later_change_is_lost(chain: Chain, store: str) -> None
         with unseen(chain, store) as write:
             write("UPDATE mood SET n = n + 1")
         assert read_anew(chain, store)["mood"] == (3, 3, 0)
-        read_anew(chain, store, "member")
-        read_anew(chain, store, "drawer")
+        chain.read_anew([(store, "member"), (store, "drawer")])
     finally:
         stop.set()
         trader.join()
@@ -246,6 +248,7 @@ def test_a_lost_offset_ends_in_reading_anew(chain: Chain) -> None:
     wait_until_read(chain, "old")
     chain.settle()
     assert_no_difference(chain)
+    chain.stop()  # which flushes where it stands
     assert EngineOffsets(chain.warehouse).prepare("old").reason == ""
 
 
