@@ -12,6 +12,7 @@ from conflict.policy import Policy, TablePolicy
 from sinks.evolution import Catalog
 from sinks.statements import names, quoted
 from sinks.warehouse import Transaction, Warehouse
+from tillstream.errors import RefusedError
 
 CHUNK_ROWS = 10_000
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('tillstream policy', 0))"
@@ -38,6 +39,15 @@ def switch_policy(warehouse: Warehouse, policy: Policy) -> int:
                 "INSERT INTO tillstream.policies (version, fingerprint, keys) VALUES (%s, %s, %s) RETURNING id",
                 [policy.version, policy.fingerprint, json.dumps(after)],
             )
+        )
+
+
+def require_applied(tx: Transaction, policy: Policy) -> None:
+    """RefusedError unless central.* is what this policy makes, or will be once the dirty keys are decided."""
+    fingerprint = tx.value("SELECT fingerprint FROM tillstream.policies ORDER BY id DESC LIMIT 1")
+    if policy.tables and fingerprint != policy.fingerprint:
+        raise RefusedError(
+            "central.*: the warehouse was not decided by the policies as they are now; `tillstream run` applies them"
         )
 
 

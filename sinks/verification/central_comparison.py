@@ -7,6 +7,7 @@ from conflict.identity import business_key
 from conflict.policy import Policy
 from sinks.central import Central, central_row
 from sinks.evolution import Catalog
+from sinks.policy_switch import require_applied
 from sinks.statements import central as central_sql
 from sinks.statements import stage_name
 from sinks.statements import verification as statements
@@ -29,7 +30,7 @@ class CentralComparison:
         self._catalog = Catalog()
         self._catalog.load(tx)
         self._central = Central(self._catalog, policy, 0)
-        self._require_present_policy()
+        require_applied(tx, policy)
 
     def run(self, tables: Collection[str] | None) -> list[Compared]:
         """One result per shared table that the warehouse has; `tables` are the warehouse's names."""
@@ -40,14 +41,6 @@ class CentralComparison:
                 self._tx.execute(self._stage(table)[0])
         self._tx.execute(statements.READ_ONLY)  # no table can be made any more, and none but the stages be written
         return [self._compare(table) for table in here]
-
-    def _require_present_policy(self) -> None:
-        fingerprint = self._tx.value("SELECT fingerprint FROM tillstream.policies ORDER BY id DESC LIMIT 1")
-        if self._policy.tables and fingerprint != self._policy.fingerprint:
-            raise RefusedError(
-                "central.*: the warehouse was not decided by the policies as they are now; `tillstream run` applies "
-                "them"
-            )
 
     def _compare(self, table: str) -> Compared:
         found = Compared(store="", table=table)

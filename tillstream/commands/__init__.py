@@ -15,7 +15,20 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from tillstream.commands import config, dead_letters, demo, doctor, init, migrate, resync, run, status, stores, verify
+from tillstream.commands import (
+    config,
+    dead_letters,
+    demo,
+    doctor,
+    explain,
+    init,
+    migrate,
+    resync,
+    run,
+    status,
+    stores,
+    verify,
+)
 from tillstream.errors import TillstreamError, UnreachableError
 
 FAULT, USED_WRONGLY, UNREACHABLE, INTERRUPTED = 1, 2, 3, 130
@@ -28,6 +41,7 @@ VERBS = (
     run,
     status,
     verify,
+    explain,
     resync,
     stores,
     migrate,
