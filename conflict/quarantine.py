@@ -28,6 +28,7 @@ def _before(policy: TablePolicy, row: Contribution) -> Contribution | None:
         columns=columns,
         deleted=row.deleted and row.changed_us < row.quarantined_us,
         stamps={column: stamp for column, stamp in row.stamps.items() if column in columns},
+        quarantined_us=None,  # taken into account once
     )
 
 

@@ -55,11 +55,16 @@ class Central:
             )
         }
 
-    def resolutions(self, tx: Transaction, table: str, keys: Iterable[str]) -> dict[str, Resolution]:
-        """What the policy makes of the stores' contributions, key by key; writes nothing."""
+    def resolutions(
+        self, tx: Transaction, table: str, keys: Iterable[str], rekeyed: str | None = None
+    ) -> dict[str, Resolution]:
+        """What the policy makes of the stores' contributions, key by key; writes nothing.
+
+        `rekeyed` names a table of other business keys than the stored ones (see `policy_switch.rekey`).
+        """
         policy = self.table_policy(table)
         columns = self.decided_columns(table)
-        found = read_contributions(tx, self._catalog, table, keys)
+        found = read_contributions(tx, self._catalog, table, keys, rekeyed)
         return {key: resolve(policy, columns, found.get(key, [])) for key in keys}
 
     def table_policy(self, table: str) -> TablePolicy:
@@ -125,12 +130,12 @@ def _key_values(policy: TablePolicy, key: str) -> dict[str, str]:
 
 
 def read_contributions(
-    tx: Transaction, catalog: Catalog, table: str, keys: Iterable[str]
+    tx: Transaction, catalog: Catalog, table: str, keys: Iterable[str], rekeyed: str | None = None
 ) -> dict[str, list[Contribution]]:
     kinds = catalog.columns(table)
     columns = tuple(kinds)
     found: dict[str, list[Contribution]] = defaultdict(list)
-    for row in tx.rows(statements.contributions(table, kinds), [list(keys)]):
+    for row in tx.rows(statements.contributions(table, kinds, rekeyed), [list(keys)]):
         key, store, pk, *position = row[:8]
         changed_us, deleted, stamps, present, read_us, quarantined_us = row[8:14]
         found[key].append(

@@ -10,11 +10,18 @@ from psycopg import sql
 from conflict.identity import business_key
 from conflict.policy import Policy, TablePolicy
 from sinks.evolution import Catalog
-from sinks.statements import names, quoted
+from sinks.statements import names, quoted, stage_name
 from sinks.warehouse import Transaction, Warehouse
+from tillstream.errors import RefusedError
 
 CHUNK_ROWS = 10_000
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('tillstream policy', 0))"
+
+_REKEYED = sql.SQL("""\
+CREATE TEMP TABLE {table} (
+  _store text COLLATE "C", _pk text COLLATE "C", _key text COLLATE "C", PRIMARY KEY (_store, _pk)
+) ON COMMIT DROP;
+CREATE INDEX {index} ON {table} (_key)""")
 
 
 def switch_policy(warehouse: Warehouse, policy: Policy) -> int:
@@ -41,6 +48,15 @@ def switch_policy(warehouse: Warehouse, policy: Policy) -> int:
         )
 
 
+def require_applied(tx: Transaction, policy: Policy) -> None:
+    """RefusedError unless central.* is what this policy makes, or will be once the dirty keys are decided."""
+    fingerprint = tx.value("SELECT fingerprint FROM tillstream.policies ORDER BY id DESC LIMIT 1")
+    if policy.tables and fingerprint != policy.fingerprint:
+        raise RefusedError(
+            "central.*: the warehouse was not decided by the policies as they are now; `tillstream run` applies them"
+        )
+
+
 def _keys(policy: Policy) -> dict[str, Any]:
     return {
         table: [[part.column, part.normaliser.value, sorted(part.stop)] for part in each.key]
@@ -55,25 +71,30 @@ def _redo_keys(tx: Transaction, catalog: Catalog, table: str, policy: TablePolic
     tx.execute(sql.SQL("UPDATE stores.{} SET _key = NULL WHERE _key IS NOT NULL").format(sql.Identifier(table)))
     if policy is None:
         return
+    rekeyed = rekey(tx, catalog, table, policy)
     tx.execute(
-        'CREATE TEMP TABLE rekeyed (_store text COLLATE "C", _pk text COLLATE "C", _key text COLLATE "C")'
-        " ON COMMIT DROP"
+        sql.SQL("UPDATE stores.{} t SET _key = r._key FROM {} r WHERE t._store = r._store AND t._pk = r._pk").format(
+            sql.Identifier(table), sql.Identifier(rekeyed)
+        )
     )
+    tx.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(rekeyed)))
+
+
+def rekey(tx: Transaction, catalog: Catalog, table: str, policy: TablePolicy) -> str:
+    """The name of a temporary table, until the transaction's end: the business key of each row that has one."""
+    name = stage_name("rekeyed", table)
+    tx.execute(_REKEYED.format(table=sql.Identifier(name), index=sql.Identifier(f"{name}_key")))
     columns = [part.column for part in policy.key if part.column in catalog.columns(table)]
     for rows in _chunks(tx, table, columns):
-        tx.copy(
-            "COPY rekeyed FROM STDIN",
-            [
-                (store, pk, business_key(policy.key, dict(zip(columns, values, strict=True))))
-                for store, pk, *values in rows
-            ],
+        keyed = (
+            (store, pk, business_key(policy.key, dict(zip(columns, values, strict=True))))
+            for store, pk, *values in rows
         )
-    tx.execute(
-        sql.SQL(
-            "UPDATE stores.{} t SET _key = r._key FROM rekeyed r WHERE t._store = r._store AND t._pk = r._pk"
-        ).format(sql.Identifier(table))
-    )
-    tx.execute("DROP TABLE rekeyed")
+        tx.copy(
+            sql.SQL("COPY {} FROM STDIN").format(sql.Identifier(name)), [row for row in keyed if row[2] is not None]
+        )
+    tx.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(name)))
+    return name
 
 
 def _chunks(tx: Transaction, table: str, columns: list[str]) -> Iterator[list[tuple[Any, ...]]]:

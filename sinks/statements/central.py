@@ -40,13 +40,13 @@ REMOVE = sql.SQL("DELETE FROM central.{table} WHERE _key = ANY(%s)")
 # Read in a statement of its own after the keys are locked, or it would not see what the lock waited for.
 # 't' and 'm' are withdrawals: they count for nothing, not even for deletes.
 _CONTRIBUTIONS = sql.SQL("""\
-SELECT t._key, t._store, t._pk, t._epoch, t._file, t._pos, t._row, t._order, t._changed_us, t._deleted,
+SELECT {key}, t._store, t._pk, t._epoch, t._file, t._pos, t._row, t._order, t._changed_us, t._deleted,
        t._stamps, p.columns, CASE WHEN t._op = 'r' THEN (extract(epoch FROM t._seen_at) * 1000000)::bigint END,
        (SELECT (extract(epoch FROM min(q.since)) * 1000000)::bigint FROM tillstream.quarantines q
         WHERE q.store = t._store AND coalesce(q.table_name, {name}) = {name} AND q.lifted_at IS NULL), {columns}
-FROM stores.{table} t
+FROM stores.{table} t{rekeyed}
 LEFT JOIN tillstream.presence p ON p.table_name = {name} AND p.store = t._store
-WHERE t._key = ANY({keys}) AND t._op NOT IN ('t', 'm')
+WHERE {key} = ANY({keys}) AND t._op NOT IN ('t', 'm')
   AND t._store <> ALL (ARRAY(SELECT store FROM tillstream.store_orders WHERE retired))""")
 
 KEYS_LOCK = """\
@@ -88,8 +88,8 @@ def stage(table: str, columns: tuple[str, ...], types: tuple[str, ...]) -> tuple
     )
 
 
-def contributions(table: str, columns: Mapping[str, str]) -> str:
-    """Takes the list of keys. Column names are quoted for a statement with parameters.
+def contributions(table: str, columns: Mapping[str, str], rekeyed: str | None = None) -> str:
+    """Takes the list of keys: of `rekeyed` where given. Column names are quoted for a statement with parameters.
 
     The types stand in the text, so that a prepared statement is never asked for a column that was widened since:
     PostgreSQL refuses it then ("cached plan must not change result type").
@@ -103,6 +103,10 @@ def contributions(table: str, columns: Mapping[str, str]) -> str:
                 sql.SQL("t.{}::{}").format(sql.Identifier(column), sql.SQL("text" if kind == "jsonb" else kind))
                 for column, kind in columns.items()
             ),
+            key=sql.SQL("k._key" if rekeyed else "t._key"),
+            rekeyed=sql.SQL(" JOIN {} k ON k._store = t._store AND k._pk = t._pk").format(sql.Identifier(rekeyed))
+            if rekeyed
+            else sql.SQL(""),
             keys=sql.SQL("\x00"),
         )
     )

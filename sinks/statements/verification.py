@@ -95,7 +95,7 @@ _CENTRAL_KEYS = sql.SQL("""\
    SELECT 1 FROM stores.{table} s WHERE s._key = t._key AND s._store = ANY(%(stores)s)))
  ORDER BY _key LIMIT %(limit)s)
 UNION
-(SELECT DISTINCT _key FROM stores.{table} WHERE _key > %(last)s
+(SELECT DISTINCT _key FROM {keyed} WHERE _key > %(last)s
    AND (%(stores)s::text[] IS NULL OR _store = ANY(%(stores)s))
  ORDER BY _key LIMIT %(limit)s)
 ORDER BY _key LIMIT %(limit)s""")
@@ -112,8 +112,19 @@ WHERE NOT _deleted AND (_store, _pk) > (%s, %s) AND (%s::text[] IS NULL OR _stor
 ORDER BY _store, _pk LIMIT %s""")
 
 
-def central_keys(table: str) -> str:
-    return render(_CENTRAL_KEYS.format(table=quoted(table)))
+def central_keys(table: str, rekeyed: str | None = None) -> str:
+    """Of rows that are there and of rows that should be: these by `rekeyed` where that is given."""
+    keyed = sql.Identifier(rekeyed) if rekeyed else sql.SQL("stores.{}").format(quoted(table))
+    return render(_CENTRAL_KEYS.format(table=quoted(table), keyed=keyed))
+
+
+def keys_by(rekeyed: str) -> str:
+    """The same where nothing is agreed yet."""
+    return render(
+        sql.SQL("SELECT DISTINCT _key FROM {} WHERE _key > %(last)s ORDER BY _key LIMIT %(limit)s").format(
+            sql.Identifier(rekeyed)
+        )
+    )
 
 
 def empty_stage(stage: str) -> str:

@@ -5,17 +5,15 @@ from typing import Any
 
 from conflict.identity import business_key
 from conflict.policy import Policy
-from sinks.central import Central, central_row
 from sinks.evolution import Catalog
-from sinks.statements import central as central_sql
-from sinks.statements import stage_name
+from sinks.policy_switch import require_applied
 from sinks.statements import verification as statements
+from sinks.verification.decided_beside import KEYS_AT_ONCE, DecidedBeside
 from sinks.verification.differences import Compared, Difference, Kind
 from sinks.verification.row_forms import SHOWN_CHARACTERS
 from sinks.warehouse import Transaction
 from tillstream.errors import RefusedError
 
-KEYS_AT_ONCE = 500
 SAMPLED_KEYS = 10
 
 
@@ -28,77 +26,37 @@ class CentralComparison:
         tx.execute(statements.ONE_SNAPSHOT)
         self._catalog = Catalog()
         self._catalog.load(tx)
-        self._central = Central(self._catalog, policy, 0)
-        self._require_present_policy()
+        self._beside = DecidedBeside(tx, self._catalog, policy)
+        require_applied(tx, policy)
 
     def run(self, tables: Collection[str] | None) -> list[Compared]:
         """One result per shared table that the warehouse has; `tables` are the warehouse's names."""
         wanted = [table for table in sorted(self._policy.tables) if tables is None or table in tables]
         here = [table for table in wanted if self._catalog.columns(table)]
-        for table in here:
-            if self._catalog.central_columns(table):
-                self._tx.execute(self._stage(table)[0])
+        self._beside.make_stages(here)
         self._tx.execute(statements.READ_ONLY)  # no table can be made any more, and none but the stages be written
         return [self._compare(table) for table in here]
-
-    def _require_present_policy(self) -> None:
-        fingerprint = self._tx.value("SELECT fingerprint FROM tillstream.policies ORDER BY id DESC LIMIT 1")
-        if self._policy.tables and fingerprint != self._policy.fingerprint:
-            raise RefusedError(
-                "central.*: the warehouse was not decided by the policies as they are now; `tillstream run` applies "
-                "them"
-            )
 
     def _compare(self, table: str) -> Compared:
         found = Compared(store="", table=table)
         if not self._catalog.central_columns(table):
             raise RefusedError(f"central.{table} is not in the warehouse; `tillstream run` makes it")
-        for keys in self._keys(table):
+        for keys in self._beside.keys(table, self._stores):
             found.rows += len(keys)
             self._compare_keys(table, keys, found)
         self._compare_business_keys(table, found)
         return found
 
-    def _keys(self, table: str) -> Iterator[list[str]]:
-        statement = statements.central_keys(table)
-        last = ""
-        while keys := [
-            key for (key,) in self._tx.rows(statement, {"last": last, "limit": KEYS_AT_ONCE, "stores": self._stores})
-        ]:
-            yield keys
-            last = keys[-1]
-
     def _compare_keys(self, table: str, keys: list[str], found: Compared) -> None:
-        columns = tuple(self._catalog.central_columns(table))
-        dirty = {key for (key,) in self._tx.rows(statements.DIRTY, [table, keys])}
-        self._decide(table, columns, keys)
-        for key, *facts in self._tx.rows(statements.central_differing(table, columns, self._stage_name(table)), [keys]):
+        columns = self._beside.columns(table)
+        dirty = self._beside.dirty(table, keys)
+        for key, *facts in self._beside.differing(table, keys):
             if key in dirty:
                 found.in_flux += 1
                 continue
             found.differences += 1
             if found.differences <= SAMPLED_KEYS:
                 found.samples.extend(_samples(table, key, columns, facts))
-
-    def _decide(self, table: str, columns: tuple[str, ...], keys: Sequence[str]) -> None:
-        """What should stand in central.*, put into the stage that Central writes through: the types are alike."""
-        self._tx.execute(statements.empty_stage(self._stage_name(table)))
-        resolutions = self._central.resolutions(self._tx, table, keys)
-        policy = self._central.table_policy(table)
-        rows = (
-            central_row(policy, columns, key, resolution, 0)
-            for key, resolution in resolutions.items()
-            if resolution.exists
-        )
-        self._tx.copy(self._stage(table)[1], rows)
-
-    def _stage(self, table: str) -> tuple[str, str, str]:
-        kinds = self._catalog.central_columns(table)
-        return central_sql.stage(table, tuple(kinds), tuple(kinds.values()))
-
-    def _stage_name(self, table: str) -> str:
-        kinds = self._catalog.central_columns(table)
-        return stage_name("central", table, tuple(kinds), tuple(kinds.values()))
 
     def _compare_business_keys(self, table: str, found: Compared) -> None:
         """Contributions stand under the key that their values make, or the whole decision is about other rows."""

@@ -60,6 +60,7 @@ def test_what_a_mad_store_did_is_taken_out_and_put_back(chain: Chain, tmp_path: 
     assert chain.rows(CENTRAL) == [("137", "王", 3), ("138", "张", 10), ("139", "李", 20)]
     assert_no_difference(chain)
     assert "store mad, all shared tables" in call("list").stdout
+    assert "store mad changed since its quarantine counts as absent" in call("member", "138", verb="explain").stdout
 
     call("lift", str(added["id"]))
     chain.settle()
@@ -93,9 +94,9 @@ def _command(chain: Chain, directory: Path) -> Callable[..., "subprocess.Complet
     url = chain.warehouse.url.render_as_string(hide_password=False)
     write_config(directory, url, {store: server.port for store, server in chain.stores.items()}, policies=POLICIES)
 
-    def call(*arguments: Any, code: int = 0) -> "subprocess.CompletedProcess[str]":
+    def call(*arguments: Any, code: int = 0, verb: str = "quarantine") -> "subprocess.CompletedProcess[str]":
         answer = subprocess.run(
-            [TILLSTREAM, "quarantine", *arguments], cwd=directory, env=environment(), capture_output=True, text=True,
+            [TILLSTREAM, verb, *arguments], cwd=directory, env=environment(), capture_output=True, text=True,
             timeout=60, stdin=subprocess.DEVNULL,
         )  # fmt: skip
         assert answer.returncode == code, answer.stderr

@@ -1,0 +1,298 @@
+"""Why a central value is what it is: the same rules asked again, with everything they looked at laid out.
+
+What would flip a value is not described but tried: the rule is asked once more with one contribution changed.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime
+from enum import Enum, StrEnum
+from typing import Any
+
+from conflict.policy import LATEST, ColumnRule, Deletes, RuleName, TablePolicy
+from conflict.quarantine import believed
+from conflict.resolution import NEVER_OBSERVED, ColumnStamp, Contribution
+from conflict.resolve import resolve
+from conflict.rules import CLOCK_RESOLUTION_US, Decided, decide, effective_us, standing
+
+
+class KnownFrom(StrEnum):
+    """What the time of a value is known from."""
+
+    CHANGE = "change"  # the store was seen changing it
+    SNAPSHOT = "snapshot"  # the POS's own time of the row when it was first read
+    NOTHING = "nothing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """One store's value of a column, as its rule saw it."""
+
+    store: str
+    pk: str
+    value: Any
+    position: tuple[int, ...]  # of the column's last seen change, else of the row's
+    effective_us: int  # NEVER_OBSERVED where no time is known
+    known_from: KnownFrom
+    wins: bool
+    uncertain: bool  # too close to the winner's time for the clocks to tell
+    superseded: bool  # a later row of the same store stands for it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColumnExplanation:
+    column: str
+    rule: str
+    value: Any
+    winner: str | None  # None where the value is no single store's
+    reason: str
+    uncertain: bool
+    candidates: tuple[Candidate, ...]
+    flips: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyExplanation:
+    exists: bool
+    because: str
+    columns: tuple[ColumnExplanation, ...] = ()
+
+
+def explain(policy: TablePolicy, columns: Collection[str], contributions: Sequence[Contribution]) -> KeyExplanation:
+    """`columns` are those to explain; the key's own and those that no store of the key has are left out."""
+    doubted = {each.store for each in contributions if each.quarantined_us is not None}
+    contributions = believed(policy, contributions)
+    live = [each for each in contributions if not each.deleted]
+    resolution = resolve(policy, columns, contributions)
+    if not resolution.exists:
+        return KeyExplanation(exists=False, because=_why_gone(policy, contributions) + _quarantined(doubted))
+    counting = live or list(contributions)
+    return KeyExplanation(
+        exists=True,
+        because=_why_there(policy, live, contributions) + _quarantined(doubted),
+        columns=tuple(
+            _column(policy, column, [each for each in counting if column in each.columns])
+            for column in columns
+            if column in resolution.values
+        ),
+    )
+
+
+def rule_in_words(rule: ColumnRule) -> str:
+    """As short as a person writes it: `priority, stores: s001 s002, then latest`."""
+    told = [rule.rule.value]
+    for field in fields(rule):
+        value = getattr(rule, field.name)
+        if field.name not in ("rule", "then") and value and value != field.default:
+            told.append(f"{field.name}: {_setting(value)}")
+    chain = ", ".join(told)
+    return f"{chain}, then {rule_in_words(rule.then)}" if rule.then else chain
+
+
+def moment(effective_us: int) -> str:
+    """To the second, as MySQL stamps a change, unless there is more of it."""
+    at = datetime.fromtimestamp(effective_us // 1_000_000, UTC)
+    fraction = effective_us % 1_000_000
+    return f"{at:%Y-%m-%d %H:%M:%S}{f'.{fraction:06d}' if fraction else ''} UTC"
+
+
+def shown(value: Any) -> str | None:
+    """A value as text that loses nothing; None for NULL."""
+    if value is None:
+        return None
+    if isinstance(value, bytes | bytearray | memoryview):
+        return f"\\x{bytes(value).hex()}"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value)
+
+
+def quoted(value: Any) -> str:
+    """The same for people: text in quotation marks, NULL by its name."""
+    return "NULL" if value is None else f'"{shown(value)}"' if isinstance(value, str) else str(shown(value))
+
+
+def _setting(value: Any) -> str:
+    if isinstance(value, tuple | list | frozenset):
+        return " ".join(map(str, value))
+    return str(value.value if isinstance(value, Enum) else value)
+
+
+# --- the row as a whole -----------------------------------------------------------------------------------
+
+
+def _why_gone(policy: TablePolicy, contributions: Sequence[Contribution]) -> str:
+    live = [each for each in contributions if not each.deleted]
+    if not contributions:
+        return "no store has a row under this key that counts"
+    if not live:
+        return f"every store that had it has deleted it (deletes: {policy.deletes})"
+    last = max((each for each in standing(contributions) if each.deleted), key=lambda each: each.changed_us)
+    return (
+        f"store {last.store} deleted it, {_at(last.changed_us)}, after all changes in the stores that have it "
+        f"(deletes: {policy.deletes})"
+    )
+
+
+def _why_there(policy: TablePolicy, live: Sequence[Contribution], contributions: Sequence[Contribution]) -> str:
+    deleted = sorted({each.store for each in standing(contributions) if each.deleted})
+    if not live:
+        return f"every store deleted it and its last values stay (deletes: {policy.deletes})"
+    there = f"{_stores({each.store for each in live})} {'have' if len({e.store for e in live}) > 1 else 'has'} it"
+    if not deleted:
+        return there
+    outlived = {
+        Deletes.LATEST: "it was changed since",
+        Deletes.ALL: "not all have deleted it",
+        Deletes.NEVER: "a delete counts for nothing",
+    }.get(policy.deletes, "it stays")
+    return f"{there}; {_stores(deleted)} deleted it, but {outlived} (deletes: {policy.deletes})"
+
+
+def _quarantined(stores: Collection[str]) -> str:
+    return f"; what {_stores(stores)} changed since its quarantine counts as absent" if stores else ""
+
+
+# --- one column -------------------------------------------------------------------------------------------
+
+
+def _column(policy: TablePolicy, column: str, having: Sequence[Contribution]) -> ColumnExplanation:
+    rule = policy.rule_for(column)
+    decided = decide(rule, column, policy, having)
+    return ColumnExplanation(
+        column=column,
+        rule=rule_in_words(rule),
+        value=decided.value,
+        winner=decided.winner.store if decided.winner else None,
+        reason=_reason(rule, decided),
+        uncertain=decided.uncertain,
+        candidates=tuple(_candidates(column, having, decided)),
+        flips=_flips(policy, column, having, decided),
+    )
+
+
+def _reason(rule: ColumnRule, decided: Decided) -> str:
+    if rule.rule is RuleName.PRIORITY and rule.stores and decided.winner and decided.winner.store not in rule.stores:
+        then = (rule.then or LATEST).rule.value
+        return f"no row in {_stores(rule.stores, 'or')}, so {then} decides: {decided.reason}"
+    return decided.reason
+
+
+def _candidates(column: str, having: Sequence[Contribution], decided: Decided) -> list[Candidate]:
+    last = {id(each) for each in standing(having)}
+    found = []
+    for each in sorted(having, key=lambda each: (each is not decided.winner, each.store, each.pk)):
+        stamp, at = each.stamps.get(column), effective_us(column, each)
+        found.append(
+            Candidate(
+                store=each.store,
+                pk=each.pk,
+                value=each.values[column],
+                position=stamp.position if stamp else each.position,
+                effective_us=at,
+                known_from=_known_from(stamp, at),
+                wins=each is decided.winner,
+                uncertain=_is_uncertain(column, each, decided),
+                superseded=id(each) not in last,
+            )
+        )
+    return found
+
+
+def _known_from(stamp: ColumnStamp | None, at: int) -> KnownFrom:
+    if stamp is not None:
+        return KnownFrom.CHANGE
+    return KnownFrom.NOTHING if at == NEVER_OBSERVED else KnownFrom.SNAPSHOT
+
+
+def _is_uncertain(column: str, each: Contribution, decided: Decided) -> bool:
+    if not decided.uncertain or decided.winner is None:
+        return False
+    return abs(effective_us(column, decided.winner) - effective_us(column, each)) < CLOCK_RESOLUTION_US
+
+
+# --- what would flip it -----------------------------------------------------------------------------------
+
+
+def _flips(policy: TablePolicy, column: str, having: Sequence[Contribution], decided: Decided) -> str:
+    told = [
+        _by_any_value(policy.rule_for(column).rule, decided),
+        _by_a_row(policy.rule_for(column), column, policy, having, decided),
+        _by_a_change(policy, column, having, decided),
+        _by_absence(policy, column, having, decided),
+    ]
+    return "; ".join(filter(None, told)) or "nothing that one store does"
+
+
+def _by_any_value(rule: RuleName, decided: Decided) -> str:
+    if rule is RuleName.SUM:
+        return "every store's value is part of it: any change of one changes it"
+    if rule in (RuleName.MAX, RuleName.MIN) and decided.value is not None:
+        return f"any store's value {'above' if rule is RuleName.MAX else 'below'} {quoted(decided.value)} would win"
+    return "the first store that has a value would decide it" if decided.value is None and not decided.winner else ""
+
+
+def _by_a_row(
+    rule: ColumnRule, column: str, policy: TablePolicy, having: Sequence[Contribution], decided: Decided
+) -> str:
+    """A store of the list, before the winner, that has no row: tried with the winner's row in its place."""
+    if decided.winner is None:
+        return ""
+    present = {each.store for each in having}
+    missing = [store for store in rule.stores if store not in present]
+    would = [
+        store for store in missing if _wins(policy, column, [*having, replace(decided.winner, store=store)], store)
+    ]
+    return f"a row of {_stores(would, 'or')} would win" if would else ""
+
+
+def _by_a_change(policy: TablePolicy, column: str, having: Sequence[Contribution], decided: Decided) -> str:
+    newest = max(effective_us(column, each) for each in having)
+    would = sorted(
+        each.store
+        for each in standing(having)
+        if decided.winner is not None
+        and each.store != decided.winner.store
+        and _wins(policy, column, _with_change(column, having, each, newest + CLOCK_RESOLUTION_US), each.store)
+    )
+    if not would:
+        return ""
+    after = (
+        "as soon as it is changed there" if newest == NEVER_OBSERVED else f"if it were changed after {moment(newest)}"
+    )
+    return f"the value of {_stores(would, 'or')} would win {after}"
+
+
+def _with_change(column: str, having: Sequence[Contribution], changed: Contribution, at_us: int) -> list[Contribution]:
+    stamps = {**changed.stamps, column: ColumnStamp(changed.position, at_us)}
+    return [replace(each, stamps=stamps) if each is changed else each for each in having]
+
+
+def _wins(policy: TablePolicy, column: str, having: Sequence[Contribution], store: str) -> bool:
+    winner = decide(policy.rule_for(column), column, policy, having).winner
+    return winner is not None and winner.store == store
+
+
+def _by_absence(policy: TablePolicy, column: str, having: Sequence[Contribution], decided: Decided) -> str:
+    if decided.winner is None:
+        return ""
+    store = decided.winner.store
+    others = [each for each in having if each.store != store]
+    if not others:
+        return f"only store {store} has it"
+    other = decide(policy.rule_for(column), column, policy, others)
+    if other.value == decided.value:
+        return f"without the row of store {store} it would be the same"
+    whose = f" of store {other.winner.store}" if other.winner else ""
+    return f"without the row of store {store} it would be {quoted(other.value)}{whose}"
+
+
+def _at(changed_us: int) -> str:
+    return "nobody knows when" if changed_us == NEVER_OBSERVED else f"at {moment(changed_us)}"
+
+
+def _stores(stores: Collection[str], word: str = "and") -> str:
+    names = sorted(stores)
+    if len(names) == 1:
+        return f"store {names[0]}"
+    return f"stores {', '.join(names[:-1])} {word} {names[-1]}"

@@ -1,0 +1,86 @@
+"""A warehouse that the real worker filled from stores in memory, and the commands that look at what was decided."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from invocation import write_config
+from lanes import FakeStore, FakeTable, RecordedLanes, column
+
+from conflict.policy import Policy, parse_policy
+from sinks.names import in_warehouse_names
+from sinks.policy_switch import switch_policy
+from sinks.row_codec import Shapes
+from sinks.warehouse import Warehouse
+from sinks.worker import Worker
+from tillstream.checked_yaml import load
+from tillstream.commands import main
+
+TEXT = {"length": 40, "charset_name": "utf8mb4"}
+NOON = 1_767_268_800  # 2026-01-01 12:00:00 UTC
+
+
+class DecidedChain:
+    """Stores `s1` and `s2` with members and products. The policies are those of policies.yaml in `directory`."""
+
+    def __init__(self, directory: Path, url: str, policies: str) -> None:
+        self.directory = directory
+        write_config(directory, url, {"s1": 1, "s2": 2}, policies=policies)
+        self.warehouse = Warehouse(url)
+        self.warehouse.migrate()
+        self.policy = self._policy()
+        self._policy_id = switch_policy(self.warehouse, self.policy)
+        self.stores = {name: self._store(name) for name in ("s1", "s2")}
+        self._taken = dict.fromkeys(self.stores, 0)
+
+    def _policy(self) -> Policy:
+        return in_warehouse_names(parse_policy(load(self.directory / "policies.yaml")))
+
+    def _store(self, name: str) -> FakeStore:
+        members = [column("id", "INT", optional=False), column("phone", "VARCHAR", **TEXT),
+                   column("name", "VARCHAR", **TEXT), column("points", "INT"), column("level", "INT")]  # fmt: skip
+        products = [column("sku", "VARCHAR", optional=False, **TEXT), column("region", "VARCHAR", **TEXT),
+                    column("price", "DECIMAL", length=12, scale=2)]  # fmt: skip
+        tables = [
+            FakeTable("members", members, ("id",), self.policy.tables.get("members")),
+            FakeTable("products", products, ("sku",), self.policy.tables.get("products")),
+        ]
+        store = FakeStore(name, tables)
+        store.tick(NOON - store.seconds)
+        return store
+
+    def take_in(self, stores: Iterable[str] = ("s1", "s2")) -> None:
+        """What these stores' logs have since the last time."""
+        lanes = RecordedLanes()
+        for name in stores:
+            log = self.stores[name].log
+            lanes.record([log.batch(self._taken[name], len(log))])
+            self._taken[name] = len(log)
+        self._work(lanes)
+
+    def apply(self, policies: str) -> None:
+        """As the next start of `run` does it."""
+        (self.directory / "policies.yaml").write_text(policies)
+        self.policy = self._policy()
+        self._policy_id = switch_policy(self.warehouse, self.policy)
+        lanes = RecordedLanes()
+        for name, store in self.stores.items():  # taking a lane over makes room for what is shared by now
+            lanes.record([store.log.batch(len(store.log), len(store.log))])
+            self._taken[name] = len(store.log)
+        self._work(lanes)
+
+    def _work(self, lanes: RecordedLanes) -> None:
+        worker = Worker(self.warehouse, lanes, Shapes(self.policy), policy_id=self._policy_id)
+        worker.run(lambda: not lanes.busy and not self.rows("SELECT 1 FROM tillstream.dirty_keys LIMIT 1"))
+        assert not lanes.refused
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        with self.warehouse.transaction() as tx:
+            return tx.rows(query)
+
+    def tillstream(self, *arguments: str) -> int:
+        """Run a verb in this process; its exit code."""
+        with pytest.raises(SystemExit) as left:
+            main([*arguments, "--config", str(self.directory / "tillstream.yaml")])
+        return int(left.value.code or 0)

@@ -1,0 +1,253 @@
+"""tillstream explain: why a central value is what it is, and what would make it another one."""
+
+import json
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from conflict.explain import Candidate, ColumnExplanation, KnownFrom, moment, quoted, shown
+from conflict.policy import Policy
+from conflict.resolution import NEVER_OBSERVED, Contribution
+from tillstream.checked_yaml import suggestion
+from tillstream.commands.config import DEFAULT_PATH, ConfigPath, Output, OutputOption, load_all
+from tillstream.errors import RefusedError
+
+if TYPE_CHECKING:
+    from sinks.explaining import Explained, Explainer, Floor, NotCounting, RecordedConflict
+
+TableName = Annotated[str, typer.Argument(help="A shared table.")]
+KeyText = Annotated[
+    str,
+    typer.Argument(metavar="KEY", help="As a person has it; several parts with commas between, or as a JSON array."),
+]
+ColumnName = Annotated[str | None, typer.Argument(help="Only this column.")]
+
+
+def register(app: typer.Typer) -> None:
+    app.command("explain")(explain)
+
+
+def explain(
+    table: TableName,
+    key: KeyText,
+    column: ColumnName = None,
+    config: ConfigPath = DEFAULT_PATH,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Why a shared row's values are what they are: every store's value, the rule, and what would flip it.
+
+    Exit code 1 if no store has anything under the key.
+    """
+    from sinks.explaining import Explainer, key_of
+    from sinks.names import identifier, in_warehouse_names
+    from tillstream.opening import open_warehouse
+
+    settings, written = load_all(config)
+    policy, name = in_warehouse_names(written), identifier(table)
+    _require_shared(policy, table, name)
+    normalised = key_of(policy.tables[name], key)
+    if normalised is None:
+        raise RefusedError(f'"{key}" identifies nothing by the key of {table}: rows with it have no central row')
+    with open_warehouse(settings) as warehouse:
+        warehouse.check_version()
+        with warehouse.transaction() as tx:
+            explainer = Explainer(tx, policy, name)
+            found = explainer.explain(normalised, _wanted(explainer, policy, table, column))
+    if output is Output.JSON:
+        print(json.dumps({"schema": 1, "asked": key, **_as_json(found)}, ensure_ascii=False))
+    else:
+        print("\n".join(in_words(found)))
+
+
+def _require_shared(policy: Policy, table: str, name: str) -> None:
+    if name not in policy.tables:
+        near = suggestion(table, policy.tables, otherwise="")
+        raise typer.BadParameter(f"{table} is not a shared table of the policies{near}", param_hint="TABLE")
+
+
+def _wanted(explainer: "Explainer", policy: Policy, table: str, column: str | None) -> list[str] | None:
+    from sinks.names import identifier
+
+    if column is None:
+        return None
+    name = identifier(column)
+    if any(part.column == name for part in policy.tables[identifier(table)].key):
+        raise typer.BadParameter(f"{column} is part of the key: it is the same in every store", param_hint="COLUMN")
+    if name not in explainer.columns:
+        near = suggestion(column, explainer.columns)
+        raise typer.BadParameter(f"central.{table} decides no column {column}{near}", param_hint="COLUMN")
+    return [name]
+
+
+# --- for people -------------------------------------------------------------------------------------------
+
+
+def in_words(found: "Explained") -> list[str]:
+    lines = [f"{found.table} {found.key}: {_row_in_words(found)}", *_state(found)]
+    for each in found.explanation.columns:
+        lines += ["", *_column_in_words(each, contested=each.column in found.contested)]
+    beside = [*_deleted(found.deleted), *_not_counting(found.not_counting), *_floors(found.floors)]
+    conflicts = [_conflict_in_words(each) for each in found.conflicts]
+    return [*lines, *([""] if beside else []), *beside, *([""] if conflicts else []), *conflicts]
+
+
+def _row_in_words(found: "Explained") -> str:
+    there = "" if found.explanation.exists else "no central row; "
+    return f"{there}{found.explanation.because}"
+
+
+def _state(found: "Explained") -> Iterator[str]:
+    yield f"policy version {found.policy_version}, in force since {_second(found.policy_applied_at)}"
+    if found.pending:
+        yield (
+            "pending: it waits to be decided anew, which `tillstream run` does; below is what that will come to"
+            + (f", in central.{found.table} still what version {found.decided_version} made" if found.standing else "")
+        )
+
+
+def _column_in_words(each: ColumnExplanation, *, contested: bool) -> list[str]:
+    winner = f" of store {each.winner}" if each.winner else ""
+    marks = [word for word, holds in (("uncertain", each.uncertain), ("contested", contested)) if holds]
+    marked = f" ({', '.join(marks)})" if marks else ""
+    rows = [_candidate_in_words(candidate) for candidate in each.candidates]
+    return [
+        f"{each.column}: {quoted(each.value)}{winner}, {each.reason}{marked}",
+        f"  rule: {each.rule}",
+        *(f"  {line}" for line in _aligned(rows)),
+        f"  what would flip it: {each.flips}",
+    ]
+
+
+def _candidate_in_words(each: Candidate) -> tuple[str, ...]:
+    facts = [
+        word
+        for word, holds in (
+            ("wins", each.wins),
+            ("uncertain", each.uncertain),
+            ("not the store's last row", each.superseded),
+        )
+        if holds
+    ]
+    return (
+        f"store {each.store}",
+        f"row {each.pk}",
+        quoted(each.value),
+        _time(each),
+        f"at {place(each.position)}",
+        ", ".join(facts),
+    )
+
+
+def _time(each: Candidate) -> str:
+    match each.known_from:
+        case KnownFrom.CHANGE:
+            return f"changed {moment(each.effective_us)}"
+        case KnownFrom.SNAPSHOT:
+            return f"dated {moment(each.effective_us)} by the POS"
+        case KnownFrom.NOTHING:
+            return "never seen changing"
+
+
+def place(position: Collection[int]) -> str:
+    """File and position as `status` shows them, and the epoch if it is not the first."""
+    epoch, file, pos, *_ = position
+    return f"{file:06d}:{pos}" if epoch == 1 else f"{file:06d}:{pos} of epoch {epoch}"
+
+
+def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _deleted(deleted: list[Contribution]) -> list[str]:
+    return [f"store {each.store} deleted its row {each.pk}, {_deleted_at(each)}" for each in deleted]
+
+
+def _deleted_at(each: Contribution) -> str:
+    return "nobody knows when" if each.changed_us == NEVER_OBSERVED else f"at {moment(each.changed_us)}"
+
+
+def _not_counting(rows: "list[NotCounting]") -> list[str]:
+    return [f"store {each.store}, row {each.pk} does not count: {each.why}" for each in rows]
+
+
+def _floors(floors: "list[Floor]") -> list[str]:
+    return [
+        f"store {each.store}: rows from before {place((each.epoch, each.file, each.pos))} of its log do not count"
+        for each in floors
+    ]
+
+
+def _conflict_in_words(each: "RecordedConflict") -> str:
+    losers = ", ".join(f"{quoted(loser['value'])} of store {loser['store']}" for loser in each.losers)
+    winner = f" of store {each.winner}" if each.winner else ""
+    return (
+        f"contest of {_second(each.decided_at)} about {each.column}: {quoted(each.value)}{winner} won over {losers}, "
+        f"{each.reason} ({each.rule})"
+    )
+
+
+def _second(at: Any) -> str:
+    return moment(int(at.timestamp()) * 1_000_000)
+
+
+# --- for programs -----------------------------------------------------------------------------------------
+
+
+def _as_json(found: "Explained") -> dict[str, Any]:
+    return {
+        "table": found.table,
+        "key": found.key,
+        "policy": {"version": found.policy_version, "applied_at": found.policy_applied_at.isoformat()},
+        "pending": found.pending,
+        "exists": found.explanation.exists,
+        "because": found.explanation.because,
+        "stands": None if found.standing is None else {name: shown(value) for name, value in found.standing.items()},
+        "decided": {
+            "version": found.decided_version,
+            "at": found.decided_at.isoformat() if found.decided_at else None,
+        },
+        "columns": [
+            _column_as_json(each, contested=each.column in found.contested) for each in found.explanation.columns
+        ],
+        "deleted": [
+            {"store": each.store, "row": each.pk, "effective_us": _us(each.changed_us)} for each in found.deleted
+        ],
+        "not_counting": [{"store": each.store, "row": each.pk, "why": each.why} for each in found.not_counting],
+        "floors": [
+            {"store": each.store, "epoch": each.epoch, "file": each.file, "pos": each.pos} for each in found.floors
+        ],
+        "conflicts": [
+            {
+                "column": each.column, "rule": each.rule, "winner": each.winner, "value": each.value,
+                "losers": each.losers, "reason": each.reason, "decided_at": each.decided_at.isoformat(),
+            }
+            for each in found.conflicts
+        ],
+    }  # fmt: skip
+
+
+def _column_as_json(each: ColumnExplanation, *, contested: bool) -> dict[str, Any]:
+    return {
+        "column": each.column,
+        "value": shown(each.value),
+        "rule": each.rule,
+        "winner": each.winner,
+        "reason": each.reason,
+        "uncertain": each.uncertain,
+        "contested": contested,
+        "flips": each.flips,
+        "candidates": [
+            {
+                "store": one.store, "row": one.pk, "value": shown(one.value), "position": list(one.position),
+                "effective_us": _us(one.effective_us), "known_from": one.known_from.value, "wins": one.wins,
+                "uncertain": one.uncertain, "superseded": one.superseded,
+            }
+            for one in each.candidates
+        ],
+    }  # fmt: skip
+
+
+def _us(effective_us: int) -> int | None:
+    return None if effective_us == NEVER_OBSERVED else effective_us
