@@ -33,7 +33,9 @@ def render(folded: Fold) -> list[Stage]:
     """One stage a shape; a row that cannot be kept joins the fold's dead letters instead."""
     stages = []
     for shape in sorted(folded.rows, key=str):  # two workers that touch the same tables lock them in one order
-        stage, refused = render_stage(folded.rows[shape], odd_text=folded.odd_text)
+        if not (rows := folded.rows[shape]):
+            continue  # of a keyless table, or no row of it has a key that can be read
+        stage, refused = render_stage(rows, odd_text=folded.odd_text)
         folded.dead_letters.extend(refused)
         stages.append(stage)
     return stages
