@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 from sinks.copy_text import chunks, copy_line, escaped, escaped_fields, plain_fields
 from sinks.fold import MOVED, Change, DeadLetter, Fold, SharedChange, decoded, stamps_json
 from sinks.row_codec import RowCodec
 from tillstream.errors import PoisonError
+
+_KEY = itemgetter(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,7 @@ def render_stage(rows: Mapping[tuple[str, str], Change], *, odd_text: bool) -> t
     refused: list[DeadLetter] = []
     doubts: list[Doubt] = []
     lines: list[str] = []
-    for (store, pk), change in rows.items():
+    for (store, pk), change in sorted(rows.items(), key=_KEY):  # as the upsert locks them: see its statement
         try:
             values = decoded(change, store, odd_text=odd_text)
         except PoisonError as error:

@@ -32,6 +32,16 @@ def test_a_key_of_bytes_is_escaped_though_no_text_is_odd() -> None:
     assert b"".join(stage.chunks).split(b"\t")[:4] == [rb"\\x00ff", rb"\N", b"s1", rb"b'\\x00\\xff'"]
 
 
+def test_rows_are_written_in_the_order_of_their_keys() -> None:
+    """The upsert locks them as they come: without one order for all, two transactions could wait for each other."""
+    codec = _table("BIGINT")
+    events = [_insert(pos, id=key, note=None) for pos, key in enumerate((2, 10, 1), start=4)]
+    batch = LaneBatch(store="s1", epoch=1, events=events, resume=None, odd_text=False)
+    lane = Lane(store="s1", stamp=ORIGIN, codecs={("pos", "photo"): codec})
+    (stage,) = render(fold([batch], {"s1": lane}))
+    assert [line.split(b"\t")[0] for line in b"".join(stage.chunks).splitlines()] == [b"1", b"10", b"2"]
+
+
 def test_a_row_whose_key_cannot_be_read_is_set_aside_where_it_is_the_only_one() -> None:
     codec = _table("VARBINARY")
     batch = LaneBatch(store="s1", epoch=1, events=[_insert(4, note="?")], resume=None, odd_text=False)
