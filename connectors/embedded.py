@@ -24,8 +24,7 @@ from tillstream.errors import RefusedError, TillstreamError, TransientError
 
 log = logging.getLogger(__name__)
 
-_decode = msgspec.json.Decoder(ChangeEvent).decode
-_TOMBSTONE = b"null"
+_decode_lines = msgspec.json.Decoder(ChangeEvent | None).decode_lines  # a tombstone is `null`
 CLOSE_SECONDS = 20.0  # an engine's own way out takes a few; what it leaves undone is read again
 LAST_BATCH_SECONDS = 0.5  # a batch that is being committed while its engine is told to stop
 # Decoded events that wait for the worker, over all lanes; a batch is let in beyond it only when none is.
@@ -130,7 +129,7 @@ def hand_over(store: str, epoch: int, lines: bytes, resume: Resume) -> Handover:
     return Handover(
         store,
         epoch,
-        [_decode(line) for line in lines.split(b"\n") if line != _TOMBSTONE],
+        [event for event in _decode_lines(lines) if event is not None],
         _holds_odd_text(lines),
         resume,
     )

@@ -2,6 +2,7 @@
 dump each value, and it escapes every text, where one look at a whole batch may have shown that none needs it."""
 
 from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import Any
 
 NULL = "\\N"
@@ -14,25 +15,25 @@ def escaped(text: str) -> str:
     return text.translate(_ESCAPES)
 
 
-def fields(values: Iterable[Any]) -> str:
-    """Values of any type, tab-separated; every text is escaped."""
-    return "\t".join([_escaped_field(value) for value in values])
+def escaped_fields(values: Iterable[Any]) -> list[Any]:
+    """Values of any type, ready for `copy_line`; every text is escaped."""
+    return [_escaped_field(value) for value in values]
 
 
-def plain_fields(values: Iterable[Any]) -> str:
-    """The same, for values whose texts are known to hold no backslash and no control character."""
-    return "\t".join(
-        [
-            value
-            if value.__class__ is str
-            else NULL
-            if value is None
-            else str(value)
-            if value.__class__ is int
-            else _other(value)
-            for value in values
-        ]
-    )  # fmt: skip
+def plain_fields(values: Iterable[Any]) -> list[Any]:
+    """The same for values among which are no bytes and no text with a backslash or a control character."""
+    return [NULL if value is None else value for value in values]
+
+
+def copy_line(fields: tuple[Any, ...]) -> str:
+    """Numbers, dates and booleans as Python prints them are what PostgreSQL reads."""
+    return _line_format(len(fields)) % fields
+
+
+@cache
+def _line_format(fields: int) -> str:
+    # one `%` for the whole line: half the time of str() and join() for its fields
+    return "\t".join(["%s"] * fields) + "\n"
 
 
 def chunks(lines: Iterable[str]) -> Iterator[bytes]:
@@ -47,12 +48,9 @@ def chunks(lines: Iterable[str]) -> Iterator[bytes]:
         yield "".join(gathered).encode()
 
 
-def _escaped_field(value: Any) -> str:
+def _escaped_field(value: Any) -> Any:
     if value is None:
         return NULL
-    return escaped(value) if isinstance(value, str) else _other(value)
-
-
-def _other(value: Any) -> str:
-    """Numbers, dates and booleans as Python prints them are what PostgreSQL reads; bytes are written in hex."""
-    return f"\\\\x{value.hex()}" if isinstance(value, bytes) else str(value)
+    if isinstance(value, str):
+        return escaped(value)
+    return f"\\\\x{value.hex()}" if isinstance(value, bytes) else value

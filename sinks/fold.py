@@ -129,6 +129,7 @@ def _fold_lane(batch: LaneBatch, lane: Lane, result: Fold) -> None:
     reached: Stamp | None = None
     last_us: int | None = None
     file, number = "", 0
+    table: TableId | None = None  # of the event before: most are of the same one
     for event in batch.events:
         source = event.source
         if source is None or event.op is None or event.op == "t":
@@ -144,22 +145,19 @@ def _fold_lane(batch: LaneBatch, lane: Lane, result: Fold) -> None:
             reached = stamp
         taken += 1
         last_us = source.ts_us
-        codec = lane.codecs.get((source.db, source.table or ""))
-        if codec is None:
-            raise RefusedError(
-                f"store {store}: a change of {source.db}.{source.table} at {stamp}, but no CREATE TABLE was seen "
-                "for it; resync the store"
-            )
+        if table != (named := (source.db, source.table or "")):
+            table, codec = named, _codec(lane, named, stamp)
+            rows = result.rows[codec.shape]
         if codec.isolated:
             image = event.after if event.after is not None else event.before
             try:
-                result.rows[codec.shape][store, codec.pk_of(image)] = Change(codec, stamp, event)  # type: ignore[arg-type]
+                rows[store, codec.pk_of(image)] = Change(codec, stamp, event)  # type: ignore[arg-type]
             except (ValueError, KeyError, TypeError) as error:
                 result.dead_letters.append(no_key(store, codec, stamp, event, error))
         elif codec.keyless:
             result.keyless.append((store, KeylessChange(codec, stamp, event)))
         else:
-            _fold_shared(result, store, codec, stamp, event)
+            _fold_shared(rows, result.dead_letters, store, codec, stamp, event)
     result.events[store] += taken
     result.dropped[store] += dropped
     if last_us is not None:
@@ -168,14 +166,30 @@ def _fold_lane(batch: LaneBatch, lane: Lane, result: Fold) -> None:
         result.reached[store] = reached
 
 
-def _fold_shared(result: Fold, store: str, codec: RowCodec, stamp: Stamp, event: ChangeEvent) -> None:
+def _codec(lane: Lane, table: TableId, stamp: Stamp) -> RowCodec:
+    codec = lane.codecs.get(table)
+    if codec is None:
+        raise RefusedError(
+            f"store {lane.store}: a change of {'.'.join(table)} at {stamp}, but no CREATE TABLE was seen for it; "
+            "resync the store"
+        )
+    return codec
+
+
+def _fold_shared(
+    rows: dict[tuple[str, str], Change],
+    dead_letters: list[DeadLetter],
+    store: str,
+    codec: RowCodec,
+    stamp: Stamp,
+    event: ChangeEvent,
+) -> None:
     image = event.after if event.after is not None else event.before
     try:
         pk = codec.pk_of(image or {})
     except (ValueError, KeyError) as error:
-        result.dead_letters.append(no_key(store, codec, stamp, event, error))
+        dead_letters.append(no_key(store, codec, stamp, event, error))
         return
-    rows = result.rows[codec.shape]
     earlier = rows.get((store, pk))
     assert earlier is None or isinstance(earlier, SharedChange)
     rows[store, pk] = _observe(earlier, codec, stamp, event)

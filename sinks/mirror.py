@@ -63,7 +63,7 @@ class Mirror:
             tx.rows(statements.lock_rows)
             tx.execute(statements.touch)
         if codec.policy is None:
-            written = max(tx.execute(statements.upsert), 0)
+            written = max(tx.execute(statements.upsert_late if self._late else statements.upsert), 0)
         else:
             written = self._upsert_shared(tx, stage, statements, applied)
         if stage.doubts:

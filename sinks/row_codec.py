@@ -92,10 +92,8 @@ class RowCodec:
             for odd_text in (False, True)
         }
         self.pk_of = self._pk_getter()
-        # as text it has backslashes, though the event that brings it has none
-        self.has_bytes_in_pk = any(
-            kind.warehouse == "bytea" and name in version.primary_key for name, kind in zip(names, types, strict=True)
-        )
+        # in COPY's text, and in a primary key, they have backslashes, though the event that brings them has none
+        self.has_bytes = any(kind.warehouse == "bytea" for kind in types)
         self._key_parts = policy.key if policy else ()
         changed_at = policy.changed_at if policy else None
         self._changed_at = self.columns.index(changed_at) if changed_at in self.columns else None
@@ -110,7 +108,7 @@ class RowCodec:
 
         `odd_text=False` says that no text in sight holds NUL, U+FFFD or an escaped comma: none is looked at then.
         """
-        values = self._get(row)
+        values = list(self._get(row))
         index = 0
         try:
             for index, decode in self._decoders[snapshot, odd_text]:
@@ -209,9 +207,8 @@ def _no_zero_date(decode: Decode) -> Decode:
     return decode_key
 
 
-def _tuple_getter(names: tuple[str, ...]) -> Callable[[Row], list[Any]]:
+def _tuple_getter(names: tuple[str, ...]) -> Callable[[Row], tuple[Any, ...]]:
     if len(names) == 1:
         only = names[0]
-        return lambda row: [row[only]]
-    get = itemgetter(*names)
-    return lambda row: list(get(row))
+        return lambda row: (row[only],)
+    return itemgetter(*names)

@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
-from sinks.copy_text import chunks, escaped, fields, plain_fields
+from sinks.copy_text import chunks, copy_line, escaped, escaped_fields, plain_fields
 from sinks.fold import MOVED, Change, DeadLetter, Fold, SharedChange, decoded, stamps_json
 from sinks.row_codec import RowCodec
 from tillstream.errors import PoisonError
+
+_KEY = itemgetter(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,9 @@ def render(folded: Fold) -> list[Stage]:
     """One stage a shape; a row that cannot be kept joins the fold's dead letters instead."""
     stages = []
     for shape in sorted(folded.rows, key=str):  # two workers that touch the same tables lock them in one order
-        stage, refused = render_stage(folded.rows[shape], odd_text=folded.odd_text)
+        if not (rows := folded.rows[shape]):
+            continue  # of a keyless table, or no row of it has a key that can be read
+        stage, refused = render_stage(rows, odd_text=folded.odd_text)
         folded.dead_letters.extend(refused)
         stages.append(stage)
     return stages
@@ -43,7 +48,7 @@ def render_stage(rows: Mapping[tuple[str, str], Change], *, odd_text: bool) -> t
     refused: list[DeadLetter] = []
     doubts: list[Doubt] = []
     lines: list[str] = []
-    for (store, pk), change in rows.items():
+    for (store, pk), change in sorted(rows.items(), key=_KEY):  # as the upsert locks them: see its statement
         try:
             values = decoded(change, store, odd_text=odd_text)
         except PoisonError as error:
@@ -66,17 +71,18 @@ def _is_doubtful(change: Change, values: list[Any]) -> bool:
 
 
 def _line(store: str, pk: str, change: Change, values: list[Any], odd_text: bool) -> str:
-    """One row of the stage. Without odd text in the batch there is nothing to escape in it."""
-    codec, event, (epoch, file, pos, row, order) = change.codec, change.event, change.stamp
+    """One row of the stage. Without odd text in the batch there is nothing to escape in it, but for bytes."""
+    codec, event = change.codec, change.event
     deleted = event.op == "d"
     op = MOVED if deleted and event.newkey is not None else event.op
     at_us = event.source.ts_us  # type: ignore[union-attr]  # what is folded has a source
-    text = fields(values) if odd_text else plain_fields(values)
-    if odd_text or codec.has_bytes_in_pk:
-        pk = escaped(pk)
-    meta = f"{text}\t{store}\t{pk}\t{epoch}\t{file}\t{pos}\t{row}\t{order}\t{at_us}\t{op}\t{deleted}"
+    if odd_text or codec.has_bytes:
+        fields, pk = escaped_fields(values), escaped(pk)
+    else:
+        fields = plain_fields(values)
+    row = (*fields, store, pk, *change.stamp, at_us, op, deleted)
     if codec.policy is None:
-        return f"{meta}\n"
+        return copy_line(row)
     assert isinstance(change, SharedChange)
     shared = (
         codec.key_of(values),
@@ -84,4 +90,4 @@ def _line(store: str, pk: str, change: Change, values: list[Any], odd_text: bool
         stamps_json(change, codec.changed_at_us(values)),
         change.moved_from,
     )
-    return f"{meta}\t{fields(shared)}\n"
+    return copy_line((*row, *escaped_fields(shared)))

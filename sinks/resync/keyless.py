@@ -10,7 +10,7 @@ from collections.abc import Callable
 from psycopg import sql
 
 from sinks.columns import column_type
-from sinks.copy_text import chunks, fields
+from sinks.copy_text import chunks, copy_line, escaped_fields
 from sinks.evolution import Catalog
 from sinks.ledger import versions_at
 from sinks.resync import requests
@@ -125,7 +125,7 @@ def _line(codec: RowCodec, row: tuple[object, ...]) -> str:
             f"store {version.store}: a row of {version.table}, which has no key to set it aside by, cannot be kept: "
             f"{error}"
         ) from None
-    return f"{fields(values)}\t{codec.content_pk(values)}\n"
+    return copy_line((*escaped_fields(values), codec.content_pk(values)))
 
 
 def _require_not_emptied(tx: Transaction, codec: RowCodec, store: str, at: Stamp) -> None:

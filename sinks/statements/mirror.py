@@ -39,13 +39,16 @@ CREATE TEMP TABLE IF NOT EXISTS {stage} (
 
 _COPY = sql.SQL("COPY {stage} ({columns}) FROM STDIN")
 
+# Rows are locked in the order of their keys, whoever writes them. A stage is sorted before it is copied (it is a third
+# of the statement's time in PostgreSQL to do it here), and a temporary table is read in the order it was written; only
+# where rows of the stage were updated since is it sorted anew.
 _UPSERT = sql.SQL("""\
 INSERT INTO stores.{table} AS t
   ({columns}, _store, _pk, _epoch, _file, _pos, _row, _order, _event_at, _op, _deleted)
 SELECT {staged}, s._store, s._pk, s._epoch, s._file, s._pos, s._row, s._order,
        timestamptz 'epoch' + s._event_us * interval '1 microsecond', s._op, s._deleted
 FROM {stage} s
-ORDER BY s._store, s._pk
+{order}
 ON CONFLICT (_store, _pk) DO UPDATE SET
   {assignments},
   _epoch = EXCLUDED._epoch, _file = EXCLUDED._file, _pos = EXCLUDED._pos,
@@ -155,6 +158,7 @@ class MirrorStatements:
     clear_stage: str
     copy: str
     upsert: str
+    upsert_late: str
     sink_below_floor: str
     touch: str
     lock_rows: str
@@ -192,8 +196,9 @@ def mirror_statements(
         upsert=render(
             _UPSERT_SHARED.format(**parts, missed=_missed(stamped, "t", "EXCLUDED"))
             if shared
-            else _UPSERT.format(**parts)
+            else _UPSERT.format(**parts, order=sql.SQL(""))
         ),
+        upsert_late=render(_UPSERT.format(**parts, order=sql.SQL("ORDER BY s._store, s._pk"))),
         sink_below_floor=render(_SINK_BELOW_FLOOR.format(**parts)),
         touch=render(_TOUCH.format(**parts)),
         lock_rows=render(_LOCK_ROWS.format(**parts)),
