@@ -1,6 +1,6 @@
 """A warehouse that the real worker filled from stores in memory, and the commands that look at what was decided."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +22,16 @@ NOON = 1_767_268_800  # 2026-01-01 12:00:00 UTC
 
 
 class DecidedChain:
-    """Stores `s1` and `s2` with members and products. The policies are those of policies.yaml in `directory`."""
+    """Stores with members and products. The policies are those of policies.yaml in `directory`."""
 
-    def __init__(self, directory: Path, url: str, policies: str) -> None:
+    def __init__(self, directory: Path, url: str, policies: str, *, ids: Sequence[str] = ("s1", "s2")) -> None:
         self.directory = directory
-        write_config(directory, url, {"s1": 1, "s2": 2}, policies=policies)
+        write_config(directory, url, {store: port for port, store in enumerate(ids, 1)}, policies=policies)
         self.warehouse = Warehouse(url)
         self.warehouse.migrate()
         self.policy = self._policy()
         self._policy_id = switch_policy(self.warehouse, self.policy)
-        self.stores = {name: self._store(name) for name in ("s1", "s2")}
+        self.stores = {name: self._store(name) for name in ids}
         self._taken = dict.fromkeys(self.stores, 0)
 
     def _policy(self) -> Policy:
@@ -50,10 +50,10 @@ class DecidedChain:
         store.tick(NOON - store.seconds)
         return store
 
-    def take_in(self, stores: Iterable[str] = ("s1", "s2")) -> None:
-        """What these stores' logs have since the last time."""
+    def take_in(self, stores: Iterable[str] | None = None) -> None:
+        """What these stores' logs, or all, have since the last time."""
         lanes = RecordedLanes()
-        for name in stores:
+        for name in self.stores if stores is None else stores:
             log = self.stores[name].log
             lanes.record([log.batch(self._taken[name], len(log))])
             self._taken[name] = len(log)
@@ -74,6 +74,9 @@ class DecidedChain:
         worker = Worker(self.warehouse, lanes, Shapes(self.policy), policy_id=self._policy_id)
         worker.run(lambda: not lanes.busy and not self.rows("SELECT 1 FROM tillstream.dirty_keys LIMIT 1"))
         assert not lanes.refused
+
+    def close(self) -> None:
+        self.warehouse.dispose()
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         with self.warehouse.transaction() as tx:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,12 @@ KEY = "+8613800138000"
 def chain(tmp_path: Path, fresh_database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[DecidedChain]:
     """One member in both stores: s2 changed the name two minutes after s1."""
     monkeypatch.setenv("POS_PASSWORD", "x")
-    made = DecidedChain(tmp_path, fresh_database, POLICIES)
+    with closing(DecidedChain(tmp_path, fresh_database, POLICIES)) as made:
+        _fill(made)
+        yield made
+
+
+def _fill(made: DecidedChain) -> None:
     for name, points in (("s1", 30), ("s2", 12)):
         store = made.stores[name]
         store.snapshot()
@@ -38,8 +44,6 @@ def chain(tmp_path: Path, fresh_database: str, monkeypatch: pytest.MonkeyPatch) 
     made.stores["s2"].tick(60)
     made.stores["s2"].update("members", (7,), name="Wang")
     made.take_in()
-    yield made
-    made.warehouse.dispose()
 
 
 def explained(chain: DecidedChain, capsys: pytest.CaptureFixture[str], *asked: str) -> dict[str, Any]:

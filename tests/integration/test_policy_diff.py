@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,12 @@ def chain(tmp_path: Path, fresh_database: str, monkeypatch: pytest.MonkeyPatch) 
     """Two members; the first is in both stores, and s2 was the last to change it."""
     monkeypatch.setenv("POS_PASSWORD", "x")
     monkeypatch.chdir(tmp_path)
-    made = DecidedChain(tmp_path, fresh_database, POLICIES)
+    with closing(DecidedChain(tmp_path, fresh_database, POLICIES)) as made:
+        _fill(made)
+        yield made
+
+
+def _fill(made: DecidedChain) -> None:
     for name, points in (("s1", 30), ("s2", 12)):
         store = made.stores[name]
         store.insert("products", {"sku": "a", "region": name, "price": "3.50"})
@@ -36,8 +42,6 @@ def chain(tmp_path: Path, fresh_database: str, monkeypatch: pytest.MonkeyPatch) 
     made.stores["s2"].update("members", (7,), name="Wang", level=5)
     made.stores["s1"].insert("members", {"id": 8, "phone": "13800138001", "name": "Li", "points": 1, "level": 1})
     made.take_in()
-    yield made
-    made.warehouse.dispose()
 
 
 def diff(

@@ -14,7 +14,7 @@ from tillstream.commands.config import DEFAULT_PATH, ConfigPath, Output, OutputO
 from tillstream.errors import RefusedError
 
 if TYPE_CHECKING:
-    from sinks.explaining import Explained, Explainer, Floor, NotCounting, RecordedConflict
+    from sinks.explaining import Explained, Explainer, NotCounting, RecordedConflict
 
 TableName = Annotated[str, typer.Argument(help="A shared table.")]
 KeyText = Annotated[
@@ -87,7 +87,7 @@ def in_words(found: "Explained") -> list[str]:
     lines = [f"{found.table} {found.key}: {_row_in_words(found)}", *_state(found)]
     for each in found.explanation.columns:
         lines += ["", *_column_in_words(each, contested=each.column in found.contested)]
-    beside = [*_deleted(found.deleted), *_not_counting(found.not_counting), *_floors(found.floors)]
+    beside = [*_deleted(found.deleted), *_not_counting(found.not_counting), *_floors(found)]
     conflicts = [_conflict_in_words(each) for each in found.conflicts]
     return [*lines, *([""] if beside else []), *beside, *([""] if conflicts else []), *conflicts]
 
@@ -156,8 +156,13 @@ def place(position: Collection[int]) -> str:
 
 
 def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    from rich.cells import cell_len  # a Chinese character is two columns wide
+
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
 
 
 def _deleted(deleted: list[Contribution]) -> list[str]:
@@ -172,10 +177,13 @@ def _not_counting(rows: "list[NotCounting]") -> list[str]:
     return [f"store {each.store}, row {each.pk} does not count: {each.why}" for each in rows]
 
 
-def _floors(floors: "list[Floor]") -> list[str]:
+def _floors(found: "Explained") -> list[str]:
+    """Only where one explains something: every snapshot raises a floor."""
+    withdrawn = {each.store for each in found.not_counting}
     return [
         f"store {each.store}: rows from before {place((each.epoch, each.file, each.pos))} of its log do not count"
-        for each in floors
+        for each in found.floors
+        if each.store in withdrawn
     ]
 
 

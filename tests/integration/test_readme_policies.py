@@ -1,0 +1,61 @@
+"""The README's examples of two stores that share members, as they stand there."""
+
+import doctest
+import re
+import shlex
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from decided import DecidedChain
+
+README = Path(__file__).parents[2] / "README.md"
+BLOCK = re.compile(r"^```(\w+) two-stores\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+POLICIES = """\
+version: 1
+tables:
+  members:
+    scope: shared
+    key: {phone: phone_cn}
+    columns: {points: {rule: sum}}
+"""
+
+
+def _member(id_: int, phone: str, name: str, points: int) -> dict[str, object]:
+    return {"id": id_, "phone": phone, "name": name, "points": points, "level": 1}
+
+
+def test_its_blocks_do_what_it_says(
+    tmp_path: Path, fresh_database: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each command's output is the one shown after it; `...` stands for what is different each time."""
+    monkeypatch.setenv("POS_PASSWORD", "x")
+    monkeypatch.chdir(tmp_path)
+    with closing(DecidedChain(tmp_path, fresh_database, POLICIES, ids=("s001", "s002"))) as chain:
+        _fill(chain)
+        _require_blocks(chain, capsys)
+
+
+def _fill(chain: DecidedChain) -> None:
+    first, second = chain.stores.values()
+    for store in (first, second):
+        store.snapshot()
+        store.tick(60)
+    first.insert("members", _member(31, "138 0013 8000", "王维", 30), _member(32, "13800138001", "李白", 5))
+    second.tick(180)
+    second.insert("members", _member(7, "+86 138-0013-8000", "王伟", 12))
+    chain.take_in()
+
+
+def _require_blocks(chain: DecidedChain, capsys: pytest.CaptureFixture[str]) -> None:
+    blocks = BLOCK.findall(README.read_text())
+    assert [language for language, _ in blocks] == ["sh", "text", "yaml", "sh", "text"]
+    for language, text in blocks:
+        if language == "yaml":
+            (chain.directory / "new.yaml").write_text(text)
+        elif language == "sh":
+            assert chain.tillstream(*shlex.split(text)[1:]) == 0
+        else:
+            shown = capsys.readouterr().out
+            options = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+            assert doctest.OutputChecker().check_output(text, shown, options), f"shown {text}\nbut it is\n{shown}"
