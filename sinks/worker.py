@@ -26,7 +26,6 @@ from tillstream.errors import LeaseLostError, RefusedError, TransientError
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.5  # how long an idle worker waits; a waiting batch ends it at once
-DIRTY_SECONDS = 5.0  # how soon keys that another process left are noticed
 # A batch is tens of thousands of objects and no cycle: at the default of 700 the collector takes a tenth of the time.
 GC_THRESHOLD = (100_000, 20, 50)
 FIRST_RETRY_SECONDS, MOST_RETRY_SECONDS = 0.2, 30.0
