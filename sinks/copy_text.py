@@ -32,7 +32,7 @@ def copy_line(fields: tuple[Any, ...]) -> str:
 
 @cache
 def _line_format(fields: int) -> str:
-    # one `%` for the whole line: half the time of str() and join() for its fields
+    # one `%` for the whole line takes a fifth less than str() and join() for its fields
     return "\t".join(["%s"] * fields) + "\n"
 
 
