@@ -127,7 +127,9 @@ def _why_gone(policy: TablePolicy, contributions: Sequence[Contribution]) -> str
         return "no store has a row under this key that counts"
     if not live:
         return f"every store that had it has deleted it (deletes: {policy.deletes})"
-    last = max((each for each in standing(contributions) if each.deleted), key=lambda each: each.changed_us)
+    last = max(
+        (each for each in standing(contributions) if each.deleted), key=lambda each: (each.changed_us, each.store)
+    )
     return (
         f"store {last.store} deleted it, {_at(last.changed_us)}, after all changes in the stores that have it "
         f"(deletes: {policy.deletes})"

@@ -87,6 +87,7 @@ RECORD = "INSERT INTO tillstream.verification_runs (started_at, result) VALUES (
 
 ONE_SNAPSHOT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
 READ_ONLY = "SET TRANSACTION READ ONLY"
+STORES_WITH = "SELECT count(*) FROM tillstream.presence WHERE table_name = %s"
 DIRTY = "SELECT key FROM tillstream.dirty_keys WHERE table_name = %s AND key = ANY(%s)"
 DECIDED = ("_stores", "_winners", "_contested", "_uncertain")
 

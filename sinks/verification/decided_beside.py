@@ -12,6 +12,7 @@ from sinks.statements import verification as statements
 from sinks.warehouse import Transaction
 
 KEYS_AT_ONCE = 500
+CONTRIBUTIONS_AT_ONCE = 20_000  # about 100 MB: a price list stands in every store
 
 
 class DecidedBeside:
@@ -41,10 +42,14 @@ class DecidedBeside:
         else:
             assert rekeyed is not None
             statement = statements.keys_by(rekeyed)
-        wanted: dict[str, Any] = {"last": "", "limit": KEYS_AT_ONCE, "stores": stores}
+        wanted: dict[str, Any] = {"last": "", "limit": self._keys_at_once(table), "stores": stores}
         while keys := [key for (key,) in self._tx.rows(statement, wanted)]:
             yield keys
             wanted["last"] = keys[-1]
+
+    def _keys_at_once(self, table: str) -> int:
+        stores = int(self._tx.value(statements.STORES_WITH, [table]))
+        return min(KEYS_AT_ONCE, max(1, CONTRIBUTIONS_AT_ONCE // max(1, stores)))
 
     def existing(self, table: str, keys: Sequence[str]) -> list[str]:
         """Those that should have a central row."""

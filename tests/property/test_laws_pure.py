@@ -1,6 +1,7 @@
 """The laws that need no server: what `resolve` decides, and what `fold` makes of a batch."""
 
 import itertools
+import random
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lanes import DATABASE, FakeStore, FakeTable, Log, column
 
+from conflict.explain import explain
 from conflict.policy import ColumnRule, Deletes, KeyPart, Normaliser, RuleName, TablePolicy
 from conflict.resolution import NEVER_OBSERVED, ColumnStamp, Contribution
 from conflict.resolve import resolve
@@ -508,3 +510,26 @@ def test_the_stamps_of_a_log_only_grow() -> None:
                 seen.append(folded.reached["s1"])
         assert len(seen) == 6
         assert seen == sorted(set(seen))
+
+
+# --- explain ----------------------------------------------------------------------------------------------
+
+
+@given(policy=policies, contributions=contribution_lists(), order=st.randoms(use_true_random=False))
+@settings(max_examples=300, deadline=None)
+def test_an_explanation_is_of_what_was_decided(
+    policy: TablePolicy, contributions: list[Contribution], order: random.Random
+) -> None:
+    """The same value, winner and doubt as the decision's, whatever the order; who wins is among the candidates."""
+    resolution, told = resolve(policy, COLUMNS, contributions), explain(policy, COLUMNS, contributions)
+    assert told.exists == resolution.exists
+    assert told.because
+    assert {each.column: each.value for each in told.columns} == resolution.values
+    assert {each.column: each.winner for each in told.columns if each.winner} == resolution.winners
+    assert {each.column for each in told.columns if each.uncertain} == set(resolution.uncertain)
+    for each in told.columns:
+        assert [one.store for one in each.candidates if one.wins] == [each.winner] * (each.winner is not None)
+        assert each.flips
+    shuffled = list(contributions)
+    order.shuffle(shuffled)
+    assert explain(policy, COLUMNS, shuffled) == told
