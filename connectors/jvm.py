@@ -198,7 +198,7 @@ _DDL_LOGGER = "io.debezium.connector.binlog.BinlogDatabaseSchema"
 # Debezium warns of a statement that begins with INSERT, UPDATE, DELETE or REPLACE. Behind a comment, in which many
 # drivers put their name, or a WITH it takes the statement for DDL, finds no table in it and says nothing.
 _TAKEN_FOR_DDL = re.compile(
-    r"Processing streaming DDL '(?:\s|/\*[^!].*?\*/|/\*!\d*|(?:--\s|\#)[^\n]*\n)*"
+    r"Processing streaming DDL '(?:\s|/\*(?!!)(?:(?!\*/).)*\*/|/\*!\d*|(?:--\s|\#)[^\n]*\n)*"
     r"(?P<statement>(?:INSERT|UPDATE|DELETE|REPLACE|WITH)\b.*)' for database",
     re.IGNORECASE | re.DOTALL,
 )

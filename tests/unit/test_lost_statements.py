@@ -10,6 +10,7 @@ from connectors import jvm
     [
         "/* till 3 */ INSERT INTO sale VALUES (1)",
         "/* till\n3 */\n/* x */UPDATE sale SET a = 1",
+        "/**/ INSERT INTO sale VALUES (1)",
         "-- nightly\nDELETE FROM sale",
         "# nightly\nreplace into sale values (1)",
         "/*!40000 INSERT INTO sale VALUES (1) */",
@@ -21,7 +22,15 @@ def test_a_statement_taken_for_ddl_is_told_as_lost_rows(statement: str) -> None:
     assert _heard(statement) == [f"Received DML '{' '.join(_bare(statement).split())}' for processing"]
 
 
-@pytest.mark.parametrize("statement", ["/* INSERT */ CREATE TABLE t (a INT)", "ALTER TABLE t ADD b INT", "TRUNCATE t"])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "/* INSERT */ CREATE TABLE t (a INT)",
+        "ALTER TABLE t ADD b INT",
+        "TRUNCATE t",
+        "/* a */ " * 200 + "CREATE TABLE t (a INT)",
+    ],
+)
 def test_ddl_is_no_lost_row(statement: str) -> None:
     """What Debezium reads rightly is not told."""
     assert _heard(statement) == []
