@@ -8,7 +8,8 @@ import pytest
 from invocation import write_config
 from lanes import FakeStore, FakeTable, RecordedLanes, column
 
-from conflict.policy import Policy, parse_policy
+from conflict.policy import Policy
+from conflict.policy_file import parse_policy
 from sinks.names import in_warehouse_names
 from sinks.policy_switch import switch_policy
 from sinks.row_codec import Shapes

@@ -10,7 +10,8 @@ import psycopg
 import pymysql
 import sqlalchemy
 
-from conflict.policy import EMPTY_POLICY, parse_policy
+from conflict.policy import EMPTY_POLICY
+from conflict.policy_file import parse_policy
 from sinks.resync import requests
 from sinks.warehouse import Warehouse
 from tillstream import checked_yaml

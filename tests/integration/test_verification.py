@@ -18,7 +18,8 @@ import pytest
 from harness import Chain, fresh_warehouse
 from psycopg import sql
 
-from conflict.policy import EMPTY_POLICY, Policy, parse_policy
+from conflict.policy import EMPTY_POLICY, Policy
+from conflict.policy_file import parse_policy
 from connectors.preflight import read_head, store_connection
 from sinks import columns
 from sinks.central import Central

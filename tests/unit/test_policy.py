@@ -4,18 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from conflict.policy import (
-    EMPTY_POLICY,
-    ColumnRule,
-    Deletes,
-    KeyPart,
-    Normaliser,
-    Policy,
-    RuleName,
-    TablePolicy,
-    parse_policy,
-    policy_schema,
-)
+from conflict.policy import EMPTY_POLICY, ColumnRule, Deletes, KeyPart, Normaliser, Policy, RuleName, TablePolicy
+from conflict.policy_file import parse_policy, policy_schema
 from tillstream.checked_yaml import load
 from tillstream.errors import ConfigError, Fault
 

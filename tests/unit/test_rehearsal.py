@@ -1,7 +1,8 @@
 """The rehearsed chain and its clock, without a server."""
 
 from conflict.identity import normalise
-from conflict.policy import Normaliser, RuleName, parse_policy
+from conflict.policy import Normaliser, RuleName
+from conflict.policy_file import parse_policy
 from tillstream.checked_yaml import load
 from tillstream.rehearsal import latency
 from tillstream.rehearsal.incidents import incidents

@@ -10,7 +10,8 @@ from typing import Annotated
 
 import typer
 
-from conflict.policy import EMPTY_POLICY, Policy, parse_policy, policy_schema
+from conflict.policy import EMPTY_POLICY, Policy
+from conflict.policy_file import parse_policy, policy_schema
 from tillstream.checked_yaml import load
 from tillstream.config import Config, config_schema, parse_config, policies_path, read_config, store_ids
 from tillstream.errors import ConfigError, Fault

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from conflict.policy import Policy, parse_policy
+from conflict.policy import Policy
+from conflict.policy_file import parse_policy
 from conflict.what_if import ChangedValue, Scope, TableDifference
 from tillstream.checked_yaml import Document, load
 from tillstream.commands.config import DEFAULT_PATH, ConfigPath, Output, OutputOption, load_all

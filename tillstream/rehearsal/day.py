@@ -9,7 +9,8 @@ from typing import Any
 
 import psutil
 
-from conflict.policy import Policy, parse_policy
+from conflict.policy import Policy
+from conflict.policy_file import parse_policy
 from connectors.preflight import read_head
 from sinks.embedded_warehouse import EmbeddedWarehouse
 from sinks.verification.run import VerificationResult
