@@ -3,17 +3,19 @@
 What would flip a value is not described but tried: the rule is asked once more with one contribution changed.
 """
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from enum import Enum, StrEnum
+from enum import StrEnum
 from typing import Any
 
-from conflict.policy import LATEST, ColumnRule, Deletes, RuleName, TablePolicy
+from conflict.policy import ColumnRule, Deletes, RuleName, TablePolicy
 from conflict.quarantine import believed
-from conflict.resolution import NEVER_OBSERVED, ColumnStamp, Contribution
+from conflict.resolution import NEVER_OBSERVED, SINCE, ColumnStamp, Contribution
 from conflict.resolve import resolve
-from conflict.rules import CLOCK_RESOLUTION_US, Decided, decide, effective_us, standing
+from conflict.rules import CLOCK_RESOLUTION_US, Decided, decide, effective_us, either, since_us, standing
+
+TimeOf = Callable[[str, Contribution], int]
 
 
 class KnownFrom(StrEnum):
@@ -70,23 +72,22 @@ def explain(policy: TablePolicy, columns: Collection[str], contributions: Sequen
     return KeyExplanation(
         exists=True,
         because=_why_there(policy, live, contributions) + _quarantined(doubted),
-        columns=tuple(
-            _column(policy, column, [each for each in counting if column in each.columns])
-            for column in columns
-            if column in resolution.values
-        ),
+        columns=tuple(_column(policy, column, counting) for column in columns if column in resolution.values),
     )
 
 
 def rule_in_words(rule: ColumnRule) -> str:
     """As short as a person writes it: `priority, stores: s001 s002, then latest`."""
-    told = [rule.rule.value]
-    for field in fields(rule):
-        value = getattr(rule, field.name)
-        if field.name not in ("rule", "then") and value and value != field.default:
-            told.append(f"{field.name}: {_setting(value)}")
-    chain = ", ".join(told)
-    return f"{chain}, then {rule_in_words(rule.then)}" if rule.then else chain
+    settings = {
+        "stores": "" if rule.by else " ".join(rule.stores),
+        "by": rule.by,
+        "order": " ".join(rule.order),
+        "column": rule.column,
+        "value": quoted(rule.value) if rule.rule is RuleName.CONSTANT else "",
+        "separator": quoted(rule.separator) if rule.rule is RuleName.UNION else "",
+    }
+    told = ", ".join([rule.rule.value, *(f"{name}: {said}" for name, said in settings.items() if said)])
+    return f"{told}, then {rule_in_words(rule.then)}" if rule.then else told
 
 
 def moment(effective_us: int) -> str:
@@ -110,12 +111,6 @@ def shown(value: Any) -> str | None:
 def quoted(value: Any) -> str:
     """The same for people: text in quotation marks, NULL by its name."""
     return "NULL" if value is None else f'"{shown(value)}"' if isinstance(value, str) else str(shown(value))
-
-
-def _setting(value: Any) -> str:
-    if isinstance(value, tuple | list | frozenset):
-        return " ".join(map(str, value))
-    return str(value.value if isinstance(value, Enum) else value)
 
 
 # --- the row as a whole -----------------------------------------------------------------------------------
@@ -158,47 +153,40 @@ def _quarantined(stores: Collection[str]) -> str:
 # --- one column -------------------------------------------------------------------------------------------
 
 
-def _column(policy: TablePolicy, column: str, having: Sequence[Contribution]) -> ColumnExplanation:
+def _column(policy: TablePolicy, column: str, rows: Sequence[Contribution]) -> ColumnExplanation:
     rule = policy.rule_for(column)
-    decided = decide(rule, column, policy, having)
+    decided = decide(column, policy, rows)
+    assert decided is not None, "it is among what the resolution decided"
     return ColumnExplanation(
         column=column,
         rule=rule_in_words(rule),
         value=decided.value,
         winner=decided.winner.store if decided.winner else None,
-        reason=_reason(rule, decided),
+        reason=decided.reason,
         uncertain=decided.uncertain,
-        candidates=tuple(_candidates(column, having, decided)),
-        flips=_flips(policy, column, having, decided),
+        candidates=tuple(_candidates(rule, column, rows, decided)),
+        flips=_flips(policy, column, rows, decided),
     )
 
 
-def _reason(rule: ColumnRule, decided: Decided) -> str:
-    if rule.rule is RuleName.PRIORITY and rule.stores and decided.winner and decided.winner.store not in rule.stores:
-        then = (rule.then or LATEST).rule.value
-        return f"no row in {_stores(rule.stores, 'or')}, so {then} decides: {decided.reason}"
-    return decided.reason
-
-
-def _candidates(column: str, having: Sequence[Contribution], decided: Decided) -> list[Candidate]:
+def _candidates(rule: ColumnRule, column: str, rows: Sequence[Contribution], decided: Decided) -> Iterator[Candidate]:
+    having = [each for each in rows if column in each.columns]
     last = {id(each) for each in standing(having)}
-    found = []
+    since = rule.rule is RuleName.EARLIEST
+    time_of = since_us if since else effective_us
     for each in sorted(having, key=lambda each: (each is not decided.winner, each.store, each.pk)):
-        stamp, at = each.stamps.get(column), effective_us(column, each)
-        found.append(
-            Candidate(
-                store=each.store,
-                pk=each.pk,
-                value=each.values[column],
-                position=stamp.position if stamp else each.position,
-                effective_us=at,
-                known_from=_known_from(stamp, at),
-                wins=each is decided.winner,
-                uncertain=_is_uncertain(column, each, decided),
-                superseded=id(each) not in last,
-            )
+        stamp, at = each.stamps.get(column + SINCE if since else column), time_of(column, each)
+        yield Candidate(
+            store=each.store,
+            pk=each.pk,
+            value=each.values[column],
+            position=stamp.position if stamp else each.position,
+            effective_us=at,
+            known_from=_known_from(stamp, at),
+            wins=each is decided.winner,
+            uncertain=_is_uncertain(time_of, column, each, decided),
+            superseded=id(each) not in last,
         )
-    return found
 
 
 def _known_from(stamp: ColumnStamp | None, at: int) -> KnownFrom:
@@ -207,82 +195,90 @@ def _known_from(stamp: ColumnStamp | None, at: int) -> KnownFrom:
     return KnownFrom.NOTHING if at == NEVER_OBSERVED else KnownFrom.SNAPSHOT
 
 
-def _is_uncertain(column: str, each: Contribution, decided: Decided) -> bool:
+def _is_uncertain(time_of: TimeOf, column: str, each: Contribution, decided: Decided) -> bool:
     if not decided.uncertain or decided.winner is None:
         return False
-    return abs(effective_us(column, decided.winner) - effective_us(column, each)) < CLOCK_RESOLUTION_US
+    return abs(time_of(column, decided.winner) - time_of(column, each)) < CLOCK_RESOLUTION_US
 
 
 # --- what would flip it -----------------------------------------------------------------------------------
 
 
-def _flips(policy: TablePolicy, column: str, having: Sequence[Contribution], decided: Decided) -> str:
+def _flips(policy: TablePolicy, column: str, rows: Sequence[Contribution], decided: Decided) -> str:
     told = [
-        _by_any_value(policy.rule_for(column).rule, decided),
-        _by_a_row(policy.rule_for(column), column, policy, having, decided),
-        _by_a_change(policy, column, having, decided),
-        _by_absence(policy, column, having, decided),
+        _by_any_value(policy.rule_for(column), decided),
+        _by_a_row(policy, column, rows, decided),
+        _by_a_change(policy, column, rows, decided),
+        _by_absence(policy, column, rows, decided),
     ]
     return "; ".join(filter(None, told)) or "nothing that one store does"
 
 
-def _by_any_value(rule: RuleName, decided: Decided) -> str:
-    if rule is RuleName.SUM:
+def _by_any_value(rule: ColumnRule, decided: Decided) -> str:
+    if rule.rule is RuleName.SUM:
         return "every store's value is part of it: any change of one changes it"
-    if rule in (RuleName.MAX, RuleName.MIN) and decided.value is not None:
-        return f"any store's value {'above' if rule is RuleName.MAX else 'below'} {quoted(decided.value)} would win"
+    if rule.rule is RuleName.UNION:
+        return "what any store has more would be part of it"
+    if rule.rule is RuleName.CONSTANT:
+        return "only another policy"
+    if rule.rule in _BETTER and decided.value is not None:
+        return f"any store's value {_BETTER[rule.rule]} {quoted(decided.value)} would win"
     return "the first store that has a value would decide it" if decided.value is None and not decided.winner else ""
 
 
-def _by_a_row(
-    rule: ColumnRule, column: str, policy: TablePolicy, having: Sequence[Contribution], decided: Decided
-) -> str:
-    """A store of the list, before the winner, that has no row: tried with the winner's row in its place."""
+_BETTER = {
+    RuleName.MAX: "above",
+    RuleName.MIN: "below",
+    RuleName.HIGHEST: "higher in its order than",
+    RuleName.LOWEST: "lower in its order than",
+}
+
+
+def _by_a_row(policy: TablePolicy, column: str, rows: Sequence[Contribution], decided: Decided) -> str:
+    """A ranked store, before the winner, that has no row: tried with the winner's row in its place."""
     if decided.winner is None:
         return ""
-    present = {each.store for each in having}
-    missing = [store for store in rule.stores if store not in present]
-    would = [
-        store for store in missing if _wins(policy, column, [*having, replace(decided.winner, store=store)], store)
-    ]
-    return f"a row of {_stores(would, 'or')} would win" if would else ""
+    present = {each.store for each in rows if column in each.columns}
+    missing = [store for store in policy.rule_for(column).stores if store not in present]
+    would = [store for store in missing if _wins(policy, column, [*rows, replace(decided.winner, store=store)], store)]
+    return f"a row of {either(would)} would win" if would else ""
 
 
-def _by_a_change(policy: TablePolicy, column: str, having: Sequence[Contribution], decided: Decided) -> str:
+def _by_a_change(policy: TablePolicy, column: str, rows: Sequence[Contribution], decided: Decided) -> str:
+    having = [each for each in rows if column in each.columns]
     newest = max(effective_us(column, each) for each in having)
     would = sorted(
         each.store
         for each in standing(having)
         if decided.winner is not None
         and each.store != decided.winner.store
-        and _wins(policy, column, _with_change(column, having, each, newest + CLOCK_RESOLUTION_US), each.store)
+        and _wins(policy, column, _with_change(column, rows, each, newest + CLOCK_RESOLUTION_US), each.store)
     )
     if not would:
         return ""
     after = (
         "as soon as it is changed there" if newest == NEVER_OBSERVED else f"if it were changed after {moment(newest)}"
     )
-    return f"the value of {_stores(would, 'or')} would win {after}"
+    return f"the value of {either(would)} would win {after}"
 
 
-def _with_change(column: str, having: Sequence[Contribution], changed: Contribution, at_us: int) -> list[Contribution]:
+def _with_change(column: str, rows: Sequence[Contribution], changed: Contribution, at_us: int) -> list[Contribution]:
     stamps = {**changed.stamps, column: ColumnStamp(changed.position, at_us)}
-    return [replace(each, stamps=stamps) if each is changed else each for each in having]
+    return [replace(each, stamps=stamps) if each is changed else each for each in rows]
 
 
-def _wins(policy: TablePolicy, column: str, having: Sequence[Contribution], store: str) -> bool:
-    winner = decide(policy.rule_for(column), column, policy, having).winner
-    return winner is not None and winner.store == store
+def _wins(policy: TablePolicy, column: str, rows: Sequence[Contribution], store: str) -> bool:
+    decided = decide(column, policy, rows)
+    return decided is not None and decided.winner is not None and decided.winner.store == store
 
 
-def _by_absence(policy: TablePolicy, column: str, having: Sequence[Contribution], decided: Decided) -> str:
+def _by_absence(policy: TablePolicy, column: str, rows: Sequence[Contribution], decided: Decided) -> str:
     if decided.winner is None:
         return ""
     store = decided.winner.store
-    others = [each for each in having if each.store != store]
-    if not others:
+    other = decide(column, policy, [each for each in rows if each.store != store])
+    if other is None:
         return f"only store {store} has it"
-    other = decide(policy.rule_for(column), column, policy, others)
     if other.value == decided.value:
         return f"without the row of store {store} it would be the same"
     whose = f" of store {other.winner.store}" if other.winner else ""
@@ -293,8 +289,5 @@ def _at(changed_us: int) -> str:
     return "nobody knows when" if changed_us == NEVER_OBSERVED else f"at {moment(changed_us)}"
 
 
-def _stores(stores: Collection[str], word: str = "and") -> str:
-    names = sorted(stores)
-    if len(names) == 1:
-        return f"store {names[0]}"
-    return f"stores {', '.join(names[:-1])} {word} {names[-1]}"
+def _stores(stores: Collection[str]) -> str:
+    return either(stores).replace(" or ", " and ")

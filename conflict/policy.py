@@ -5,7 +5,7 @@ A fingerprint changes if, and only if, what decides was changed.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
@@ -16,15 +16,31 @@ CONTEST_WITHIN_SECONDS = 600.0  # two tills that edit one member within ten minu
 
 class RuleName(StrEnum):
     LATEST = "latest"
+    EARLIEST = "earliest"
     PRIORITY = "priority"
-    SUM = "sum"
+    OWNER = "owner"
+    FIRST_NON_NULL = "first_non_null"
+    MAJORITY = "majority"
     MAX = "max"
     MIN = "min"
-    FIRST_NON_NULL = "first_non_null"
+    HIGHEST = "highest"
+    LOWEST = "lowest"
+    SUM = "sum"
+    UNION = "union"
+    CONSTANT = "constant"
+    PER_STORE = "per_store"
+
+
+FALLING_BACK = frozenset({RuleName.PRIORITY, RuleName.OWNER, RuleName.MAJORITY, RuleName.HIGHEST, RuleName.LOWEST})
+"""Rules that may find nothing to choose by, and then ask `then`: `latest` unless it is given."""
+
+NO_ONES = frozenset({RuleName.SUM, RuleName.UNION, RuleName.CONSTANT, RuleName.PER_STORE})
+"""Rules whose value is no single store's, so that no store loses by it."""
 
 
 class Deletes(StrEnum):
     LATEST = "latest"  # a delete competes by time
+    ANY = "any"  # gone with the first delete, until some store inserts it anew
     ALL = "all"  # gone once every store deleted it
     NEVER = "never"
 
@@ -41,11 +57,30 @@ class Normaliser(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColumnRule:
     rule: RuleName
-    stores: tuple[str, ...] = ()  # best first; for priority and first_non_null
-    then: "ColumnRule | None" = None  # for priority, where none of its stores has a row
+    by: str = ""  # the store attribute that ranks them, in the policy's words
+    ranks: tuple[tuple[str, ...], ...] = ()  # stores, best first; those that the attribute makes equal stand together
+    order: tuple[str, ...] = ()  # of values, the lowest first; for highest and lowest
+    separator: str = ","  # for union
+    value: str | None = None  # for constant
+    column: str = ""  # that names the owner
+    owners: tuple[tuple[str, str], ...] = ()  # (what it says, the store it means); empty: it says store ids
+    then: "ColumnRule | None" = None  # see FALLING_BACK
+
+    @property
+    def stores(self) -> tuple[str, ...]:
+        return tuple(store for equals in self.ranks for store in equals)
 
 
 LATEST = ColumnRule(rule=RuleName.LATEST)
+_BY_TIME = frozenset({RuleName.LATEST, RuleName.EARLIEST})
+
+
+def chain(rule: ColumnRule) -> Iterator[ColumnRule]:
+    """The rule, and those it falls back on in turn."""
+    yield rule
+    while rule.then is not None or rule.rule in FALLING_BACK:
+        rule = rule.then or LATEST
+        yield rule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,14 +110,14 @@ class TablePolicy:
         """Whether the column's rule, or one it falls back on, asks when a store changed it."""
         if any(part.column == column for part in self.key):
             return False
-        rule: ColumnRule | None = self.rule_for(column)
-        while rule is not None:
-            if rule.rule is RuleName.LATEST:
-                return True
-            if rule.then is None:
-                return rule.rule is RuleName.PRIORITY  # which falls back on `latest`
-            rule = rule.then
-        return False
+        return any(rule.rule in _BY_TIME for rule in chain(self.rule_for(column)))
+
+    def asks_since(self, column: str) -> bool:
+        """Whether the column's rule, or one it falls back on, asks since when a store has had a value."""
+        return any(rule.rule is RuleName.EARLIEST for rule in chain(self.rule_for(column)))
+
+    def decides(self, column: str) -> bool:
+        return self.rule_for(column).rule is not RuleName.PER_STORE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +154,18 @@ def _what_decides(table: TablePolicy) -> dict[str, Any]:
 
 def _rule(rule: ColumnRule) -> dict[str, Any]:
     then = _rule(rule.then) if rule.then else None
-    return {"rule": rule.rule, "stores": list(rule.stores), "then": then}
+    said: dict[str, Any] = {"rule": rule.rule, "stores": list(rule.stores), "then": then}
+    if rule.by:
+        said["ranks"] = rule.ranks
+    if rule.order:
+        said["order"] = rule.order
+    if rule.rule is RuleName.UNION:
+        said["separator"] = rule.separator
+    if rule.rule is RuleName.CONSTANT:
+        said["value"] = rule.value
+    if rule.rule is RuleName.OWNER:
+        said["column"], said["owners"] = rule.column, rule.owners
+    return said
 
 
 EMPTY_POLICY = policy_of(0, {})

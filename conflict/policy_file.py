@@ -1,7 +1,8 @@
 """policies.yaml: what it may say. A Policy is made of it only if everything in it was understood."""
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
@@ -20,16 +21,16 @@ from conflict.policy import (
     TablePolicy,
     policy_of,
 )
+from conflict.ranking import Ranks, Stores, attribute, ranks_by
 from tillstream.checked_yaml import Document, Entry, json_schema, suggestion, validate
 from tillstream.errors import Fault
 
 REST = "*"  # in `columns`: every column that is not named
 _UNITS_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_TAKES_STORES = (RuleName.PRIORITY, RuleName.FIRST_NON_NULL)
 
 
 def _known_store(store: str, info: ValidationInfo) -> str:
-    known: Collection[str] | None = (info.context or {}).get("known_stores")
+    known: Stores | None = (info.context or {}).get("stores")
     if known is not None and store not in known:
         near = suggestion(store, known, otherwise=" of tillstream.yaml")
         raise ValueError(f'"{store}" is not a store{near}')
@@ -38,6 +39,17 @@ def _known_store(store: str, info: ValidationInfo) -> str:
 
 def _rule_mapping(given: Any) -> Any:
     return {"rule": given} if isinstance(given, str) else given
+
+
+def _exact_text(given: Any) -> Any:
+    """A number with a fraction was bent on the way here: it is refused."""
+    if isinstance(given, bool):
+        return str(given).lower()
+    if given is None or isinstance(given, str):
+        return given
+    if isinstance(given, int):
+        return str(given)
+    raise ValueError("must be text, a whole number, true or false; put anything else in quotes")
 
 
 def _normaliser_mapping(given: Any) -> Any:
@@ -68,26 +80,104 @@ class RuleEntry(Entry):
     stores: tuple[Annotated[Name, AfterValidator(_known_store)], ...] = Field(
         default=(), description="Store ids, best first; for priority and first_non_null."
     )
+    by: Name | None = Field(
+        default=None,
+        description="In place of `stores`: an attribute of the stores in tillstream.yaml, the least number first, or "
+        "distance_to_<store id>, the nearest first. For owner: the attribute that the column holds.",
+    )
+    order: tuple[Annotated[str, BeforeValidator(_exact_text, json_schema_input_type=str | int)], ...] = Field(
+        default=(), description="Values, the lowest first; for highest and lowest. With `by`: its words, best first."
+    )
+    column: Name | None = Field(default=None, description="For owner: the column whose value names the store.")
+    separator: Name = Field(default=",", description="For union: what stands between the parts of a value.")
+    value: Annotated[str | None, BeforeValidator(_exact_text, json_schema_input_type=str | int | bool | None)] = Field(
+        default=None, description="For constant: the central value."
+    )
     then: Annotated[
         "RuleEntry | None",
         BeforeValidator(_rule_mapping, json_schema_input_type="RuleName | RuleEntry | None"),
-    ] = Field(default=None, description="For priority: what decides if none of its stores has a row.")
+    ] = Field(default=None, description="What decides where the rule finds nothing to choose by.")
 
     @model_validator(mode="after")
-    def _means_something(self) -> "RuleEntry":
-        if self.rule is RuleName.PRIORITY and not self.stores:
-            raise ValueError("priority needs `stores`, best first: {rule: priority, stores: [hq]}")
-        if self.stores and self.rule not in _TAKES_STORES:
-            raise ValueError(f"{self.rule} does not look at `stores`; only priority and first_non_null do")
-        if self.then and self.rule is not RuleName.PRIORITY:
-            raise ValueError(f"{self.rule} has no use for `then`; only priority takes it")
-        if len(set(self.stores)) < len(self.stores):
-            raise ValueError("`stores` names a store twice")
+    def _means_something(self, info: ValidationInfo) -> "RuleEntry":
+        for setting in sorted(self.model_fields_set - {"rule"}):
+            if setting not in _TAKES.get(self.rule, ()):
+                raise ValueError(_no_use(self.rule, setting))
+        for setting in _NEEDS.get(self.rule, ()):
+            if setting not in self.model_fields_set:
+                raise ValueError(f"{self.rule} needs `{setting}`: {_EXAMPLES[self.rule]}")
+        if self.rule is RuleName.PRIORITY and not (self.stores or self.by):
+            raise ValueError(f"priority needs `stores`, best first, or `by`: {_EXAMPLES[self.rule]}")
+        if self.stores and self.by:
+            raise ValueError("`stores` and `by` both say which store comes first; take one out")
+        if self.order and self.rule in (RuleName.PRIORITY, RuleName.FIRST_NON_NULL) and not self.by:
+            raise ValueError("`order` is of the words that `by` names, and there is no `by`")
+        for setting, what, listed in (("stores", "a store", self.stores), ("order", "a value", self.order)):
+            if len(set(listed)) < len(listed):
+                raise ValueError(f"`{setting}` names {what} twice")
+        if self.then is not None and self.then.rule is RuleName.PER_STORE:
+            raise ValueError("`then: per_store` decides nothing, and the rule before it might")
+        _ranked(self, (info.context or {}).get("stores"))
         return self
 
-    def value(self) -> ColumnRule:
-        then = self.then.value() if self.then else None
-        return ColumnRule(rule=self.rule, stores=self.stores, then=then)
+    def value_for(self, stores: Stores | None) -> ColumnRule:
+        ranks, owners = _ranked(self, stores)
+        return ColumnRule(
+            rule=self.rule,
+            by=self.by or "",
+            ranks=ranks,
+            order=self.order if self.rule in (RuleName.HIGHEST, RuleName.LOWEST) else (),
+            separator=self.separator,
+            value=self.value,
+            column=self.column or "",
+            owners=owners,
+            then=self.then.value_for(stores) if self.then else None,
+        )
+
+
+_TAKES: dict[RuleName, tuple[str, ...]] = {
+    RuleName.PRIORITY: ("stores", "by", "order", "then"),
+    RuleName.FIRST_NON_NULL: ("stores", "by", "order"),
+    RuleName.OWNER: ("column", "by", "then"),
+    RuleName.MAJORITY: ("then",),
+    RuleName.HIGHEST: ("order", "then"),
+    RuleName.LOWEST: ("order", "then"),
+    RuleName.UNION: ("separator",),
+    RuleName.CONSTANT: ("value",),
+}
+_NEEDS: dict[RuleName, tuple[str, ...]] = {
+    RuleName.OWNER: ("column",),
+    RuleName.HIGHEST: ("order",),
+    RuleName.LOWEST: ("order",),
+    RuleName.CONSTANT: ("value",),
+}
+_EXAMPLES = {
+    RuleName.PRIORITY: "{rule: priority, stores: [hq]}",
+    RuleName.OWNER: "{rule: owner, column: home_store}",
+    RuleName.HIGHEST: "{rule: highest, order: [basic, silver, gold]}",
+    RuleName.LOWEST: "{rule: lowest, order: [basic, silver, gold]}",
+    RuleName.CONSTANT: "{rule: constant, value: CNY}",
+}
+
+
+def _no_use(rule: RuleName, setting: str) -> str:
+    *others, last = (name.value for name, settings in _TAKES.items() if setting in settings)
+    users = f"{', '.join(others)} and {last} do" if others else f"{last} does"
+    return f"{rule} does not look at `{setting}`; only {users}"
+
+
+def _ranked(entry: RuleEntry, stores: Stores | None) -> tuple[Ranks, tuple[tuple[str, str], ...]]:
+    """Which stores come first, and which store the words of an owner mean; nothing of what only tillstream.yaml says
+    where that is not at hand."""
+    if entry.by is None or stores is None:
+        return tuple((store,) for store in entry.stores), ()
+    if entry.rule is not RuleName.OWNER:
+        return ranks_by(entry.by, entry.order, stores), ()
+    owners = sorted((str(said), store) for store, said in attribute(entry.by, stores).items())
+    for (said, one), (again, other) in pairwise(owners):
+        if said == again:
+            raise ValueError(f"stores {one} and {other} both have the {entry.by} {said}; an owner must be one store")
+    return (), tuple(owners)
 
 
 class KeyPartEntry(Entry):
@@ -140,8 +230,8 @@ class TableEntry(Entry):
     deletes: Deletes = Field(default=Deletes.LATEST, description="What a store's delete means for the chain.")
     contest: ContestEntry = Field(default_factory=ContestEntry, description="When stores count as in conflict.")
 
-    def value(self, table: str) -> TablePolicy:
-        rules = {column: entry.value() for column, entry in self.columns.items()}
+    def value_for(self, table: str, stores: Stores | None) -> TablePolicy:
+        rules = {column: entry.value_for(stores) for column, entry in self.columns.items()}
         return TablePolicy(
             table=table,
             key=tuple(
@@ -164,11 +254,14 @@ class PolicyFile(Entry):
     tables: dict[Name, TableEntry] = Field(description="Tables by name; one not named is isolated.")
 
 
-def parse_policy(document: Document, known_stores: Collection[str] | None = None) -> Policy:
-    """The checked policy; ConfigError with every fault. Store ids are checked if `known_stores` is given."""
+def parse_policy(document: Document, stores: Stores | None) -> Policy:
+    """The checked policy; ConfigError with every fault.
+
+    Without `stores` nothing is said of their ids and attributes, and such a policy decides nothing by them.
+    """
     further = list(_faults_between_parts(document))
-    entry = validate(document, PolicyFile, further=further, context={"known_stores": known_stores})
-    shared = {name: table.value(name) for name, table in entry.tables.items() if table.scope == "shared"}
+    entry = validate(document, PolicyFile, further=further, context={"stores": stores})
+    shared = {name: table.value_for(name, stores) for name, table in entry.tables.items() if table.scope == "shared"}
     return policy_of(entry.version, shared)
 
 
@@ -190,6 +283,7 @@ def _faults_between_parts(document: Document) -> Iterator[Fault]:
             message = "a shared table needs its business key, such as {phone: phone_cn}"
             yield document.fault(("tables", name, "key"), message)
         yield from _rules_of_key_columns(document, name, table)
+        yield from _circles_of_owners(document, name, table)
 
 
 def _rules_without_scope(document: Document, name: str, table: dict[str, Any]) -> Iterator[Fault]:
@@ -207,3 +301,39 @@ def _rules_of_key_columns(document: Document, name: str, table: dict[str, Any]) 
         if column in key:
             message = "is part of the key, which is the same in every store; take its rule out"
             yield document.fault(("tables", name, "columns", column), message)
+
+
+def _circles_of_owners(document: Document, name: str, table: dict[str, Any]) -> Iterator[Fault]:
+    columns, key = table.get("columns"), table.get("key")
+    if not isinstance(columns, dict):
+        return
+    named = {column: set(_owner_columns(rule)) for column, rule in columns.items()}
+    rest = named.pop(REST, set())
+    for column, owners in named.items():
+        for owner in owners:
+            place = ("tables", name, "columns", column)
+            if isinstance(key, list | dict) and owner in key:
+                yield document.fault(place, f"{owner} is part of the key and decided by no rule; name another column")
+            elif column in _reached(owner, named, rest):
+                yield document.fault(place, f"who owns it is decided by {owner}, which is decided by {column} itself")
+    for owner in rest:
+        if owner not in named:
+            place = ("tables", name, "columns", REST)
+            yield document.fault(place, f"{owner} is one of the rest and would name its own owner; give it a rule")
+
+
+def _reached(column: str, named: dict[str, set[str]], rest: set[str]) -> set[str]:
+    found: set[str] = set()
+    waiting = [column]
+    while waiting:
+        if (each := waiting.pop()) not in found:
+            found.add(each)
+            waiting.extend(named.get(each, rest))
+    return found
+
+
+def _owner_columns(rule: Any) -> Iterator[str]:
+    while isinstance(rule, dict):
+        if rule.get("rule") == RuleName.OWNER.value and isinstance(rule.get("column"), str):
+            yield rule["column"]
+        rule = rule.get("then")

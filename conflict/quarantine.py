@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from conflict.policy import TablePolicy
-from conflict.resolution import Contribution
+from conflict.resolution import SINCE, Contribution
 
 
 def believed(policy: TablePolicy, contributions: Iterable[Contribution]) -> list[Contribution]:
@@ -27,7 +27,7 @@ def _before(policy: TablePolicy, row: Contribution) -> Contribution | None:
         row,
         columns=columns,
         deleted=row.deleted and row.changed_us < row.quarantined_us,
-        stamps={column: stamp for column, stamp in row.stamps.items() if column in columns},
+        stamps={name: stamp for name, stamp in row.stamps.items() if name.removesuffix(SINCE) in columns},
         quarantined_us=None,  # taken into account once
     )
 

@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 NEVER_OBSERVED = -1  # an effective time before all others: the value was only ever seen in a snapshot
+# No column's name can end in a space, so registers that are not of a column's last change are named by one.
+SINCE = " "  # after a column: when it last came to have a value
+INSERTED = "  "  # alone: when the row was last inserted
 
 
 class ColumnStamp(NamedTuple):
@@ -24,6 +27,7 @@ class Contribution:
     changed_us: int  # effective time of the row's last observed change, NEVER_OBSERVED without one
     deleted: bool
     snapshot_us: int = NEVER_OBSERVED  # the POS's own time of change when a snapshot first saw the row
+    inserted_us: int = NEVER_OBSERVED  # effective time of its last observed insert
     read_us: int = NEVER_OBSERVED  # our time, where the row came from the store itself and not from its log
     quarantined_us: int | None = None  # what its store changed since then is not believed
     columns: frozenset[str]

@@ -5,12 +5,10 @@ import json
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from conflict.policy import Deletes, TablePolicy
+from conflict.policy import NO_ONES, Deletes, TablePolicy
 from conflict.quarantine import believed
 from conflict.resolution import Contest, Contribution, Resolution
 from conflict.rules import Decided, decide, effective_us, standing
-
-SUMS = frozenset({"sum"})
 
 
 def resolve(policy: TablePolicy, columns: Collection[str], contributions: Sequence[Contribution]) -> Resolution:
@@ -22,18 +20,16 @@ def resolve(policy: TablePolicy, columns: Collection[str], contributions: Sequen
     counting = live or list(contributions)  # `never`: the last values outlive the rows
     decisions = {}
     for column in columns:
-        having = [each for each in counting if column in each.columns]
-        if having:
-            decisions[column] = (decide(policy.rule_for(column), column, policy, having), having)
-    contests = (_contest(policy, column, decided, having) for column, (decided, having) in decisions.items())
+        decided = decide(column, policy, counting) if policy.decides(column) else None
+        if decided is not None:
+            decisions[column] = decided
+    contests = (_contest(policy, column, decided, counting) for column, decided in decisions.items())
     return Resolution(
         exists=True,
-        values={column: decided.value for column, (decided, _) in decisions.items()},
-        winners={
-            column: decided.winner.store for column, (decided, _) in decisions.items() if decided.winner is not None
-        },
+        values={column: decided.value for column, decided in decisions.items()},
+        winners={column: decided.winner.store for column, decided in decisions.items() if decided.winner is not None},
         stores=tuple(sorted({each.store for each in counting})),
-        uncertain=tuple(sorted(column for column, (decided, _) in decisions.items() if decided.uncertain)),
+        uncertain=tuple(sorted(column for column, decided in decisions.items() if decided.uncertain)),
         contests=tuple(contest for contest in contests if contest is not None),
     )
 
@@ -47,16 +43,17 @@ def _is_deleted(policy: TablePolicy, live: Sequence[Contribution], contributions
         return False
     # a store that has the row again, under another id, has not deleted it, whatever its clock said
     deletes = [each.changed_us for each in standing(contributions) if each.deleted]
-    return bool(deletes) and max(deletes) > max(each.changed_us for each in live)
+    inserted = policy.deletes is Deletes.ANY
+    return bool(deletes) and max(deletes) > max(each.inserted_us if inserted else each.changed_us for each in live)
 
 
-def _contest(policy: TablePolicy, column: str, decided: Decided, having: Sequence[Contribution]) -> Contest | None:
+def _contest(policy: TablePolicy, column: str, decided: Decided, rows: Sequence[Contribution]) -> Contest | None:
     """Whether stores that differ changed the column within the window of each other."""
     rule = policy.rule_for(column)
-    if rule.rule.value in SUMS or column in policy.contest_ignore:
+    if rule.rule in NO_ONES or column in policy.contest_ignore:
         return None
-    times = {id(each): effective_us(column, each) for each in having}
-    observed = [each for each in having if column in each.stamps]
+    observed = [each for each in rows if column in each.columns and column in each.stamps]
+    times = {id(each): effective_us(column, each) for each in observed}
     if len({each.store for each in observed}) < 2:
         return None
     newest = max(times[id(each)] for each in observed)

@@ -1,20 +1,17 @@
-"""The rules, each one function over the live contributions that have the column.
+"""How one column is decided: the rules that choose a store, and what they fall back on.
 
-Every rule is independent of the order in which contributions are listed. `then` chains end in `latest`, and every
-tie ends at the store's id, so a decision is total.
+Every rule is independent of the order in which contributions are listed. Every chain of `then` ends in a rule that
+always decides, and every tie ends at the store's id, so a decision is total.
 """
 
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
-from functools import reduce
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from conflict.policy import ColumnRule, RuleName, TablePolicy
-from conflict.resolution import NEVER_OBSERVED, Contribution
+from conflict.policy import FALLING_BACK, LATEST, ColumnRule, RuleName, TablePolicy
+from conflict.resolution import NEVER_OBSERVED, SINCE, Contribution
+from conflict.values import majority, place_in_order, total, united
 
-_EXACTLY = Context(prec=MAX_PREC, Emin=MIN_EMIN, Emax=MAX_EMAX)  # the default rounds to 28 digits, MySQL has 65
 CLOCK_RESOLUTION_US = 1_000_000  # MySQL 5.6 stamps an event with the whole second in which its statement began
 
 
@@ -26,9 +23,30 @@ class Decided:
     uncertain: bool = False
 
 
-def decide(rule: ColumnRule, column: str, policy: TablePolicy, contributions: Sequence[Contribution]) -> Decided:
-    """The column's value. `contributions` is not empty, and every one of them has the column."""
-    return _RULES[rule.rule](rule, column, policy, contributions)
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One column of one key. `having` are the rows that have the column, at least one; `rows` are all that count."""
+
+    column: str
+    policy: TablePolicy
+    rows: Sequence[Contribution]
+    having: Sequence[Contribution]
+
+    def value(self, row: Contribution) -> Any:
+        return row.values[self.column]
+
+    def given(self) -> list[Contribution]:
+        """Of each store its standing row, if that has a value."""
+        return [row for row in standing(self.having) if self.value(row) is not None]
+
+    def among(self, rows: Sequence[Contribution]) -> "Asked":
+        return Asked(self.column, self.policy, self.rows, rows)
+
+
+def decide(column: str, policy: TablePolicy, rows: Sequence[Contribution]) -> Decided | None:
+    """The column's central value by all rows that count; None where none of them has the column."""
+    having = [each for each in rows if column in each.columns]
+    return _by(policy.rule_for(column), Asked(column, policy, rows, having)) if having else None
 
 
 def effective_us(column: str, contribution: Contribution) -> int:
@@ -38,6 +56,12 @@ def effective_us(column: str, contribution: Contribution) -> int:
     none, and loses to every observed change. Never the row's present `changed_at`: other columns move that.
     """
     stamp = contribution.stamps.get(column)
+    return stamp.effective_us if stamp is not None else contribution.snapshot_us
+
+
+def since_us(column: str, contribution: Contribution) -> int:
+    """Since when the store has had a value, corrected or not. One that was never seen to come was there before."""
+    stamp = contribution.stamps.get(column + SINCE)
     return stamp.effective_us if stamp is not None else contribution.snapshot_us
 
 
@@ -51,16 +75,37 @@ def standing(contributions: Sequence[Contribution]) -> list[Contribution]:
     return list(found.values())
 
 
-def _latest(rule: ColumnRule, column: str, policy: TablePolicy, contributions: Sequence[Contribution]) -> Decided:
-    last = standing(contributions)
-    times = {each.store: effective_us(column, each) for each in last}
+def _by(rule: ColumnRule, asked: Asked) -> Decided:
+    decided = _RULES[rule.rule](rule, asked)
+    return _fallen_back(decided, rule, asked) if isinstance(decided, str) else decided
+
+
+def _fallen_back(why: str, rule: ColumnRule, asked: Asked) -> Decided:
+    assert rule.rule in FALLING_BACK
+    then = rule.then or LATEST
+    decided = _by(then, asked)
+    return replace(decided, reason=f"{why}, so {then.rule} decides: {decided.reason}")
+
+
+def either(stores: Iterable[str]) -> str:
+    """`store s001 or s002`, in words."""
+    names = sorted(stores)
+    return f"store {names[0]}" if len(names) == 1 else f"stores {', '.join(names[:-1])} or {names[-1]}"
+
+
+# --- by time ----------------------------------------------------------------------------------------------
+
+
+def _latest(rule: ColumnRule, asked: Asked) -> Decided:
+    last = standing(asked.having)
+    times = {each.store: effective_us(asked.column, each) for each in last}
     winner = max(last, key=lambda each: (times[each.store], each.store))
     newest = times[winner.store]
-    value = winner.values[column]
+    value = asked.value(winner)
     close = [
         each.store
         for each in last
-        if each is not winner and each.values[column] != value and newest - times[each.store] < CLOCK_RESOLUTION_US
+        if each is not winner and asked.value(each) != value and newest - times[each.store] < CLOCK_RESOLUTION_US
     ]
     if newest == NEVER_OBSERVED:
         reason = "no store was seen changing it; the last store id stands"
@@ -71,56 +116,152 @@ def _latest(rule: ColumnRule, column: str, policy: TablePolicy, contributions: S
     return Decided(value, winner, reason, uncertain=bool(close))
 
 
-def _priority(rule: ColumnRule, column: str, policy: TablePolicy, contributions: Sequence[Contribution]) -> Decided:
-    ranked = [each for each in standing(contributions) if each.store in rule.stores]
-    if ranked:
-        winner = min(ranked, key=lambda each: rule.stores.index(each.store))
-        return Decided(winner.values[column], winner, "first in the list of stores")
-    return decide(rule.then or ColumnRule(rule=RuleName.LATEST), column, policy, contributions)
-
-
-def _first_non_null(
-    rule: ColumnRule, column: str, policy: TablePolicy, contributions: Sequence[Contribution]
-) -> Decided:
-    def rank(each: Contribution) -> tuple[int, str]:
-        listed = each.store in rule.stores
-        return (rule.stores.index(each.store) if listed else len(rule.stores), each.store)
-
-    given = [each for each in standing(contributions) if each.values[column] is not None]
+def _earliest(rule: ColumnRule, asked: Asked) -> Decided:
+    given = asked.given()
     if not given:
-        return Decided(None, None, "no store has a value")
-    winner = min(given, key=rank)
-    return Decided(winner.values[column], winner, "first that is not NULL")
+        return NO_VALUE
+    times = {each.store: since_us(asked.column, each) for each in given}
+    winner = min(given, key=lambda each: (times[each.store], each.store))
+    first, value = times[winner.store], asked.value(winner)
+    close = [
+        each.store
+        for each in given
+        if each is not winner and asked.value(each) != value and times[each.store] - first < CLOCK_RESOLUTION_US
+    ]
+    if first == NEVER_OBSERVED:
+        reason = "was there when the store was first read" + ("; the first store id stands" if close else "")
+    elif close:
+        reason = f"as early as {', '.join(sorted(close))} within a second; the first store id stands"
+    else:
+        reason = "has had a value for longest"
+    return Decided(value, winner, reason, uncertain=bool(close))
 
 
-def _sum(rule: ColumnRule, column: str, policy: TablePolicy, contributions: Sequence[Contribution]) -> Decided:
-    """Every live row counts, also two of one store: what a customer owns under both is theirs."""
-    given = [each.values[column] for each in contributions if each.values[column] is not None]
+# --- by store ---------------------------------------------------------------------------------------------
+
+
+def _priority(rule: ColumnRule, asked: Asked) -> Decided | str:
+    last = {each.store: each for each in standing(asked.having)}
+    for equals in rule.ranks:
+        best = [last[store] for store in equals if store in last]
+        if len(best) == 1:
+            return Decided(asked.value(best[0]), best[0], f"first {_ranked_by(rule)}")
+        if best:
+            among = asked.among([each for each in asked.having if each.store in equals])
+            return _fallen_back(f"{len(best)} stores are equal {_ranked_by(rule)}", rule, among)
+    if rule.by:
+        return f"no store that has it is ranked by {rule.by}"
+    return f"no row in {either(rule.stores)}" if rule.stores else "no store is listed"
+
+
+def _ranked_by(rule: ColumnRule) -> str:
+    return f"by {rule.by}" if rule.by else "in the list of stores"
+
+
+def _first_non_null(rule: ColumnRule, asked: Asked) -> Decided:
+    ranks = {store: rank for rank, equals in enumerate(rule.ranks) for store in equals}
+    given = asked.given()
     if not given:
-        return Decided(None, None, "no store has a value")
-    if any(isinstance(value, float) for value in given):
-        return Decided(math.fsum(given), None, "sum over stores")  # fsum: exact, so order cannot matter
-    return Decided(reduce(_EXACTLY.add, given, Decimal(0)), None, "sum over stores")
+        return NO_VALUE
+    winner = min(given, key=lambda each: (ranks.get(each.store, len(ranks)), each.store))
+    return Decided(asked.value(winner), winner, "first that is not NULL")
 
 
-def _extreme(pick: Callable[..., Contribution], word: str) -> "Rule":
-    def rule_(rule: ColumnRule, column: str, policy: TablePolicy, contributions: Sequence[Contribution]) -> Decided:
-        given = [each for each in standing(contributions) if each.values[column] is not None]
-        if not given:
-            return Decided(None, None, "no store has a value")
-        best = pick(given, key=lambda each: each.values[column]).values[column]
-        winner = min((each for each in given if each.values[column] == best), key=lambda each: each.store)
-        return Decided(winner.values[column], winner, word)
+def _owner(rule: ColumnRule, asked: Asked) -> Decided | str:
+    """The central value of another column names the store. That no column names itself so is seen to by the file."""
+    named = decide(rule.column, asked.policy, asked.rows)
+    if named is None or named.value is None:
+        return f"{rule.column} names no owner"
+    owner = dict(rule.owners).get(str(named.value)) if rule.owners else str(named.value)
+    row = next((each for each in standing(asked.having) if each.store == owner), None)
+    if row is None:
+        return f"{rule.column} is {named.value}, which has no row"
+    return Decided(asked.value(row), row, f"owns it: {rule.column} is {named.value}")
+
+
+# --- by value ---------------------------------------------------------------------------------------------
+
+
+def _majority(rule: ColumnRule, asked: Asked) -> Decided | str:
+    given = asked.given()
+    if not given:
+        return NO_VALUE
+    votes, leading = majority([asked.value(each) for each in given])
+    if len(leading) > 1:
+        tied = {each.store for each in given if asked.value(each) in leading}
+        among = asked.among([each for each in asked.having if each.store in tied])
+        return _fallen_back(f"{len(leading)} values have {_votes(votes)} each", rule, among)
+    return _first_with(given, asked, leading[0], f"in {votes} of {len(given)} stores that have a value")
+
+
+def _votes(votes: int) -> str:
+    return f"{votes} vote{'s' * (votes != 1)}"
+
+
+def _extreme(pick: Callable[..., Any], word: str) -> "Rule":
+    def rule_(rule: ColumnRule, asked: Asked) -> Decided:
+        given = asked.given()
+        best = pick((asked.value(each) for each in given), default=None)
+        return NO_VALUE if best is None else _first_with(given, asked, best, word)
 
     return rule_
 
 
-Rule = Callable[[ColumnRule, str, TablePolicy, Sequence[Contribution]], Decided]
+def _in_order(pick: Callable[..., Any], word: str) -> "Rule":
+    def rule_(rule: ColumnRule, asked: Asked) -> Decided | str:
+        """Values that the order does not know lose to all that it knows."""
+        places = [
+            (place, each) for each in asked.given() if (place := place_in_order(asked.value(each), rule.order)) >= 0
+        ]
+        if not places:
+            return f"no value is one of {', '.join(rule.order)}"
+        best = pick(place for place, _ in places)
+        winner = min((each for place, each in places if place == best), key=lambda each: each.store)
+        return Decided(asked.value(winner), winner, f"the {word} in its order")
+
+    return rule_
+
+
+def _sum(rule: ColumnRule, asked: Asked) -> Decided:
+    """Every live row counts, also two of one store: what a customer owns under both is theirs."""
+    given = [asked.value(each) for each in asked.having if asked.value(each) is not None]
+    return Decided(total(given), None, "sum over stores") if given else NO_VALUE
+
+
+def _union(rule: ColumnRule, asked: Asked) -> Decided:
+    """Every live row counts here, too."""
+    given = [asked.value(each) for each in asked.having if asked.value(each) is not None]
+    return Decided(united(given, rule.separator), None, "all that any store has, in order") if given else NO_VALUE
+
+
+def _constant(rule: ColumnRule, asked: Asked) -> Decided:
+    return Decided(rule.value, None, "the policy gives it")
+
+
+def _per_store(rule: ColumnRule, asked: Asked) -> Decided:
+    return Decided(None, None, "each store's own; none for the chain")
+
+
+def _first_with(given: Sequence[Contribution], asked: Asked, value: Any, reason: str) -> Decided:
+    winner = min((each for each in given if asked.value(each) == value), key=lambda each: each.store)
+    return Decided(asked.value(winner), winner, reason)
+
+
+NO_VALUE = Decided(None, None, "no store has a value")
+Rule = Callable[[ColumnRule, Asked], Decided | str]  # a text says why there is nothing to choose by
 _RULES: dict[RuleName, Rule] = {
     RuleName.LATEST: _latest,
+    RuleName.EARLIEST: _earliest,
     RuleName.PRIORITY: _priority,
-    RuleName.SUM: _sum,
+    RuleName.OWNER: _owner,
+    RuleName.FIRST_NON_NULL: _first_non_null,
+    RuleName.MAJORITY: _majority,
     RuleName.MAX: _extreme(max, "the greatest"),
     RuleName.MIN: _extreme(min, "the least"),
-    RuleName.FIRST_NON_NULL: _first_non_null,
+    RuleName.HIGHEST: _in_order(max, "highest"),
+    RuleName.LOWEST: _in_order(min, "lowest"),
+    RuleName.SUM: _sum,
+    RuleName.UNION: _union,
+    RuleName.CONSTANT: _constant,
+    RuleName.PER_STORE: _per_store,
 }

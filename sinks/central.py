@@ -8,7 +8,7 @@ import msgspec
 from psycopg import sql
 
 from conflict.policy import Policy, TablePolicy
-from conflict.resolution import NEVER_OBSERVED, ColumnStamp, Contest, Contribution, Resolution
+from conflict.resolution import INSERTED, NEVER_OBSERVED, ColumnStamp, Contest, Contribution, Resolution
 from conflict.resolve import resolve
 from sinks.evolution import Catalog, key_columns
 from sinks.fold import SNAPSHOT
@@ -18,6 +18,7 @@ from sinks.statements import render
 from sinks.warehouse import Transaction
 
 DIRTY_CHUNK = 500
+NO_STAMP = (0, 0, 0, 0, 0, NEVER_OBSERVED)
 
 
 class Central:
@@ -149,6 +150,7 @@ def read_contributions(
                 values=dict(zip(columns, row[14:], strict=True)),
                 read_us=NEVER_OBSERVED if read_us is None else read_us,
                 quarantined_us=quarantined_us,
+                inserted_us=(stamps or {}).pop(INSERTED, NO_STAMP)[5],
                 snapshot_us=(stamps or {}).pop(SNAPSHOT, [NEVER_OBSERVED])[0],
                 stamps={name: ColumnStamp(tuple(stamp[:5]), stamp[5]) for name, stamp in (stamps or {}).items()},
             )

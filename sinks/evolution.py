@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from psycopg import sql
 
-from conflict.policy import TablePolicy
+from conflict.policy import RuleName, TablePolicy, chain
 from sinks.columns import column_type, wider
 from sinks.defaults import value_of_old_rows
 from sinks.names import META_COLUMNS, identifier
@@ -151,7 +151,8 @@ def _central_wanted(codec: RowCodec, wanted: Mapping[str, str]) -> dict[str, str
 def _summed(policy: TablePolicy, column: str, kind: str) -> str:
     """A sum over stores may need more room than any store's own value."""
     exact = kind in ("smallint", "integer", "bigint")
-    return "numeric" if policy.rule_for(column).rule.value == "sum" and exact else kind
+    is_sum = any(rule.rule is RuleName.SUM for rule in chain(policy.rule_for(column)))
+    return "numeric" if is_sum and exact else kind
 
 
 def key_columns(policy: TablePolicy) -> set[str]:

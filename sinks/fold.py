@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from conflict.resolution import INSERTED, SINCE
 from sinks.columns import UntoldError
 from sinks.row_codec import RowCodec
 from tillstream.envelope import ChangeEvent, LaneBatch, Source, Stamp, file_number
@@ -222,6 +223,11 @@ def _observe(earlier: SharedChange | None, codec: RowCodec, stamp: Stamp, event:
     for name, column in codec.stamped:
         if before is None or before.get(name) != after.get(name):
             change.stamps[column] = mark
+    for name, column in codec.since:
+        if after.get(name) is not None and (before is None or before.get(name) is None):
+            change.stamps[column + SINCE] = mark
+    if before is None and codec.keeps_inserts:
+        change.stamps[INSERTED] = mark
     return change
 
 

@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import replace
 from types import MappingProxyType
 
-from conflict.policy import Policy, TablePolicy
+from conflict.policy import ColumnRule, Policy, TablePolicy
 
 MOST_BYTES = 63  # PostgreSQL cuts longer identifiers silently, and then two of them collide
 
@@ -34,6 +34,12 @@ def _renamed(policy: TablePolicy) -> TablePolicy:
         table=identifier(policy.table),
         key=tuple(replace(part, column=identifier(part.column)) for part in policy.key),
         changed_at=identifier(policy.changed_at) if policy.changed_at else None,
-        columns=MappingProxyType({identifier(name): rule for name, rule in policy.columns.items()}),
+        columns=MappingProxyType({identifier(name): _rule_renamed(rule) for name, rule in policy.columns.items()}),
+        default=_rule_renamed(policy.default),
         contest_ignore=frozenset(identifier(name) for name in policy.contest_ignore),
     )
+
+
+def _rule_renamed(rule: ColumnRule) -> ColumnRule:
+    then = _rule_renamed(rule.then) if rule.then else None
+    return replace(rule, column=identifier(rule.column) if rule.column else "", then=then)

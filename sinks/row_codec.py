@@ -11,11 +11,11 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from conflict.identity import business_key
-from conflict.policy import Policy, RuleName, TablePolicy
+from conflict.policy import Deletes, Policy, TablePolicy
 from sinks.columns import ColumnType, Decode, column_type
 from sinks.names import identifier
+from sinks.policy_fit import require_fit
 from tillstream.envelope import DeclaredColumn, TableVersion
-from tillstream.errors import RefusedError
 
 Row = Mapping[str, Any]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -77,6 +77,8 @@ class RowCodec:
         self.stamped = tuple(
             (name, identifier(name)) for name in names if policy and policy.decides_by_time(identifier(name))
         )
+        self.since = tuple((name, column) for name, column in self.stamped if policy and policy.asks_since(column))
+        self.keeps_inserts = policy is not None and policy.deletes is Deletes.ANY
         self._asked = asked
         self._forms = tuple(map(_content_form, types))
         self.doubtful = tuple(i for i, kind in enumerate(types) if kind.is_doubtful and not asked)
@@ -99,9 +101,7 @@ class RowCodec:
         self._changed_at = self.columns.index(changed_at) if changed_at in self.columns else None
         self._zone = ZoneInfo(timezone)
         if policy:
-            self._local = {identifier(name) for name in version.primary_key}
-            self._require_key_columns(policy)
-            self._require_summable(policy)
+            require_fit(policy, version, dict(zip(self.columns, self.warehouse_types, strict=True)))
 
     def values(self, row: Row, *, snapshot: bool = False, odd_text: bool = True) -> list[Any]:
         """The row's values for COPY, in `columns` order. ValueError names the column that cannot be kept.
@@ -160,28 +160,6 @@ class RowCodec:
         decode = kind.decode_asked if self._asked else kind.decode
         return decode if decode is None or kind.warehouse not in _DATES else _no_zero_date(decode)
 
-    def _require_summable(self, policy: TablePolicy) -> None:
-        for column, kind in zip(self.columns, self.warehouse_types, strict=True):
-            decided = all(part.column != column for part in policy.key) and column not in self._local
-            if decided and policy.rule_for(column).rule is RuleName.SUM and kind not in _SUMMABLE:
-                raise RefusedError(
-                    f"store {self.version.store}: {self.version.table}.{column} is declared as {kind}, which has no "
-                    "sum; give it another rule in the policies"
-                )
-
-    def _require_key_columns(self, policy: TablePolicy) -> None:
-        missing = [part.column for part in policy.key if part.column not in self.columns]
-        if self.keyless:
-            raise RefusedError(
-                f"table {self.version.table} has no primary key in store {self.version.store} and cannot be "
-                "`scope: shared`; take it out of the policies or give it a key"
-            )
-        if missing:
-            raise RefusedError(
-                f"table {self.version.table} of store {self.version.store} has no column {', '.join(missing)}, "
-                "which the policy's `key:` names; correct the policy or exclude the table for this store"
-            )
-
 
 def _content_form(kind: ColumnType) -> Callable[[Any], Any]:
     """What a value adds to what its row is known by: the same whether the log has told it or the store was asked."""
@@ -194,7 +172,6 @@ def _content_form(kind: ColumnType) -> Callable[[Any], Any]:
 
 
 _DATES = frozenset({"date", "timestamp", "timestamptz"})
-_SUMMABLE = frozenset({"smallint", "integer", "bigint", "numeric", "real", "double precision"})
 
 
 def _no_zero_date(decode: Decode) -> Decode:

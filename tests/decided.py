@@ -36,7 +36,7 @@ class DecidedChain:
         self._taken = dict.fromkeys(self.stores, 0)
 
     def _policy(self) -> Policy:
-        return in_warehouse_names(parse_policy(load(self.directory / "policies.yaml")))
+        return in_warehouse_names(parse_policy(load(self.directory / "policies.yaml"), None))
 
     def _store(self, name: str) -> FakeStore:
         members = [column("id", "INT", optional=False), column("phone", "VARCHAR", **TEXT),

@@ -58,7 +58,7 @@ class Chain:
         self.policy = EMPTY_POLICY
         if policies is not None:
             (directory / "policies.yaml").write_text(policies)
-            self.policy = parse_policy(checked_yaml.load(directory / "policies.yaml"), known_stores=stores)
+            self.policy = parse_policy(checked_yaml.load(directory / "policies.yaml"), {key: {} for key in stores})
         self.warehouse = Warehouse(warehouse_url)
         self.warehouse.migrate()
         self.pipeline: Pipeline | None = None

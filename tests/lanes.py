@@ -248,6 +248,8 @@ class Kept:
     position: Stamp
     changed_us: int = NEVER_OBSERVED
     stamps: dict[str, tuple[Stamp, int, int]] = field(default_factory=dict)  # column → where, when, 1 if missed
+    since: dict[str, tuple[Stamp, int]] = field(default_factory=dict)  # column → when it last came to have a value
+    inserted: tuple[Stamp, int] | None = None
     deleted: bool = False
     withdrawn: bool = False
 
@@ -434,7 +436,13 @@ class FakeStore:
                         name: ColumnStamp(tuple(at), us)
                         for name, (at, us, _) in kept.stamps.items()
                         if name in it.names
+                    }
+                    | {
+                        f"{name} ": ColumnStamp(tuple(at), us)
+                        for name, (at, us) in kept.since.items()
+                        if name in it.stamped and _asks(it.policy, name, "earliest")
                     },
+                    inserted_us=kept.inserted[1] if kept.inserted and _asks_inserts(it.policy) else NEVER_OBSERVED,
                 )
             )
         return found
@@ -538,6 +546,8 @@ class FakeStore:
             position=stamp,
             changed_us=changed_us,
             stamps=self._joined(it, old, image, stamps, (stamp, at_us)),
+            since=self._since(it, old, came_from, event, (stamp, changed_us)),
+            inserted=self._inserted(old, came_from, event, (stamp, changed_us)),
             deleted=event.after is None,
             withdrawn=event.newkey is not None,
         )
@@ -549,7 +559,30 @@ class FakeStore:
             position=stamp,
             changed_us=old.changed_us if old else NEVER_OBSERVED,
             stamps=self._joined(it, old, row, {}, (stamp, self.seconds * 1_000_000)),
+            since=dict(old.since) if old else {},
+            inserted=old.inserted if old else None,
         )
+
+    def _since(
+        self, it: FakeTable, old: Kept | None, came_from: Kept | None, event: ChangeEvent, mark: tuple[Stamp, int]
+    ) -> dict[str, tuple[Stamp, int]]:
+        since = dict(old.since) if old else {}
+        if came_from is not None:  # what was known of the row goes with it
+            floor = old.changed_us if old else NEVER_OBSERVED
+            since |= {name: (at, max(us, floor)) for name, (at, us) in came_from.since.items()}
+        elif event.after is not None and event.oldkey is None:
+            before = event.before or {}
+            since |= {name: mark for name in it.names if before.get(name) is None and event.after[name] is not None}
+        return since
+
+    def _inserted(
+        self, old: Kept | None, came_from: Kept | None, event: ChangeEvent, mark: tuple[Stamp, int]
+    ) -> tuple[Stamp, int] | None:
+        known = old.inserted if old else None
+        if came_from is not None:
+            floor = old.changed_us if old else NEVER_OBSERVED
+            return (came_from.inserted[0], max(came_from.inserted[1], floor)) if came_from.inserted else known
+        return mark if event.op == "c" and event.oldkey is None else known
 
     def _joined(
         self,
@@ -585,10 +618,25 @@ class FakeStore:
 
 
 def _by_time(policy: TablePolicy, name: str) -> bool:
+    return _asks(policy, name, "latest") or _asks(policy, name, "earliest")
+
+
+def _asks(policy: TablePolicy | None, name: str, rule_name: str) -> bool:
+    """Rules that may find nothing to choose by are decided by `latest` then."""
+    if policy is None:
+        return False
     rule = policy.rule_for(name)
+    found = [rule.rule.value]
     while rule.then is not None:
         rule = rule.then
-    return rule.rule.value in ("latest", "priority")  # a priority that names nobody present is decided by `latest`
+        found.append(rule.rule.value)
+    if found[-1] in ("priority", "owner", "majority", "highest", "lowest"):
+        found.append("latest")
+    return rule_name in found
+
+
+def _asks_inserts(policy: TablePolicy | None) -> bool:
+    return policy is not None and policy.deletes.value == "any"
 
 
 def _json_default(added: DeclaredColumn) -> Any:

@@ -366,6 +366,14 @@ class Config:
         return replace(self, stores=())
 
     @property
+    def store_attributes(self) -> dict[str, dict[str, Any]]:
+        """Store → what is said of it, `location` included."""
+        return {
+            store.id: {**store.attributes, **({"location": store.location} if store.location else {})}
+            for store in self.stores
+        }
+
+    @property
     def timezones(self) -> dict[str, str]:
         """Store → IANA name."""
         return {store.id: store.timezone for store in self.stores}
@@ -412,9 +420,16 @@ def policies_path(document: Document) -> Path | None:
     return document.directory / named if isinstance(named, str) and named else None
 
 
-def store_ids(document: Document) -> list[str]:
-    """The stores' ids, even if the rest of the document is faulty."""
-    return [store["id"] for _, store in _raw_stores(document) if isinstance(store.get("id"), str)]
+def store_attributes(document: Document) -> dict[str, dict[str, Any]]:
+    """What is said of each store, by id, `location` included; even if the rest of the document is faulty."""
+    return {store["id"]: _said_of(store) for _, store in _raw_stores(document) if isinstance(store.get("id"), str)}
+
+
+def _said_of(store: dict[str, Any]) -> dict[str, Any]:
+    attributes, location = store.get("attributes"), store.get("location")
+    said = dict(attributes) if isinstance(attributes, dict) else {}
+    is_place = isinstance(location, list) and [type(each) in (int, float) for each in location] == [True, True]
+    return {**said, "location": location} if is_place else said
 
 
 def _warehouse(entry: ConfigFile, document: Document) -> Warehouse | None:

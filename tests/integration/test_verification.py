@@ -780,7 +780,7 @@ tables:
 def shared(shop: Shop, tmp_path: Path) -> Shop:
     """Two stores with two members, one of them in both."""
     (tmp_path / "policies.yaml").write_text(POLICIES)
-    shop.policy = parse_policy(checked_yaml.load(tmp_path / "policies.yaml"), known_stores=["s1", "s2"])
+    shop.policy = parse_policy(checked_yaml.load(tmp_path / "policies.yaml"), {"s1": {}, "s2": {}})
     shop.on(
         "CREATE TABLE members (id int primary key, phone varchar(20), name varchar(20), points int)",
         "INSERT INTO members VALUES (1, '13800138000', 'Wang', 30), (2, '13800138001', 'Li', 5)",

@@ -15,15 +15,15 @@ from hypothesis import strategies as st
 from lanes import DATABASE, FakeStore, FakeTable, Log, column
 
 from conflict.explain import explain
-from conflict.policy import ColumnRule, Deletes, KeyPart, Normaliser, RuleName, TablePolicy
-from conflict.resolution import NEVER_OBSERVED, ColumnStamp, Contribution
+from conflict.policy import FALLING_BACK, LATEST, ColumnRule, Deletes, KeyPart, Normaliser, RuleName, TablePolicy
+from conflict.resolution import NEVER_OBSERVED, SINCE, ColumnStamp, Contribution
 from conflict.resolve import resolve
 from sinks.fold import Fold, Lane, fold
 from sinks.row_codec import RowCodec
 from tillstream.envelope import ORIGIN, Stamp, TableVersion
 
 STORES = ("s1", "s2", "s3", "s4")
-COLUMNS = ("points", "name")
+COLUMNS = ("points", "name", "home")
 SECOND_US = 1_000_000
 
 # MySQL's widest exact type is DECIMAL(65, 30); values of one size make ties, values of many make rounding show
@@ -34,7 +34,11 @@ amounts = st.decimals(allow_nan=False, allow_infinity=False, places=2, min_value
     st.integers(0, 30),
 )
 values = st.fixed_dictionaries(
-    {"points": st.none() | amounts, "name": st.none() | st.sampled_from(["a", "b", "c"])},
+    {
+        "points": st.none() | amounts,
+        "name": st.none() | st.sampled_from(["a", "b", "c", "a,c", " b, a"]),
+        "home": st.none() | st.sampled_from([*STORES, "elsewhere"]),
+    },
 )
 times_us = st.integers(0, 5).map(lambda seconds: seconds * SECOND_US) | st.just(700 * SECOND_US)
 
@@ -47,6 +51,8 @@ def contribution_lists(draw: st.DrawFn, *, least: int = 0) -> list[Contribution]
         observed = draw(st.sets(st.sampled_from(COLUMNS)))
         stamps = {name: ColumnStamp((1, 1, number, 0, 0), draw(times_us)) for name in sorted(observed)}
         latest = max((stamp.effective_us for stamp in stamps.values()), default=NEVER_OBSERVED)
+        since = draw(st.sets(st.sampled_from(sorted(observed)))) if observed else set()
+        stamps |= {name + SINCE: ColumnStamp((1, 1, number, 0, 0), draw(times_us)) for name in sorted(since)}
         found.append(
             Contribution(
                 store=draw(st.sampled_from(STORES)),
@@ -54,9 +60,10 @@ def contribution_lists(draw: st.DrawFn, *, least: int = 0) -> list[Contribution]
                 position=(1, 1, draw(st.integers(0, 3)), number, 0),
                 changed_us=latest,
                 deleted=draw(st.booleans()),
-                columns=frozenset(draw(st.sampled_from([COLUMNS, COLUMNS, ("points",), ("name",), ()]))),
+                columns=frozenset(draw(st.sampled_from([COLUMNS, COLUMNS, ("points", "home"), ("name",), ()]))),
                 values=draw(values),
                 stamps=stamps,
+                inserted_us=draw(times_us | st.just(NEVER_OBSERVED)),
             )
         )
     return found
@@ -64,25 +71,32 @@ def contribution_lists(draw: st.DrawFn, *, least: int = 0) -> list[Contribution]
 
 def rules(*, then: int = 2) -> st.SearchStrategy[ColumnRule]:
     """Every rule, and chains of `priority ... then` down to each of them."""
-    ranked = st.permutations(STORES).flatmap(lambda order: st.integers(0, 3).map(lambda n: tuple(order[:n])))
+    ranked = st.permutations(STORES).flatmap(
+        lambda all_: st.sampled_from(
+            [tuple((each,) for each in all_[:n]) for n in range(4)] + [((all_[0], all_[1]), (all_[2],))]
+        )
+    )
 
     def rule(name: RuleName) -> st.SearchStrategy[ColumnRule]:
-        if name is RuleName.PRIORITY:
-            return st.builds(
-                ColumnRule,
-                rule=st.just(name),
-                stores=ranked,
-                then=st.none() if then == 0 else st.none() | rules(then=then - 1),
-            )
-        stores = ranked if name is RuleName.FIRST_NON_NULL else st.just(())
-        return st.builds(ColumnRule, rule=st.just(name), stores=stores)
+        plain = rule_of(name)
+        ranks = ranked if plain.ranks else st.just(())
+        falls_back = then > 0 and name in FALLING_BACK
+        after = st.none() | rules(then=then - 1).filter(lambda each: each.rule is not RuleName.PER_STORE)
+        return st.builds(replace, st.just(plain), ranks=ranks, then=after if falls_back else st.none())
 
     return st.sampled_from(list(RuleName)).flatmap(rule)
 
 
 def rule_of(name: RuleName) -> ColumnRule:
-    stores = ("s3", "s1") if name in (RuleName.PRIORITY, RuleName.FIRST_NON_NULL) else ()
-    return ColumnRule(rule=name, stores=stores)
+    ranks = (("s3",), ("s1",)) if name in (RuleName.PRIORITY, RuleName.FIRST_NON_NULL) else ()
+    order = ("b", "2", "1", "a") if name in (RuleName.HIGHEST, RuleName.LOWEST) else ()
+    return ColumnRule(
+        rule=name,
+        ranks=ranks,
+        order=order,
+        column="home" if name is RuleName.OWNER else "",
+        value="1" if name is RuleName.CONSTANT else None,
+    )
 
 
 def terminal(rule: ColumnRule) -> ColumnRule:
@@ -92,8 +106,10 @@ def terminal(rule: ColumnRule) -> ColumnRule:
 
 
 def policy_of(rule: ColumnRule, deletes: Deletes = Deletes.LATEST) -> TablePolicy:
-    """One rule for both columns; names cannot be added up."""
-    for_names = ColumnRule(rule=RuleName.LATEST) if terminal(rule).rule is RuleName.SUM else rule
+    """One rule for both columns; names cannot be added up, and points not be united."""
+    last = terminal(rule).rule
+    for_names = LATEST if last is RuleName.SUM else rule
+    rule = LATEST if last is RuleName.UNION else rule
     return TablePolicy(
         table="members",
         key=(KeyPart(column="phone", normaliser=Normaliser.EXACT),),
@@ -160,12 +176,16 @@ def test_nothing_is_invented(policy: TablePolicy, given_: list[Contribution]) ->
         having = [each for each in counting if name in each.columns]
         offered = [each.values[name] for each in having]
         total = sum((Fraction(each) for each in offered if isinstance(each, Decimal)), Fraction(0))
-        is_sum = terminal(policy.rule_for(name)).rule is RuleName.SUM and isinstance(value, Decimal)
-        assert value in offered or value is None or (is_sum and Fraction(value) == total)
+        last = terminal(policy.rule_for(name)).rule
+        is_sum = last is RuleName.SUM and isinstance(value, Decimal) and Fraction(value) == total
+        parts = {part.strip() for each in offered if isinstance(each, str) for part in each.split(",")}
+        is_union = last is RuleName.UNION and value is not None and set(value.split(",")) == parts
+        is_made = is_sum or is_union or (last is RuleName.CONSTANT and value == "1")
+        assert value in offered or value is None or is_made
         if name in resolution.winners:
             assert value in [each.values[name] for each in having if each.store == resolution.winners[name]]
         elif value is not None:
-            assert is_sum
+            assert is_made
 
 
 @given(given_=contribution_lists(least=1))
@@ -189,7 +209,7 @@ def test_a_sum_has_more_digits_than_python_keeps_by_itself() -> None:
     """DECIMAL(65, 30) at both ends: Python's own addition keeps 28 digits."""
     large, small = Decimal("9" * 35), Decimal("0." + "0" * 29 + "1")
     given_ = [
-        _with(row(store, at=1), values={"points": value, "name": "a"})
+        _with(row(store, at=1), values={"points": value, "name": "a", "home": "s1"})
         for store, value in (("s1", large), ("s2", small))
     ]
     value = resolve(policy_of(rule_of(RuleName.SUM)), ("points",), given_).values["points"]
@@ -277,7 +297,7 @@ def row(store: str, *, at: int, deleted: bool = False, pos: int = 1, pk: str = "
         changed_us=at * SECOND_US,
         deleted=deleted,
         columns=frozenset(COLUMNS),
-        values={"points": Decimal(at), "name": store},
+        values={"points": Decimal(at), "name": store, "home": store},
         stamps={name: ColumnStamp((1, 1, pos, 0, 0), at * SECOND_US) for name in COLUMNS},
     )
 

@@ -46,8 +46,8 @@ MEMBERS = TablePolicy(
             "points": ColumnRule(rule=RuleName.SUM),
             "wallet": ColumnRule(rule=RuleName.SUM),
             "level": ColumnRule(rule=RuleName.MAX),
-            "address": ColumnRule(rule=RuleName.PRIORITY, stores=("s2",)),
-            "email": ColumnRule(rule=RuleName.FIRST_NON_NULL, stores=("s3",)),
+            "address": ColumnRule(rule=RuleName.PRIORITY, ranks=(("s2",),)),
+            "email": ColumnRule(rule=RuleName.EARLIEST),
         }
     ),
 )
@@ -998,16 +998,32 @@ KEYS = (
     (KeyPart(column="name", normaliser=Normaliser.UPPER),),
     (KeyPart(column="phone", normaliser=Normaliser.TRIM), KeyPart(column="level", normaliser=Normaliser.EXACT)),
 )
-orders = st.permutations(STORES).flatmap(lambda all_: st.integers(1, 3).map(lambda n: tuple(all_[:n])))
+orders = st.permutations(STORES).flatmap(
+    lambda all_: st.sampled_from(
+        [tuple((each,) for each in all_[:n]) for n in (1, 2, 3)]
+        + [((all_[0], all_[1]), (all_[2],)), (tuple(all_[:2]),)]
+    )
+)
 
 
 def rules(column: str) -> st.SearchStrategy[ColumnRule]:
-    plain = [RuleName.LATEST, RuleName.MAX, RuleName.MIN] + [RuleName.SUM] * (column in NUMBERS)
+    plain = [RuleName.LATEST, RuleName.EARLIEST, RuleName.MAX, RuleName.MIN, RuleName.PER_STORE]
+    plain += [RuleName.SUM] if column in NUMBERS else [RuleName.UNION]
     simple = st.builds(ColumnRule, rule=st.sampled_from(plain))
+    deciding = simple.filter(lambda rule: rule.rule is not RuleName.PER_STORE)
+    then = st.none() | deciding
     return st.one_of(
         simple,
-        st.builds(ColumnRule, rule=st.just(RuleName.FIRST_NON_NULL), stores=orders),
-        st.builds(ColumnRule, rule=st.just(RuleName.PRIORITY), stores=orders, then=st.none() | simple),
+        st.builds(ColumnRule, rule=st.just(RuleName.CONSTANT), value=st.sampled_from(["7", None])),
+        st.builds(ColumnRule, rule=st.just(RuleName.FIRST_NON_NULL), ranks=orders),
+        st.builds(ColumnRule, rule=st.just(RuleName.PRIORITY), ranks=orders, then=then),
+        st.builds(ColumnRule, rule=st.just(RuleName.MAJORITY), then=then),
+        st.builds(
+            ColumnRule,
+            rule=st.sampled_from([RuleName.HIGHEST, RuleName.LOWEST]),
+            order=st.just(("1", "n1", "0", "n0")),
+            then=then,
+        ),
     )
 
 

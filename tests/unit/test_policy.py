@@ -6,6 +6,7 @@ import pytest
 
 from conflict.policy import EMPTY_POLICY, ColumnRule, Deletes, KeyPart, Normaliser, Policy, RuleName, TablePolicy
 from conflict.policy_file import parse_policy, policy_schema
+from conflict.ranking import Stores
 from tillstream.checked_yaml import load
 from tillstream.errors import ConfigError, Fault
 
@@ -41,15 +42,15 @@ def _in_a_directory_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.chdir(tmp_path)
 
 
-def policy_of(text: str, known_stores: list[str] | None = None) -> Policy:
+def policy_of(text: str, stores: Stores | None = None) -> Policy:
     path = Path("policies.yaml")
     path.write_text(text, encoding="utf-8")
-    return parse_policy(load(path), known_stores=known_stores)
+    return parse_policy(load(path), stores)
 
 
-def faults_of(text: str, known_stores: list[str] | None = None) -> list[Fault]:
+def faults_of(text: str, stores: Stores | None = None) -> list[Fault]:
     with pytest.raises(ConfigError) as caught:
-        policy_of(text, known_stores)
+        policy_of(text, stores)
     return caught.value.faults
 
 
@@ -74,8 +75,8 @@ def test_the_whole_form_is_read() -> None:
     assert table.rule_for("unheard_of").rule is RuleName.MIN
     assert table.rule_for("address") == ColumnRule(
         rule=RuleName.PRIORITY,
-        stores=("hq", "s001"),
-        then=ColumnRule(rule=RuleName.PRIORITY, stores=("s002",), then=ColumnRule(rule=RuleName.MAX)),
+        ranks=(("hq",), ("s001",)),
+        then=ColumnRule(rule=RuleName.PRIORITY, ranks=(("s002",),), then=ColumnRule(rule=RuleName.MAX)),
     )
 
 
@@ -138,14 +139,13 @@ def test_an_unknown_rule_is_answered_with_the_likely_word() -> None:
 @pytest.mark.parametrize(
     "rule",
     [
-        *("earliest", "owner", "highest", "lowest", "sum_of_changes", "union", "majority", "equal_or_flag"),
-        *("review", "per_store", "constant", "'python: m:f'"),
+        *("sum_of_changes", "equal_or_flag", "review", "'python: m:f'"),
     ],
 )
 def test_rules_that_are_designed_but_not_built_are_refused(rule: str) -> None:
     """None of them is near enough to another to be mistaken for it."""
     (fault,) = faults_of(members(f"{{points: {{rule: {rule}}}}}"))
-    assert fault.message.endswith("is not a rule; allowed: latest, priority, sum, max, min, first_non_null")
+    assert fault.message.endswith(f"is not a rule; allowed: {', '.join(RuleName)}")
 
 
 @pytest.mark.parametrize(
@@ -153,12 +153,29 @@ def test_rules_that_are_designed_but_not_built_are_refused(rule: str) -> None:
     [
         ("{a: {rule: priority}}", "priority needs `stores`"),
         ("{a: {rule: sum, stores: [hq]}}", "sum does not look at `stores`"),
-        ("{a: {rule: sum, then: latest}}", "sum has no use for `then`"),
+        (
+            "{a: {rule: sum, then: latest}}",
+            "only priority, owner, majority, highest and lowest do",
+        ),
         ("{a: {rule: priority, stores: [hq, hq]}}", "names a store twice"),
         ("{a: {rule: priority, stores: [hq], then: latets}}", 'did you mean "latest"?'),
         ("{a: {rule: priority, stores: [hq], then: {rule: priority}}}", "priority needs `stores`"),
-        ("{a: {rule: priority, by: distance_to_hq, stores: [hq]}}", '"by" is not known here'),
-        ("{a: {rule: union, separator: ','}}", '"separator" is not known here'),
+        ("{a: {rule: priority, by: distance_to_hq, stores: [hq]}}", "both say which store comes first"),
+        ("{a: {rule: priority, stores: [hq], order: [gold]}}", "there is no `by`"),
+        ("{a: {rule: latest, separator: ','}}", "only union does"),
+        ("{a: {rule: highest}}", "highest needs `order`: {rule: highest, order: [basic, silver, gold]}"),
+        ("{a: {rule: lowest, order: [x, x]}}", "`order` names a value twice"),
+        ("{a: {rule: owner}}", "owner needs `column`"),
+        ("{a: {rule: constant}}", "constant needs `value`"),
+        ("{a: {rule: constant, value: 1.10}}", "put anything else in quotes"),
+        ("{a: {rule: priority, stores: [hq], then: per_store}}", "decides nothing"),
+        ("{a: {rule: owner, column: phone}}", "phone is part of the key and decided by no rule"),
+        ("{a: {rule: owner, column: a}}", "which is decided by a itself"),
+        (
+            "{a: {rule: owner, column: b}, b: {rule: priority, stores: [hq], then: {rule: owner, column: a}}}",
+            "who owns it is decided by b, which is decided by a itself",
+        ),
+        ('{"*": {rule: owner, column: home}}', "home is one of the rest and would name its own owner"),
         ("{a: latest}", "must be a mapping"),
         ("{a: {}}", '"rule" is required here'),
         ("{phone: {rule: latest}}", "is part of the key"),
@@ -173,7 +190,7 @@ def test_a_rule_that_means_nothing_is_refused(columns: str, words: str) -> None:
 @pytest.mark.parametrize(
     ("rest", "words"),
     [
-        ("    deletes: any\n", "allowed: latest, all, never"),
+        ("    deletes: some\n", "allowed: latest, any, all, never"),
         ("    deletes: lates\n", 'did you mean "latest"?'),
         ("    contest: {within: 600}\n", "such as 30s, 10m, 2h or 1d"),
         ("    contest: {within: 10 min}\n", "such as 30s, 10m, 2h or 1d"),
@@ -238,11 +255,57 @@ def test_all_faults_come_at_once() -> None:
 def test_a_store_that_does_not_exist_is_refused() -> None:
     """A priority list with a typing error would silently never apply."""
     text = members("\n      a: {rule: priority, stores: [hq, s01], then: {rule: first_non_null, stores: [x]}}")
-    first, second = faults_of(text, known_stores=["hq", "s001"])
+    first, second = faults_of(text, {"hq": {}, "s001": {}})
     assert str(first).endswith('.a.stores[1]: "s01" is not a store; did you mean "s001"?')
     assert str(second).endswith('.a.then.stores[0]: "x" is not a store of tillstream.yaml')
-    assert policy_of(text, known_stores=["hq", "s01", "x"])
+    assert policy_of(text, {key: {} for key in ["hq", "s01", "x"]})
     assert policy_of(text), "without known stores nothing is checked"
+
+
+CHAIN: Stores = {
+    "hq": {"location": [31.2304, 121.4737], "rank": 1, "tier": "flagship", "code": "HQ"},
+    "s001": {"location": [31.2310, 121.4740], "rank": 2, "tier": "street", "code": "A1"},
+    "s002": {"location": [39.9042, 116.4074], "rank": 2, "tier": "flagship", "code": "A2"},
+    "s003": {"tier": "kiosk"},
+}
+
+
+@pytest.mark.parametrize(
+    ("ranking", "ranks"),
+    [
+        ("by: rank", (("hq",), ("s001", "s002"))),
+        ("by: tier, order: [flagship, street]", (("hq", "s002"), ("s001",))),
+        ("by: distance_to_hq", (("hq",), ("s001",), ("s002",))),
+        ("by: distance_to_s002", (("s002",), ("s001",), ("hq",))),
+    ],
+)
+def test_stores_are_ranked_by_what_is_said_of_them(ranking: str, ranks: tuple[tuple[str, ...], ...]) -> None:
+    """The least number, the word that the order has first, the nearest; who has none of it is not ranked."""
+    policy = policy_of(members(f"{{a: {{rule: priority, {ranking}}}}}"), CHAIN)
+    assert policy.tables["members"].rule_for("a").ranks == ranks
+
+
+def test_an_owner_may_be_named_by_an_attribute() -> None:
+    """The POS knows its stores by codes of its own."""
+    policy = policy_of(members("{a: {rule: owner, column: home, by: code}}"), CHAIN)
+    assert policy.tables["members"].rule_for("a").owners == (("A1", "s001"), ("A2", "s002"), ("HQ", "hq"))
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ("priority, by: tiers", 'no store has the attribute "tiers"; did you mean "tier"?'),
+        ("priority, by: tier", "say with `order`, best first, which come before which"),
+        ("priority, by: distance_to_s003", "store s003 has no `location: [latitude, longitude]`"),
+        ("priority, by: distance_to_s01", '"s01" is not a store; did you mean "s001"?'),
+        ("owner, column: home, by: tier", "stores hq and s002 both have the tier flagship"),
+    ],
+)
+def test_an_attribute_that_ranks_nothing_is_refused(rule: str, words: str) -> None:
+    """With what is missing in tillstream.yaml."""
+    (fault,) = faults_of(members(f"{{a: {{rule: {rule}}}}}"), CHAIN)
+    assert words in fault.message
+    assert fault.line == 6
 
 
 class TestFingerprint:

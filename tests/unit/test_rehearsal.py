@@ -41,7 +41,7 @@ def test_everybody_of_the_chains_core_is_in_every_shop_under_an_id_of_its_own() 
 def test_the_policies_are_policies(tmp_path) -> None:  # type: ignore[no-untyped-def]
     """The file that the demo writes is accepted, and points add up."""
     (tmp_path / "policies.yaml").write_text(POLICIES, encoding="utf-8")
-    policy = parse_policy(load(tmp_path / "policies.yaml", remedy=""), known_stores=["s001"])
+    policy = parse_policy(load(tmp_path / "policies.yaml", remedy=""), {"s001": {}})
     assert policy.tables["members"].rule_for("points").rule is RuleName.SUM
     assert policy.tables["products"].rule_for("price").stores == ("s001",)
 

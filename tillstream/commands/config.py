@@ -13,7 +13,7 @@ import typer
 from conflict.policy import EMPTY_POLICY, Policy
 from conflict.policy_file import parse_policy, policy_schema
 from tillstream.checked_yaml import load
-from tillstream.config import Config, config_schema, parse_config, policies_path, read_config, store_ids
+from tillstream.config import Config, config_schema, parse_config, policies_path, read_config, store_attributes
 from tillstream.errors import ConfigError, Fault
 
 POLICIES_REMEDY = "correct `policies:` in tillstream.yaml; `tillstream config schema --of policies` helps"
@@ -76,7 +76,7 @@ def load_all(path: Path) -> tuple[Config, Policy]:
     policies = policies_path(document)
     if policies is not None:
         with _gathered(faults):
-            policy = parse_policy(load(policies, remedy=POLICIES_REMEDY), known_stores=store_ids(document))
+            policy = parse_policy(load(policies, remedy=POLICIES_REMEDY), store_attributes(document))
     if config is None or faults:
         raise ConfigError(faults)
     return config, policy

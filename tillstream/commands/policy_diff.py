@@ -44,7 +44,7 @@ def diff(
 
     settings, present = load_all(config)
     document = load(new)
-    tried = parse_policy(document, known_stores=[store.id for store in settings.stores])
+    tried = parse_policy(document, settings.store_attributes)
     with open_warehouse(settings) as warehouse:
         warehouse.check_version()
         with warehouse.transaction() as tx:

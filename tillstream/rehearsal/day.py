@@ -263,7 +263,7 @@ class _Day:
 
 def _policy(config: Config) -> Policy:
     assert config.policies is not None
-    return parse_policy(load(config.policies, remedy=""), known_stores=[store.id for store in config.stores])
+    return parse_policy(load(config.policies, remedy=""), config.store_attributes)
 
 
 def _warehouse_bytes() -> int:
