@@ -127,6 +127,15 @@ class Policy:
     version: int
     tables: Mapping[str, TablePolicy] = field(hash=False)
     fingerprint: str  # sha256 in hex, over everything that decides; not over the version
+    source: "PolicySource | None" = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicySource:
+    """All that a policy is made of."""
+
+    text: str  # the YAML
+    stores: Mapping[str, Mapping[str, Any]] | None  # what is said of each store; None where that was not at hand
 
 
 # --- the fingerprint --------------------------------------------------------------------------------------

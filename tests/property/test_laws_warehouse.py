@@ -260,12 +260,12 @@ class Place:
         self.connection.execute(
             "TRUNCATE tillstream.ledger, tillstream.schema_versions, tillstream.presence, tillstream.floors,"
             " tillstream.keys, tillstream.dirty_keys, tillstream.dead_letters, tillstream.conflicts,"
-            " tillstream.policies"
+            " tillstream.policies, tillstream.redecisions RESTART IDENTITY"
         )
 
     @property
     def settled(self) -> bool:
-        return not self.rows("SELECT 1 FROM tillstream.dirty_keys LIMIT 1")
+        return not self.rows("SELECT FROM tillstream.dirty_keys UNION ALL SELECT FROM tillstream.redecisions LIMIT 1")
 
     def take_in(self, stores: Sequence[FakeStore], way: Way, policy: Policy = POLICY) -> None:
         """All logs to their ends, that way."""
@@ -297,7 +297,8 @@ class Place:
         return log.restart(reached, 2)
 
     def worker(self, lanes: RecordedLanes, policy: Policy = POLICY, warehouse: Warehouse | None = None) -> Worker:
-        return Worker(warehouse or self.warehouse, lanes, Shapes(policy), policy_id=1)
+        policy_id = switch_policy(self.warehouse, Shapes(policy))
+        return Worker(warehouse or self.warehouse, lanes, Shapes(policy, policy_id))
 
     def run_all(
         self, all_lanes: Sequence[RecordedLanes], policy: Policy = POLICY, warehouse: Warehouse | None = None
@@ -718,7 +719,8 @@ def test_a_row_below_its_floor_does_not_live_whenever_it_comes(place: Place) -> 
         " VALUES ('s1', %s, 'members', '4', 1, 1, %s, 0, 0, 'c', 'set aside', %s) RETURNING id",
         *(DATABASE, event.source.pos, msgspec.json.encode(event)),
     )
-    retry_letter(place.warehouse, Shapes(POLICY), 1, letter["id"])
+    policy_id = switch_policy(place.warehouse, Shapes(POLICY))
+    retry_letter(place.warehouse, Shapes(POLICY, policy_id), letter["id"])
     assert place.live("members", store) == {}
     assert place.central() == {}
 
@@ -1069,7 +1071,7 @@ def test_what_a_trial_predicts_is_what_the_switch_brings(
     """Every value that changes, whose it was and whose it becomes, and every row that comes or goes."""
     place.empty()
     stores = [lived(name, each, policy=POLICY) for name, each in zip(STORES, history, strict=True)]
-    switch_policy(place.warehouse, old)
+    switch_policy(place.warehouse, Shapes(old))
     place.take_in(stores, Way(), old)
     before, everything = central_texts(place), place.everything()
 
@@ -1077,7 +1079,7 @@ def test_what_a_trial_predicts_is_what_the_switch_brings(
         (*predicted,) = PolicyTrial(tx, Shapes(old), Shapes(new), samples=1000, most_keys=None).run()
     assert place.everything() == everything, "a trial writes nothing"
 
-    switch_policy(place.warehouse, new)
+    switch_policy(place.warehouse, Shapes(new))
     for store in stores:
         store.heartbeat()
     place.take_in(stores, Way(), new)

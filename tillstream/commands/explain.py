@@ -42,15 +42,16 @@ def explain(
     from sinks.explaining import Explainer, key_of
     from sinks.names import identifier, in_warehouse_names
     from tillstream.opening import open_warehouse
+    from tillstream.policies import in_force
 
     settings, written = load_all(config)
-    policy, name = in_warehouse_names(written), identifier(table)
-    _require_shared(policy, table, name)
-    normalised = key_of(policy.tables[name], key)
-    if normalised is None:
-        raise RefusedError(f'"{key}" identifies nothing by the key of {table}: rows with it have no central row')
     with open_warehouse(settings) as warehouse:
         warehouse.check_version()
+        policy, name = in_warehouse_names(in_force(warehouse, written)), identifier(table)
+        _require_shared(policy, table, name)
+        normalised = key_of(policy.tables[name], key)
+        if normalised is None:
+            raise RefusedError(f'"{key}" identifies nothing by the key of {table}: rows with it have no central row')
         with warehouse.transaction() as tx:
             explainer = Explainer(tx, policy, name)
             found = explainer.explain(normalised, _wanted(explainer, policy, table, column))
