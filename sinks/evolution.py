@@ -84,9 +84,11 @@ class Catalog:
             self.load(tx)
 
     def _differs(self, present: Mapping[str, str], wanted: Mapping[str, str], codec: RowCodec) -> bool:
-        if codec.policy is not None and codec.table not in self._central:
-            return True
-        return any(name not in present or present[name] != wider(present[name], kind) for name, kind in wanted.items())
+        if codec.policy is not None:
+            central = self._central.get(codec.table)
+            if central is None or _lacks(central, _central_wanted(codec, wanted)):
+                return True  # a column need not be new for that: another rule may want more room
+        return _lacks(present, wanted)
 
     def _follow(self, tx: Transaction, codec: RowCodec, wanted: Mapping[str, str]) -> None:
         table = sql.Identifier(codec.table)
@@ -125,6 +127,10 @@ class Catalog:
                 )
             if union != present[name]:
                 tx.execute(mirror_sql.WIDEN.format(**place, type=sql.SQL(union)))
+
+
+def _lacks(present: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
+    return any(name not in present or present[name] != wider(present[name], kind) for name, kind in wanted.items())
 
 
 def _read(tx: Transaction, schema: str) -> dict[str, dict[str, str]]:

@@ -16,7 +16,7 @@ from conflict.policy import Policy, TablePolicy
 from sinks.evolution import Catalog
 from sinks.ledger import versions_at
 from sinks.names import in_warehouse_names
-from sinks.policy_versions import Origin, PolicyVersion, keep, keep_source, last_of_file, version_in_force
+from sinks.policy_versions import Origin, PolicyVersion, alone, keep, keep_source, last_of_file, version_in_force
 from sinks.row_codec import Shapes
 from sinks.statements import names, quoted, stage_name
 from sinks.store_orders import read_orders
@@ -25,7 +25,6 @@ from tillstream.errors import ConfigError, RefusedError
 
 CHUNK_ROWS = 10_000
 STORES = "SELECT DISTINCT store FROM tillstream.schema_versions ORDER BY store"
-_ALONE = "SELECT pg_advisory_xact_lock(hashtextextended('tillstream policy', 0))"
 _REDECIDE = """\
 INSERT INTO tillstream.redecisions (table_name) VALUES (%s)
 ON CONFLICT (table_name) DO UPDATE SET after = '', began_at = clock_timestamp()"""
@@ -69,7 +68,7 @@ def switch_policy(
             keep_source(tx, present, shapes.policy)
             return present.id
     with warehouse.transaction() as tx:
-        tx.execute(_ALONE)
+        alone(tx)
         present = version_in_force(tx)
         if present is not None and present.fingerprint == shapes.policy.fingerprint:
             return present.id

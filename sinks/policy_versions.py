@@ -101,6 +101,11 @@ def being_decided(tx: Transaction) -> dict[str, str]:
     return dict(tx.rows(_REDECIDED))
 
 
+def alone(tx: Transaction) -> None:
+    """No other transaction decides until this one's end, and all that did are seen by its next statement."""
+    tx.execute("SELECT pg_advisory_xact_lock(hashtextextended('tillstream policy', 0))")
+
+
 def enter(tx: Transaction, policy_id: int | None) -> bool:
     """Whether keys wait to be decided. PolicyChangedError unless that policy is in force, as it then stays until the
     transaction's end."""

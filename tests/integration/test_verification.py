@@ -852,7 +852,7 @@ def test_an_other_policy_than_the_warehouses_cannot_judge(shared: Shop) -> None:
     shared.change("UPDATE tillstream.policies SET fingerprint = 'another'")
     result = shared.verify()
     assert (result.differences, result.central_keys) == (0, 0)
-    assert "was not decided by the policies as they are now" in result.unreachable[0]
+    assert "another policy was taken up in the meantime" in result.unreachable[0]
 
 
 # --- the command -------------------------------------------------------------------------------------------------
