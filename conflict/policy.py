@@ -11,6 +11,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
+from conflict.cases import Case
+
 CONTEST_WITHIN_SECONDS = 600.0  # two tills that edit one member within ten minutes are worth a look
 
 
@@ -128,6 +130,7 @@ class Policy:
     tables: Mapping[str, TablePolicy] = field(hash=False)
     fingerprint: str  # sha256 in hex, over everything that decides; not over the version
     source: "PolicySource | None" = field(default=None, compare=False, repr=False)
+    cases: tuple[Case, ...] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
