@@ -127,16 +127,20 @@ class Policy:
     version: int
     tables: Mapping[str, TablePolicy] = field(hash=False)
     fingerprint: str  # sha256 in hex, over everything that decides; not over the version
+    # isolated table → its column → the shared table whose rows' ids it holds; decides nothing
+    references: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: MappingProxyType({}), hash=False)
 
 
 # --- the fingerprint --------------------------------------------------------------------------------------
 
 
-def policy_of(version: int, tables: dict[str, TablePolicy]) -> Policy:
+def policy_of(
+    version: int, tables: dict[str, TablePolicy], references: Mapping[str, Mapping[str, str]] = MappingProxyType({})
+) -> Policy:
     decides = {name: _what_decides(table) for name, table in tables.items()}
     text = json.dumps(decides, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
     fingerprint = hashlib.sha256(text.encode()).hexdigest()
-    return Policy(version=version, tables=MappingProxyType(tables), fingerprint=fingerprint)
+    return Policy(version=version, tables=MappingProxyType(tables), fingerprint=fingerprint, references=references)
 
 
 def _what_decides(table: TablePolicy) -> dict[str, Any]:

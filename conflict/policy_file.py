@@ -229,6 +229,11 @@ class TableEntry(Entry):
     )
     deletes: Deletes = Field(default=Deletes.LATEST, description="What a store's delete means for the chain.")
     contest: ContestEntry = Field(default_factory=ContestEntry, description="When stores count as in conflict.")
+    references: dict[Name, Name] = Field(
+        default_factory=dict,
+        description="Of an isolated table: {column: the shared table whose rows' ids it holds}, such as "
+        "{member_id: members}. chain.<table> shows the central key beside it.",
+    )
 
     def value_for(self, table: str, stores: Stores | None) -> TablePolicy:
         rules = {column: entry.value_for(stores) for column, entry in self.columns.items()}
@@ -262,7 +267,8 @@ def parse_policy(document: Document, stores: Stores | None) -> Policy:
     further = list(_faults_between_parts(document))
     entry = validate(document, PolicyFile, further=further, context={"stores": stores})
     shared = {name: table.value_for(name, stores) for name, table in entry.tables.items() if table.scope == "shared"}
-    return policy_of(entry.version, shared)
+    references = {name: MappingProxyType(table.references) for name, table in entry.tables.items() if table.references}
+    return policy_of(entry.version, shared, MappingProxyType(references))
 
 
 def policy_schema() -> dict[str, Any]:
@@ -274,9 +280,15 @@ def policy_schema() -> dict[str, Any]:
 
 def _faults_between_parts(document: Document) -> Iterator[Fault]:
     tables = document.data.get("tables") if isinstance(document.data, dict) else None
-    for name, table in (tables if isinstance(tables, dict) else {}).items():
-        if not isinstance(table, dict):
-            continue
+    written = tables if isinstance(tables, dict) else {}
+    named = {name: table for name, table in written.items() if isinstance(table, dict)}
+    shared = {name for name, table in named.items() if table.get("scope") == "shared"}
+    for name in sorted(shared):
+        if f"{name}_ids" in shared:
+            message = f"cannot be shared: central.{name}_ids is where the stores' ids of {name} stand"
+            yield document.fault(("tables", f"{name}_ids", "scope"), message)
+    for name, table in named.items():
+        yield from _references(document, name, table, shared)
         if table.get("scope", "isolated") == "isolated":
             yield from _rules_without_scope(document, name, table)
         elif table.get("key") is None and table["scope"] == "shared":
@@ -288,9 +300,21 @@ def _faults_between_parts(document: Document) -> Iterator[Fault]:
 
 def _rules_without_scope(document: Document, name: str, table: dict[str, Any]) -> Iterator[Fault]:
     for word in table:
-        if word in TableEntry.model_fields and word != "scope":
+        if word in TableEntry.model_fields and word not in ("scope", "references"):
             message = "means nothing in an isolated table; write `scope: shared` or take it out"
             yield document.fault(("tables", name, word), message)
+
+
+def _references(document: Document, name: str, table: dict[str, Any], shared: set[str]) -> Iterator[Fault]:
+    found = table.get("references")
+    if name in shared and found is not None:
+        message = "means nothing in a shared table; only the rows of an isolated one have no central key of their own"
+        yield document.fault(("tables", name, "references"), message)
+        return
+    for column, target in (found if isinstance(found, dict) else {}).items():
+        if isinstance(target, str) and target not in shared:
+            near = suggestion(target, shared, otherwise="; only rows of shared tables have a central key")
+            yield document.fault(("tables", name, "references", column), f'"{target}" is not a shared table{near}')
 
 
 def _rules_of_key_columns(document: Document, name: str, table: dict[str, Any]) -> Iterator[Fault]:

@@ -16,6 +16,7 @@ from sinks.parts import is_no_row
 from sinks.row_codec import Shapes
 from sinks.schema_changes import SchemaChanges
 from sinks.stage import Stage, render
+from sinks.views import Views
 from sinks.warehouse import Transaction, Warehouse
 from tillstream.envelope import LaneBatch, Stamp, file_number
 from tillstream.errors import LeaseLostError, RefusedError, TransientError
@@ -68,7 +69,7 @@ class BatchWriter:
         policy = shapes.policy
         self._warehouse = warehouse
         self._shapes = shapes
-        self._catalog = Catalog()
+        self._catalog = Catalog(Views(policy))
         self._catalog_loaded = False
         self._ledger = Ledger()
         self._dead_letters = DeadLetters()

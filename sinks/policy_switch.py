@@ -9,8 +9,9 @@ from psycopg import sql
 
 from conflict.identity import business_key
 from conflict.policy import Policy, TablePolicy
-from sinks.evolution import Catalog
+from sinks.evolution import SCHEMA_LOCK, Catalog
 from sinks.statements import names, quoted, stage_name
+from sinks.views import Views
 from sinks.warehouse import Transaction, Warehouse
 from tillstream.errors import RefusedError
 
@@ -28,11 +29,13 @@ def switch_policy(warehouse: Warehouse, policy: Policy) -> int:
     """The id under which the warehouse knows this policy; everything it changes is marked dirty first."""
     with warehouse.transaction() as tx:
         tx.execute(_LOCK)
+        tx.execute(SCHEMA_LOCK)
+        catalog = Catalog(Views(policy))
+        catalog.load(tx)
+        catalog.keep_views(tx)  # what they show may change without anything being decided otherwise
         rows = tx.rows("SELECT id, fingerprint, keys FROM tillstream.policies ORDER BY id DESC LIMIT 1")
         if rows and rows[0][1] == policy.fingerprint:
             return int(rows[0][0])
-        catalog = Catalog()
-        catalog.load(tx)
         before = rows[0][2] if rows else {}
         after = _keys(policy)
         for table in sorted({*before, *after} & set(catalog.tables)):
