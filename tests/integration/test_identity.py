@@ -1,15 +1,20 @@
 """One member under different ids in two stores: where the ids lead, and what a person says of two keys that are one."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from harness import Chain, assert_no_difference
+from invocation import PASSWORD, write_config
 
 from conflict.policy_file import parse_policy
 from tillstream.checked_yaml import load
+from tillstream.commands import main
 from tillstream.rehearsal.mysql import MySQLServer
 
+Call = Callable[..., str]
 POLICIES = """\
 version: 1
 tables:
@@ -18,6 +23,7 @@ tables:
 """
 SALES = "SELECT _store, id, _member_id_key, _seller_id_key FROM chain.sale ORDER BY _store, id"
 WANG, LI = "+8613800138000", "+8613900139000"
+ONE, TWO = "+8613500135000", "+8613500135001"
 
 
 @pytest.fixture(scope="module")
@@ -116,3 +122,73 @@ def _restart_with(chain: Chain, directory: Path, policies: str) -> None:
     chain.policy = parse_policy(load(directory / "policies.yaml"), {store: {} for store in chain.stores})
     chain.start()
     chain.settle()
+
+
+def test_a_typing_error_is_suggested_merged_and_taken_back(chain: Chain, call: Call) -> None:
+    """Two members with one name and birthday, a digit of the phone apart: found; as one they have all points, also
+    those of later changes; explained by either key; and two again when it is undone."""
+    insert = "INSERT INTO member (id, phone, name, birthday, points) VALUES"
+    chain.on("east", f"{insert} (21, '13500135000', '欧阳娜', '1990-02-03', 30)")
+    chain.on("east", f"{insert} (22, '13500135999', '马腾', '1985-05-05', 1)")
+    chain.on("west", f"{insert} (31, '13500135001', '欧阳娜', '1990-02-03', 12)")
+    chain.on("west", "INSERT INTO sale (id, member_id) VALUES (31, 31)")
+    chain.settle()
+    found = _suggested(call)
+    assert [(each["keys"], each["likeness"]["same"]) for each in found] == [([ONE, TWO], ["name", "birthday"])]
+    assert f"tillstream identity accept member {ONE} {TWO}" in call("identity", "suggest", "member")
+
+    shown = call("identity", "accept", "member", ONE, "135-0013-5001", "--reason", "asked her", code=1)
+    assert [line.split() for line in shown.splitlines() if "points" in line] == [["points", "30", "12", "42"]]
+    assert "Nothing was changed" in shown
+    assert _points(chain, ONE, TWO) == [(ONE, 30), (TWO, 12)]
+
+    call("identity", "accept", "member", ONE, TWO, "--reason", "asked her", "--yes")
+    chain.settle()
+    assert _points(chain, ONE, TWO) == [(ONE, 42)]
+    assert chain.rows("SELECT _member_id_key FROM chain.sale WHERE id = 31") == [(ONE,)]
+    assert_no_difference(chain)
+    assert _suggested(call) == []
+
+    chain.on("west", "UPDATE member SET points = 20 WHERE id = 31")
+    chain.settle()
+    assert _points(chain, ONE, TWO) == [(ONE, 50)]
+    assert_no_difference(chain)
+    told = call("explain", "member", TWO)
+    assert told.startswith(f"member {ONE}: stores east and west have it")
+    assert f"identity 1: {TWO} counts under {ONE}, said" in told
+    assert "asked her" in told
+
+    call("identity", "undo", "1", "--reason", "her sister")
+    chain.settle()
+    assert _points(chain, ONE, TWO) == [(ONE, 30), (TWO, 20)]
+    assert_no_difference(chain)
+    assert "her sister" in call("identity", "list", "--all")
+    assert call("identity", "list") == "no two keys were said to be one\n"
+    assert _suggested(call) == [], "nobody is asked again what was taken back"
+
+
+def _suggested(call: Call) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(call("identity", "suggest", "member", "--output", "json"))["duplicates"]
+    return found
+
+
+def _points(chain: Chain, *keys: str) -> list[tuple[Any, ...]]:
+    return chain.rows("SELECT phone, points FROM central.member WHERE _key = ANY(%s) ORDER BY 1", [list(keys)])
+
+
+@pytest.fixture
+def call(chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """Runs a verb in this process; all that it prints."""
+    monkeypatch.setenv("POS_PASSWORD", PASSWORD)
+    url = chain.warehouse.url.render_as_string(hide_password=False)
+    write_config(tmp_path, url, {store: server.port for store, server in chain.stores.items()}, policies=POLICIES)
+
+    def run(*arguments: str, code: int = 0) -> str:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as left:
+            main([*arguments, "--config", str(tmp_path / "tillstream.yaml")])
+        told = capsys.readouterr()
+        assert int(left.value.code or 0) == code, told.err
+        return told.out + told.err
+
+    return run
