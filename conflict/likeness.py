@@ -7,6 +7,7 @@ from math import log2
 from rapidfuzz import fuzz, utils
 
 ALIKE = 0.8  # two of three characters of a Chinese name are not enough, a typing error in a long word is
+REORDERED = 0.95
 
 Both = tuple[str | None, str | None]  # one column's values, as text
 
@@ -51,5 +52,6 @@ def likeness(keys: tuple[str, str], values: Mapping[str, Both], rarity: Rarity) 
 
 
 def _ratio(one: str, two: str) -> float:
-    """1 for texts that differ in capitals, punctuation or the order of words."""
-    return 1.0 if one == two else fuzz.token_sort_ratio(one, two, processor=utils.default_process) / 100
+    """1 for texts that differ in capitals and punctuation at the most; nearly, where only the order of words does."""
+    one, two = utils.default_process(one), utils.default_process(two)
+    return 1.0 if one == two else min(REORDERED, max(fuzz.ratio(one, two), fuzz.token_sort_ratio(one, two)) / 100)

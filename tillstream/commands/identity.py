@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sinks.warehouse import Warehouse
 
 PREVIEWED = 1  # nothing was changed: nobody was there to say yes
-AT_LEAST = 0.75  # the same name, and a typing error in the phone or the same birthday; not the same name alone
+AT_LEAST = 0.7  # the same name, and a typing error in the phone or the same birthday; not the same name alone
 
 Key = Annotated[str, typer.Argument(metavar="KEY", help="Under which the merged row stands; as for `explain`.")]
 OtherKey = Annotated[str, typer.Argument(metavar="OTHER_KEY", help="Whose rows count under KEY from then on.")]
