@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
@@ -17,6 +18,7 @@ from conflict.policy import (
     KeyPart,
     Normaliser,
     Policy,
+    PolicySource,
     RuleName,
     TablePolicy,
     policy_of,
@@ -268,7 +270,8 @@ def parse_policy(document: Document, stores: Stores | None) -> Policy:
     entry = validate(document, PolicyFile, further=further, context={"stores": stores})
     shared = {name: table.value_for(name, stores) for name, table in entry.tables.items() if table.scope == "shared"}
     references = {name: MappingProxyType(table.references) for name, table in entry.tables.items() if table.references}
-    return policy_of(entry.version, shared, MappingProxyType(references))
+    policy = policy_of(entry.version, shared, MappingProxyType(references))
+    return replace(policy, source=PolicySource(text=document.text, stores=stores))
 
 
 def policy_schema() -> dict[str, Any]:

@@ -13,6 +13,7 @@ from sinks.fold import DeadLetter, Fold, Lane, fold, stamp_of
 from sinks.ledger import Advance, Ledger
 from sinks.mirror import Mirror
 from sinks.parts import is_no_row
+from sinks.policy_versions import enter
 from sinks.row_codec import Shapes
 from sinks.schema_changes import SchemaChanges
 from sinks.stage import Stage, render
@@ -65,19 +66,28 @@ class InDoubt:
 class BatchWriter:
     """Everything that happens to a batch inside the warehouse's transaction, and what can be done before it."""
 
-    def __init__(self, warehouse: Warehouse, shapes: Shapes, policy_id: int) -> None:
-        policy = shapes.policy
+    def __init__(self, warehouse: Warehouse, shapes: Shapes) -> None:
         self._warehouse = warehouse
-        self._shapes = shapes
-        self._catalog = Catalog(Views(policy))
-        self._catalog_loaded = False
         self._ledger = Ledger()
         self._dead_letters = DeadLetters()
-        self._mirror = Mirror(self._catalog, self._dead_letters)
-        self._central = Central(self._catalog, policy, policy_id)
-        self._schema = SchemaChanges(self._catalog, self._ledger, self._shapes)
-        self._look_for_keys_at = 0.0
+        self.take_up(shapes)
         self._in_doubt: InDoubt | None = None
+
+    def take_up(self, shapes: Shapes) -> None:
+        """From now on it is this policy that is expected to be in force."""
+        self._shapes = shapes
+        self._catalog = Catalog(Views(shapes.policy))
+        self._catalog_loaded = False
+        self._mirror = Mirror(self._catalog, self._dead_letters)
+        self._central = Central(self._catalog, shapes.policy, shapes.policy_id or 0)
+        self._schema = SchemaChanges(self._catalog, self._ledger, shapes)
+        self._look_for_keys_at = 0.0
+
+    def remade(self, lane: Lane) -> Lane:
+        """The same lane where it stands, its tables read by the policy that was taken up. RefusedError where it
+        cannot be."""
+        codecs = {table: self._shapes.of(codec.version) for table, codec in lane.codecs.items()}
+        return replace(lane, codecs=codecs)
 
     @property
     def keys_are_left(self) -> bool:
@@ -106,8 +116,9 @@ class BatchWriter:
             return done.committed
         try:
             with self._warehouse.transaction() as tx:
+                keys_wait = enter(tx, self._shapes.policy_id)
                 self._load_catalog(tx)
-                committed = self._put(tx, batch, led=False)
+                committed = self._put(tx, batch, keys_wait=keys_wait, led=False)
         except BaseException:
             self._forget()
             raise
@@ -124,10 +135,11 @@ class BatchWriter:
             return done.committed
         try:
             with self._warehouse.transaction() as tx:
+                keys_wait = enter(tx, self._shapes.policy_id)
                 self._load_catalog(tx)
                 lanes, led = self._lead(tx, parts, state)
                 batch = self._batch(parts, lanes, poisoned)
-                committed = self._put(tx, batch, led=led)
+                committed = self._put(tx, batch, keys_wait=keys_wait or led, led=led)
         except BaseException:
             self._forget()
             raise
@@ -152,11 +164,11 @@ class BatchWriter:
         self._in_doubt = None
         return doubt if status == "committed" else None
 
-    def _put(self, tx: Transaction, batch: Batch, *, led: bool) -> Committed:
+    def _put(self, tx: Transaction, batch: Batch, *, keys_wait: bool, led: bool) -> Committed:
         applied = self._mirror.apply(tx, batch.folded, batch.stages)
         letters = len(self._dead_letters.flush(tx)) + len(batch.folded.dead_letters)
-        dirty = self._central.take_dirty(tx)
-        conflicts = self._central.decide(tx, applied.touched | dirty)
+        waiting = self._central.take_waiting(tx) if keys_wait else set()
+        conflicts = self._central.decide(tx, applied.touched | waiting)
         committed = Committed(
             events=dict(batch.folded.events),
             dropped=dict(batch.folded.dropped),
@@ -167,7 +179,7 @@ class BatchWriter:
         if batch.advances:
             number = self._ledger.advance(tx, batch.advances)  # last: all of it, or none of it
             self._in_doubt = InDoubt(key=_key(batch.parts), transaction=number, lanes=batch.lanes, committed=committed)
-        self._look_for_keys_at = 0.0 if dirty or led else time.monotonic() + DIRTY_SECONDS
+        self._look_for_keys_at = 0.0 if waiting or led else time.monotonic() + DIRTY_SECONDS
         return committed
 
     def _batch(self, parts: list[LaneBatch], lanes: dict[str, Lane], poisoned: str | None) -> Batch:

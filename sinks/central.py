@@ -15,9 +15,11 @@ from sinks.fold import SNAPSHOT
 from sinks.mirror import Keys
 from sinks.statements import central as statements
 from sinks.statements import render
+from sinks.statements.verification import central_keys
 from sinks.warehouse import Transaction
 
-DIRTY_CHUNK = 500
+MOST_KEYS = 500  # decided in a batch's transaction beside those that it touched
+MOST_CONTRIBUTIONS = 5_000  # that those may have: about a third of a second
 NO_STAMP = (0, 0, 0, 0, 0, NEVER_OBSERVED)
 
 
@@ -44,17 +46,25 @@ class Central:
             by_table[table].append(key)
         return sum(self._decide_table(tx, table, keys) for table, keys in by_table.items())
 
-    def take_dirty(self, tx: Transaction) -> Keys:
-        """Some of the keys that a change of policy, schema or floor left to be decided."""
-        return {
-            (table, key)
-            for table, key in tx.rows(
-                "DELETE FROM tillstream.dirty_keys WHERE (table_name, key) IN ("
-                "SELECT table_name, key FROM tillstream.dirty_keys ORDER BY table_name, key"
-                " LIMIT %s FOR UPDATE SKIP LOCKED) RETURNING table_name, key",
-                [DIRTY_CHUNK],
-            )
-        }
+    def take_waiting(self, tx: Transaction) -> Keys:
+        """Some of the keys that a change of schema or floor, a quarantine or a switch of the policy left to be decided:
+        as many as do not hold up the rows of a batch for long."""
+        at_once = tx.value(statements.AT_ONCE, [MOST_KEYS, MOST_CONTRIBUTIONS])
+        dirty = {(table, key) for table, key in tx.rows(statements.TAKE_DIRTY, [at_once])}
+        return dirty | self._take_redecided(tx, at_once - len(dirty))
+
+    def _take_redecided(self, tx: Transaction, most: int) -> Keys:
+        """The next of a table that is gone through after a switch; one transaction at a time is at it."""
+        rows = tx.rows(statements.NEXT_REDECISION) if most > 0 else []
+        if not rows:
+            return set()
+        table, after = rows[0]
+        keys = [key for (key,) in tx.rows(central_keys(table), {"last": after, "limit": most, "stores": None})]
+        if len(keys) < most:
+            tx.execute(statements.END_REDECISION, [table])
+        else:
+            tx.execute(statements.MOVE_REDECISION, [keys[-1], table])
+        return {(table, key) for key in keys}
 
     def resolutions(
         self, tx: Transaction, table: str, keys: Iterable[str], rekeyed: str | None = None

@@ -23,7 +23,7 @@ from tillstream.errors import RefusedError
 
 RESYNC = "read the store anew with `tillstream resync {store}`"
 
-SCHEMA_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('tillstream schema', 0))"
+_SCHEMA_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('tillstream schema', 0))"
 _COLUMNS = """\
 SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod)
 FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
@@ -84,7 +84,7 @@ class Catalog:
         wanted = dict(zip(codec.columns, codec.warehouse_types, strict=True))
         present = self._stores.get(codec.table)
         if present is None or self._differs(present, wanted, codec):
-            tx.execute(SCHEMA_LOCK)
+            tx.execute(_SCHEMA_LOCK)
             self.load(tx)  # another worker may have been here
             self._follow(tx, codec, wanted)
             self.load(tx)
@@ -92,12 +92,16 @@ class Catalog:
 
     def keep_views(self, tx: Transaction) -> None:
         if self._views is not None:
+            tx.execute(_SCHEMA_LOCK)
+            self.load(tx)
             self._views.keep(tx, self._stores, self._central)
 
     def _differs(self, present: Mapping[str, str], wanted: Mapping[str, str], codec: RowCodec) -> bool:
-        if codec.policy is not None and codec.table not in self._central:
-            return True
-        return any(name not in present or present[name] != wider(present[name], kind) for name, kind in wanted.items())
+        if codec.policy is not None:
+            central = self._central.get(codec.table)
+            if central is None or _lacks(central, _central_wanted(codec, wanted)):
+                return True  # a column need not be new for that: another rule may want more room
+        return _lacks(present, wanted)
 
     def _follow(self, tx: Transaction, codec: RowCodec, wanted: Mapping[str, str]) -> None:
         table = sql.Identifier(codec.table)
@@ -138,6 +142,10 @@ class Catalog:
                 if self._views is not None:
                     self._views.make_way(tx, codec.table)
                 tx.execute(mirror_sql.WIDEN.format(**place, type=sql.SQL(union)))
+
+
+def _lacks(present: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
+    return any(name not in present or present[name] != wider(present[name], kind) for name, kind in wanted.items())
 
 
 def _read(tx: Transaction, schema: str) -> dict[str, dict[str, str]]:

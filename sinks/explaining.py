@@ -15,7 +15,7 @@ from sinks.evolution import Catalog
 from sinks.identities import Identity, aliases_of, standing_identities
 from sinks.policy_switch import require_applied
 from sinks.statements import explaining as statements
-from sinks.statements.verification import ONE_SNAPSHOT
+from sinks.statements.verification import DIRTY, ONE_SNAPSHOT
 from sinks.warehouse import Transaction
 from tillstream.errors import RefusedError
 
@@ -133,7 +133,7 @@ class Explainer:
             policy_applied_at=applied_at,
             decided_version=row[0] if row else None,
             decided_at=row[1] if row else None,
-            pending=self._tx.value(statements.IS_PENDING, [self._table, key]),
+            pending=bool(self._tx.rows(DIRTY, {"table": self._table, "keys": [key]})),
             standing=dict(zip(self._catalog.central_columns(self._table), row[3:], strict=True)) if row else None,
             contested=row[2] if row else [],
             explanation=explain(self._policy, wanted, found),

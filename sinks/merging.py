@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from psycopg import sql
-
 from conflict.aliases import canonical_keys
 from conflict.policy import Policy, TablePolicy
 from conflict.resolution import Resolution
@@ -17,7 +15,8 @@ from sinks.central import Central, read_contributions
 from sinks.evolution import Catalog
 from sinks.identities import Identity, aliases_of, keep_aliases, key_columns_of, read_identities, standing_identities
 from sinks.ledger import mark_dirty
-from sinks.policy_switch import POLICY_LOCK, rekey, require_applied, set_keys
+from sinks.policy_switch import rekey, require_applied, set_keys
+from sinks.policy_versions import alone
 from sinks.statements.verification import ONE_SNAPSHOT
 from sinks.warehouse import Transaction, Warehouse
 from tillstream.errors import RefusedError
@@ -26,10 +25,6 @@ _ACCEPT = """\
 INSERT INTO tillstream.identities (table_name, key_columns, key, other_key, reason, author)
 VALUES (%s, %s, %s, %s, %s, %s) RETURNING id"""
 _UNDO = "INSERT INTO tillstream.identities_undone (identity, reason, author) VALUES (%s, %s, %s)"
-
-# No worker can be in the middle of this table, then, nor begin before the aliases are what they will be: a row that it
-# brings is either moved here, or comes later and counts under the new key.
-_HOLD = sql.SQL("LOCK TABLE stores.{table} IN EXCLUSIVE MODE")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,11 +122,13 @@ def _row(resolution: Resolution) -> Mapping[str, Any] | None:
 
 
 def _hold(tx: Transaction, policy: Policy, of_table: TablePolicy) -> dict[str, str]:
-    """The aliases as they are until this transaction changes them."""
-    tx.execute(POLICY_LOCK)
+    """The aliases as they are until this transaction changes them.
+
+    Alone: a row that a worker has brought by the aliases as they were would be neither seen and moved here nor counted
+    under the new key.
+    """
+    alone(tx)
     require_applied(tx, policy)
-    _catalog(tx, of_table.table)
-    tx.execute(_HOLD.format(table=sql.Identifier(of_table.table)))
     return aliases_of(tx, of_table)
 
 

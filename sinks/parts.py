@@ -16,8 +16,10 @@ def is_control(event: ChangeEvent) -> bool:
     return event.source is not None and is_no_row(event)
 
 
-def cut(batch: LaneBatch, lane: Lane) -> Iterator[LaneBatch]:
-    """Cut before every control event that follows a row, so that schema changes and TRUNCATE always lead.
+def cut(batch: LaneBatch, lane: Lane, *, again: bool = False) -> Iterator[LaneBatch]:
+    """`again`: a piece that was cut before, by another policy; a snapshot's rows have their numbers already.
+
+    Cut before every control event that follows a row, so that schema changes and TRUNCATE always lead.
 
     So does the first change after a snapshot's rows: only then are those it did not find known to be gone.
 
@@ -29,13 +31,13 @@ def cut(batch: LaneBatch, lane: Lane) -> Iterator[LaneBatch]:
         op = event.op
         if op is None or op == "t":
             is_row, leads = False, event.source is not None
-            if event.is_snapshot:
+            if event.is_snapshot and not again:
                 lane.snapshot_rows.clear()  # each table is declared before the rows of any
         else:
             is_row = True
             leads = (event.oldkey is not None and _is_shared(event, lane)) or (op != "r" and reading)
             reading = op == "r"
-            if reading:
+            if reading and not again:
                 event.ordinal = _next_ordinal(lane, event)
         if leads and rows:
             yield replace(batch, events=batch.events[start:index], resume=None)

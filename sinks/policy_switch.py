@@ -1,23 +1,43 @@
-"""When the policy differs from the one the warehouse was decided by: keys anew where their definition changed, and
-every key of every shared table left to be decided, in chunks, while the worker goes on."""
+"""Another policy becomes the one in force: alone for a moment, while no transaction decides, and then key by key.
 
-import json
+What a switch does at once is what no key may be decided without: room in central.*, business keys by a changed
+definition. Every key of a table that may be decided otherwise is gone through after it by the workers, in the keys'
+order, a chunk in each of their transactions (see `Central.take_dirty`).
+"""
+
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 from psycopg import sql
 
 from conflict.identity import business_key
 from conflict.policy import Policy, TablePolicy
-from sinks.evolution import SCHEMA_LOCK, Catalog
+from sinks.evolution import Catalog
 from sinks.identities import aliases_of, keep_aliases
+from sinks.ledger import versions_at
+from sinks.names import in_warehouse_names
+from sinks.policy_versions import Origin, PolicyVersion, alone, keep, keep_source, last_of_file, version_in_force
+from sinks.row_codec import Shapes
 from sinks.statements import names, quoted, stage_name
+from sinks.store_orders import read_orders
 from sinks.views import Views
 from sinks.warehouse import Transaction, Warehouse
-from tillstream.errors import RefusedError
+from tillstream.errors import ConfigError, RefusedError
 
 CHUNK_ROWS = 10_000
-POLICY_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('tillstream policy', 0))"
+STORES = "SELECT DISTINCT store FROM tillstream.schema_versions ORDER BY store"
+_REDECIDE = """\
+INSERT INTO tillstream.redecisions (table_name) VALUES (%s)
+ON CONFLICT (table_name) DO UPDATE SET after = '', began_at = clock_timestamp()"""
+_STOP_REDECIDING = "DELETE FROM tillstream.redecisions WHERE table_name = %s"
+
+_UNKEY = sql.SQL("""\
+UPDATE stores.{table} t SET _key = NULL WHERE _key IS NOT NULL
+  AND NOT EXISTS (SELECT FROM {rekeyed} r WHERE t._store = r._store AND t._pk = r._pk)""")
+_KEY_ANEW = sql.SQL("""\
+UPDATE stores.{table} t SET _key = r._key FROM {rekeyed} r
+WHERE t._store = r._store AND t._pk = r._pk AND t._key IS DISTINCT FROM r._key""")
 
 _REKEYED = sql.SQL("""\
 CREATE TEMP TABLE {table} (
@@ -26,39 +46,80 @@ CREATE TEMP TABLE {table} (
 CREATE INDEX {index} ON {table} (_key)""")
 
 
-def switch_policy(warehouse: Warehouse, policy: Policy) -> int:
-    """The id under which the warehouse knows this policy; everything it changes is marked dirty first."""
+def take_up_file(warehouse: Warehouse, shapes: Shapes) -> PolicyVersion:
+    """The policy to work by, when a process starts: that of the file, unless a person went back from just that one."""
     with warehouse.transaction() as tx:
-        tx.execute(POLICY_LOCK)
-        tx.execute(SCHEMA_LOCK)
-        catalog = Catalog(Views(policy))
-        catalog.load(tx)
-        catalog.keep_views(tx)  # what they show may change without anything being decided otherwise
-        rows = tx.rows("SELECT id, fingerprint, keys FROM tillstream.policies ORDER BY id DESC LIMIT 1")
-        if rows and rows[0][1] == policy.fingerprint:
-            return int(rows[0][0])
-        before = rows[0][2] if rows else {}
-        after = _keys(policy)
-        for table in sorted({*before, *after} & set(catalog.tables)):
-            if before.get(table) != after.get(table):
-                _redo_keys(tx, catalog, table, policy.tables.get(table))
-            if table in after:
-                _mark_all(tx, table)
-        return int(
-            tx.value(
-                "INSERT INTO tillstream.policies (version, fingerprint, keys) VALUES (%s, %s, %s) RETURNING id",
-                [policy.version, policy.fingerprint, json.dumps(after)],
-            )
-        )
+        present = version_in_force(tx)
+        gone_back_from = present is not None and last_of_file(tx) == shapes.policy.fingerprint
+    if present is not None and present.origin is Origin.ROLLBACK and gone_back_from:
+        return present
+    switch_policy(warehouse, shapes)
+    with warehouse.transaction() as tx:
+        taken_up = version_in_force(tx)
+    assert taken_up is not None
+    return taken_up
+
+
+def switch_policy(
+    warehouse: Warehouse, shapes: Shapes, origin: Origin = Origin.FILE, *, author: str = "", reason: str = ""
+) -> int:
+    """The id under which the warehouse knows `shapes.policy`; that is in force then."""
+    with warehouse.transaction() as tx:
+        present = version_in_force(tx)
+        if present is not None and present.fingerprint == shapes.policy.fingerprint:
+            keep_source(tx, present, shapes.policy)
+            Catalog(Views(shapes.policy)).keep_views(tx)  # they may be those of an earlier Tillstream
+            return present.id
+    with warehouse.transaction() as tx:
+        alone(tx)
+        present = version_in_force(tx)
+        if present is not None and present.fingerprint == shapes.policy.fingerprint:
+            return present.id
+        return _switch(tx, present, shapes, origin, author, reason)
+
+
+def _switch(
+    tx: Transaction, present: PolicyVersion | None, shapes: Shapes, origin: Origin, author: str, reason: str
+) -> int:
+    policy, catalog = shapes.policy, Catalog(Views(shapes.policy))
+    catalog.load(tx)
+    _make_room(tx, catalog, shapes)
+    before, after = present.keys if present else {}, _keys(policy)
+    was = _known(present)
+    for table in sorted({*before, *after} & set(catalog.tables)):
+        if before.get(table) != after.get(table):
+            _redo_keys(tx, catalog, table, policy.tables.get(table))
+        if table not in after:
+            tx.execute(_STOP_REDECIDING, [table])
+        elif was is None or was.tables.get(table) != policy.tables[table]:
+            tx.execute(_REDECIDE, [table])
+    number = keep(tx, policy, after, origin, author, reason)
+    catalog.keep_views(tx)
+    return number
+
+
+def _make_room(tx: Transaction, catalog: Catalog, shapes: Shapes) -> None:
+    """For what every store's tables as they are now may come to under this policy: a sum may need more."""
+    retired = read_orders(tx).retired
+    for (store,) in tx.rows(STORES):
+        for version in versions_at(tx, store) if store not in retired else ():
+            with suppress(RefusedError):  # its lane is refused by it, and says so
+                catalog.ensure(tx, shapes.of(version))
+
+
+def _known(present: PolicyVersion | None) -> Policy | None:
+    """What was in force, where that is still understood."""
+    try:
+        return in_warehouse_names(present.policy) if present else None
+    except (RefusedError, ConfigError):
+        return None
 
 
 def require_applied(tx: Transaction, policy: Policy) -> None:
-    """RefusedError unless central.* is what this policy makes, or will be once the dirty keys are decided."""
-    fingerprint = tx.value("SELECT fingerprint FROM tillstream.policies ORDER BY id DESC LIMIT 1")
-    if policy.tables and fingerprint != policy.fingerprint:
-        raise RefusedError(
-            "central.*: the warehouse was not decided by the policies as they are now; `tillstream run` applies them"
-        )
+    """RefusedError unless central.* is what this policy makes, or will be once the keys that wait are decided."""
+    present = version_in_force(tx)
+    if policy.tables and (present is None or present.fingerprint != policy.fingerprint):
+        raise RefusedError("central.*: another policy was taken up in the meantime; try again")
 
 
 def _keys(policy: Policy) -> dict[str, Any]:
@@ -69,22 +130,23 @@ def _keys(policy: Policy) -> dict[str, Any]:
 
 
 def _redo_keys(tx: Transaction, catalog: Catalog, table: str, policy: TablePolicy | None) -> None:
-    """All rows' business keys by the new definition. What was agreed under the old keys is gone with them."""
-    if catalog.central_columns(table):
-        tx.execute(sql.SQL("DELETE FROM central.{}").format(sql.Identifier(table)))
-    tx.execute(sql.SQL("UPDATE stores.{} SET _key = NULL WHERE _key IS NOT NULL").format(sql.Identifier(table)))
+    """All rows' business keys by the new definition. What was agreed under an old key goes when its turn comes; of a
+    table that is no longer shared, at once."""
+    name = sql.Identifier(table)
     keep_aliases(tx, table, policy)
-    if policy is not None:
-        set_keys(tx, table, rekey(tx, catalog, table, policy))
+    if policy is None:
+        if catalog.central_columns(table):
+            tx.execute(sql.SQL("DELETE FROM central.{}").format(name))
+        tx.execute(sql.SQL("UPDATE stores.{} SET _key = NULL WHERE _key IS NOT NULL").format(name))
+        return
+    rekeyed = rekey(tx, catalog, table, policy)
+    tx.execute(_UNKEY.format(table=name, rekeyed=sql.Identifier(rekeyed)))
+    set_keys(tx, table, rekeyed)
 
 
 def set_keys(tx: Transaction, table: str, rekeyed: str) -> None:
-    """Those of a table that `rekey` made, which is gone after it."""
-    tx.execute(
-        sql.SQL("UPDATE stores.{} t SET _key = r._key FROM {} r WHERE t._store = r._store AND t._pk = r._pk").format(
-            sql.Identifier(table), sql.Identifier(rekeyed)
-        )
-    )
+    """Those that `rekey` made, whose table is gone after it."""
+    tx.execute(_KEY_ANEW.format(table=sql.Identifier(table), rekeyed=sql.Identifier(rekeyed)))
     tx.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(rekeyed)))
 
 
@@ -122,12 +184,3 @@ def _chunks(
     while rows := tx.rows(statement, [*last, *([] if under is None else [list(under)]), CHUNK_ROWS]):
         yield rows
         last = rows[-1][:2]
-
-
-def _mark_all(tx: Transaction, table: str) -> None:
-    tx.execute(
-        sql.SQL(
-            "INSERT INTO tillstream.dirty_keys SELECT DISTINCT {}, _key FROM stores.{}"
-            " WHERE _key IS NOT NULL ON CONFLICT DO NOTHING"
-        ).format(sql.Literal(table), sql.Identifier(table))
-    )

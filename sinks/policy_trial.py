@@ -13,7 +13,7 @@ from conflict.what_if import ChangedValue, Scope, TableDifference, rules_of, sco
 from sinks.evolution import Catalog
 from sinks.ledger import versions_at
 from sinks.names import identifier
-from sinks.policy_switch import rekey, require_applied
+from sinks.policy_switch import STORES, rekey, require_applied
 from sinks.row_codec import RowCodec, Shapes
 from sinks.statements import verification as statements
 from sinks.store_orders import read_orders
@@ -23,8 +23,6 @@ from sinks.warehouse import Transaction
 from tillstream.checked_yaml import suggestion
 from tillstream.envelope import TableVersion
 from tillstream.errors import RefusedError, TillstreamError
-
-_STORES = "SELECT DISTINCT store FROM tillstream.schema_versions ORDER BY store"
 
 
 class UnfitPolicyError(TillstreamError):
@@ -161,7 +159,7 @@ def _untimed(tx: Transaction, old: Shapes, new: Shapes) -> dict[str, set[str]]:
     found: dict[str, set[str]] = defaultdict(set)
     unfit: dict[str, list[str]] = defaultdict(list)
     retired = read_orders(tx).retired
-    for (store,) in tx.rows(_STORES):
+    for (store,) in tx.rows(STORES):
         if store in retired:
             continue
         for version in versions_at(tx, store):

@@ -10,6 +10,7 @@ from sinks.evolution import Catalog
 from sinks.fold import Lane, fold
 from sinks.ledger import Ledger
 from sinks.mirror import Applied, Mirror
+from sinks.policy_versions import enter
 from sinks.resync import requests
 from sinks.resync.table_resync import ASKED
 from sinks.row_codec import Shapes
@@ -45,16 +46,17 @@ def discard(warehouse: Warehouse, letter: int) -> bool:
         return tx.execute(_SETTLE, ["discarded", letter]) == 1
 
 
-def retry_letter(warehouse: Warehouse, shapes: Shapes, policy_id: int, letter: int) -> str:
+def retry_letter(warehouse: Warehouse, shapes: Shapes, letter: int) -> str:
     """Apply it with its own stamp: a later change of the row stays. PoisonError if it still cannot be kept."""
     try:
         with warehouse.transaction() as tx:
-            return _retry(tx, shapes, policy_id, letter)
+            return _retry(tx, shapes, letter)
     except DataError as error:
         raise PoisonError(str(error), store="", table="") from error
 
 
-def _retry(tx: Transaction, shapes: Shapes, policy_id: int, letter: int) -> str:
+def _retry(tx: Transaction, shapes: Shapes, letter: int) -> str:
+    enter(tx, shapes.policy_id)
     found = _rows(tx, [letter], True)
     if not found:
         raise RefusedError(f"there is no open dead letter {letter}")
@@ -77,7 +79,7 @@ def _retry(tx: Transaction, shapes: Shapes, policy_id: int, letter: int) -> str:
     refused = [*folded.dead_letters, *dead_letters.gathered()]
     if refused:
         raise PoisonError(refused[0].reason, store=store, table=row[3], key=row[4], position=str(stamp))
-    Central(catalog, shapes.policy, policy_id).decide(tx, applied.touched)
+    Central(catalog, shapes.policy, shapes.policy_id or 0).decide(tx, applied.touched)
     tx.execute(_SETTLE, ["applied", letter])
     return "the row has changed since: nothing to do" if applied.stale else "applied"
 

@@ -30,6 +30,7 @@ class Shapes:
     """
 
     policy: Policy
+    policy_id: int | None = None  # under which it is in force; None where none ever was
     timezones: Mapping[str, str] = field(default_factory=dict)
     excluded_columns: Mapping[str, Collection[str]] = field(default_factory=dict)
     real_charsets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from sinks.evolution import Catalog
+from sinks.policy_versions import alone
 from sinks.statements import quoted
 from sinks.warehouse import Transaction, Warehouse
 
@@ -57,7 +58,11 @@ def shared_tables(tx: Transaction) -> list[str]:
 
 
 def decide_again(tx: Transaction, store: str, tables: Iterable[str]) -> None:
-    """Every key to which the store contributes is left to the worker, which takes them in chunks."""
+    """Every key to which the store contributes is left to the worker, which takes them in chunks.
+
+    Alone, or one that is being decided meanwhile, without what has just changed, would be left out.
+    """
+    alone(tx)
     for table in tables:
         tx.execute(_DIRTY.format(name=sql.Literal(table), table=quoted(table)), [store])
 

@@ -42,7 +42,12 @@ class Views:
             tx.execute(statements.DROP.format(view=sql.Identifier("chain", table)))
 
     def keep(self, tx: Transaction, columns: Mapping[str, Mapping[str, str]], central: Mapping[str, object]) -> None:
-        """Make the views as they should be. `columns`: table of stores.* → its columns; `central`: by its tables."""
+        """Make the views as they should be. `columns`: table of stores.* → its columns; `central`: by its tables.
+
+        Nothing is done where another policy is in force by now: it is for whoever works by that one.
+        """
+        if tx.value(statements.IN_FORCE) != self._policy.fingerprint:
+            return
         wanted = self._wanted(columns, central)
         present = {(schema, name): (comment, tuple(columns))
                    for schema, name, comment, columns in tx.rows(statements.PRESENT)}  # fmt: skip

@@ -17,6 +17,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exp
 from sinks.batch import Batch, BatchWriter, Committed, LaneRefused
 from sinks.fold import Lane
 from sinks.parts import cut, halves, is_control
+from sinks.policy_versions import PolicyChangedError
 from sinks.row_codec import Shapes
 from sinks.warehouse import DataError, Warehouse
 from tillstream import metrics
@@ -51,11 +52,13 @@ class Worker:
         lanes: Lanes,
         shapes: Shapes,
         *,
-        policy_id: int,
+        in_force: Callable[[], Shapes] | None = None,
         on_commit: Callable[[Committed], None] = lambda committed: None,
     ) -> None:
+        """`in_force` is asked where another policy than that of `shapes` is met; without it that is an error."""
         self._lanes = lanes
-        self._writer = BatchWriter(warehouse, shapes, policy_id)
+        self._in_force = in_force
+        self._writer = BatchWriter(warehouse, shapes)
         self._on_commit = on_commit
         self._should_stop: Callable[[], bool] = lambda: False
         self._patience = Retrying(
@@ -78,9 +81,8 @@ class Worker:
         """Work until told to stop; what has been taken from a lane by then is finished first."""
         self._should_stop = should_stop
         try:
-            while not should_stop() or self._waiting:
+            while not should_stop() or self._waiting or self._ahead is not None:
                 self.run_once(0.0 if self._waiting or self._writer.keys_are_left else POLL_SECONDS)
-            self.settle()
         except TransientError as error:
             if not should_stop():
                 raise
@@ -92,6 +94,12 @@ class Worker:
         """Take one part of every waiting lane on its way into the warehouse."""
         self._receive(self._lanes.poll(timeout_seconds))
         parts = self._take()
+        try:
+            self._bring_in(parts)
+        except PolicyChangedError as changed:
+            self._take_up_policy(parts, changed)
+
+    def _bring_in(self, parts: list[LaneBatch]) -> None:
         if parts and self._writer.can_run_ahead(parts, self._lanes_ahead(parts)):
             batch = self._writer.prepare(parts, self._lanes_ahead(parts))
             if self.settle():
@@ -101,12 +109,16 @@ class Worker:
         elif parts or self._writer.keys_are_left:
             self.settle()
             self._write_now(self._still_ours(parts))
+        elif self._written is not None and (self._should_stop() or self._written.done()):
+            self.settle()
 
     def settle(self) -> bool:
         """Wait for the batch that is being written; False if it had to be done again in another way."""
         if self._ahead is None or self._written is None:
             return True
-        batch, written, self._ahead, self._written = self._ahead, self._written, None, None
+        batch, written = self._ahead, self._written
+        if not isinstance(written.exception(), PolicyChangedError):
+            self._ahead = self._written = None
         try:
             written.result()
         except (RefusedError, DataError, LeaseLostError):
@@ -114,6 +126,28 @@ class Worker:
             return False
         self._state.update(batch.lanes)
         return True
+
+    def _take_up_policy(self, parts: list[LaneBatch], changed: PolicyChangedError) -> None:
+        """What was on its way begins anew under the policy that is in force now; where some of it is in the warehouse
+        already, its lane's position tells."""
+        if self._in_force is None:
+            raise changed
+        shapes = self._patience(self._in_force)
+        self._writer.take_up(shapes)
+        log.info("policy %s (version %d) is in force now", shapes.policy_id, shapes.policy.version)
+        on_their_way = [*(self._ahead.parts if self._ahead else ()), *parts]
+        self._ahead = self._written = None
+        waiting, self._waiting = self._waiting, {}
+        for store, lane in list(self._state.items()):
+            try:
+                self._state[store] = self._writer.remade(lane)
+            except RefusedError as error:
+                self._refuse(store, error)
+                continue
+            again = [*(part for part in on_their_way if part.store == store), *waiting.get(store, ())]
+            pieces = [piece for part in again for piece in cut(part, self._state[store], again=True)]
+            if pieces:
+                self._waiting[store] = deque(pieces)
 
     def _write_ahead(self, batch: Batch) -> None:
         started = time.monotonic()

@@ -19,6 +19,7 @@ from tillstream.checked_yaml import load
 from tillstream.commands import main
 
 TEXT = {"length": 40, "charset_name": "utf8mb4"}
+WAITING = "SELECT FROM tillstream.dirty_keys UNION ALL SELECT FROM tillstream.redecisions LIMIT 1"
 NOON = 1_767_268_800  # 2026-01-01 12:00:00 UTC
 
 
@@ -31,7 +32,7 @@ class DecidedChain:
         self.warehouse = Warehouse(url)
         self.warehouse.migrate()
         self.policy = self._policy()
-        self._policy_id = switch_policy(self.warehouse, self.policy)
+        self._policy_id = switch_policy(self.warehouse, Shapes(self.policy))
         self.stores = {name: self._store(name) for name in ids}
         self._taken = dict.fromkeys(self.stores, 0)
 
@@ -64,7 +65,7 @@ class DecidedChain:
         """As the next start of `run` does it."""
         (self.directory / "policies.yaml").write_text(policies)
         self.policy = self._policy()
-        self._policy_id = switch_policy(self.warehouse, self.policy)
+        self._policy_id = switch_policy(self.warehouse, Shapes(self.policy))
         lanes = RecordedLanes()
         for name, store in self.stores.items():  # taking a lane over makes room for what is shared by now
             lanes.record([store.log.batch(len(store.log), len(store.log))])
@@ -72,8 +73,15 @@ class DecidedChain:
         self._work(lanes)
 
     def _work(self, lanes: RecordedLanes) -> None:
-        worker = Worker(self.warehouse, lanes, Shapes(self.policy), policy_id=self._policy_id)
-        worker.run(lambda: not lanes.busy and not self.rows("SELECT 1 FROM tillstream.dirty_keys LIMIT 1"))
+        worker = Worker(self.warehouse, lanes, Shapes(self.policy, self._policy_id))
+        worker.run(
+            lambda: (
+                not lanes.busy
+                and not self.rows(
+                    "SELECT FROM tillstream.dirty_keys UNION ALL SELECT FROM tillstream.redecisions LIMIT 1"
+                )
+            )
+        )
         assert not lanes.refused
 
     def close(self) -> None:

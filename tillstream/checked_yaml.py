@@ -46,6 +46,7 @@ class Document:
     data: Any = field(repr=False)  # repr could show a password
     faults: tuple[Fault, ...]  # YAML that parses but is ambiguous, such as a key given twice
     root: yaml.Node = field(repr=False, compare=False)
+    text: str = field(repr=False, compare=False)
 
     def line_of(self, path: Steps) -> int:
         """The 1-based line of the deepest part of `path` that stands in the file."""
@@ -75,7 +76,15 @@ def dotted(path: Steps) -> str:
 def load(path: Path, *, remedy: str = "create it or correct the path") -> Document:
     """Read a YAML file; ConfigError if it is missing, empty or not YAML. `remedy` says what to do then."""
     shown = _shown(path)
-    text = _text(path, shown, remedy)
+    return _document(_text(path, shown, remedy), shown, path.resolve().parent, remedy)
+
+
+def parse(text: str, shown: str) -> Document:
+    """YAML that stands in no file any more; `shown` is what its faults call it."""
+    return _document(text, shown, Path.cwd(), "it was kept empty")
+
+
+def _document(text: str, shown: str, directory: Path, remedy: str) -> Document:
     try:
         root, reading = _compose(text, shown, remedy)
         data = reading.value(root, ())
@@ -84,8 +93,7 @@ def load(path: Path, *, remedy: str = "create it or correct the path") -> Docume
     except RecursionError:
         fault = _whole(shown, "the file is nested too deeply to be read")
     else:
-        directory = path.resolve().parent
-        return Document(file=shown, directory=directory, data=data, faults=tuple(reading.faults), root=root)
+        return Document(file=shown, directory=directory, data=data, faults=tuple(reading.faults), root=root, text=text)
     raise ConfigError([fault])  # out here, so that no chained exception carries the file's text
 
 

@@ -15,8 +15,7 @@ from connectors.supervisor import PROBE_SECONDS, Supervisor
 from sinks.batch import Committed
 from sinks.engine_offsets import EngineOffsets
 from sinks.epochs import Epochs
-from sinks.names import in_warehouse_names
-from sinks.policy_switch import switch_policy
+from sinks.policy_switch import take_up_file
 from sinks.resync.requests import RequestBook
 from sinks.resync.resyncer import Resyncer
 from sinks.row_codec import Shapes
@@ -27,6 +26,7 @@ from sinks.worker import Worker
 from tillstream.config import Config, Store
 from tillstream.errors import RefusedError, TransientError
 from tillstream.fleet import Fleet
+from tillstream.policies import shapes_in_force, shapes_of
 from tillstream.states import StoreReport
 from tillstream.verifying import store_sources
 
@@ -72,7 +72,7 @@ class Pipeline:
         on_report: Callable[[StoreReport], None] = lambda report: None,
         probe_seconds: float = PROBE_SECONDS,
     ) -> None:
-        self._config, self._policy, self._warehouse = config, in_warehouse_names(policy), warehouse
+        self._config, self._policy, self._warehouse = config, policy, warehouse
         self._on_commit = on_commit
         self._books = _Books(warehouse, on_report)
         self._probe_seconds = probe_seconds
@@ -90,15 +90,16 @@ class Pipeline:
         """Returns once everything is on its way. RefusedError if another process works on this warehouse."""
         self.claim()
         self._warehouse.check_version()
-        policy_id = switch_policy(self._warehouse, self._policy)
-        config, tables = self._config, self._config.tables
+        config = self._config
         self._timezones.update(config.timezones)
-        shapes = Shapes(self._policy, self._timezones, tables.exclude_columns, tables.real_charset)
-        worker = Worker(self._warehouse, self._lanes, shapes, policy_id=policy_id, on_commit=self._on_commit)
+        self._take_up_policy()
+        worker = Worker(
+            self._warehouse, self._lanes, self._in_force(), in_force=self._in_force, on_commit=self._on_commit
+        )
         self._worker = threading.Thread(target=self._work, args=(worker,), name="worker", daemon=True)
         self._worker.start()
         self._resyncer = Resyncer(
-            self._warehouse, shapes, store_sources(config.stores), load_percent=config.resync.load_percent
+            self._warehouse, self._in_force, store_sources(config.stores), load_percent=config.resync.load_percent
         )
         self._resyncer.start()
         heap = config.capture_options.heap_megabytes
@@ -107,6 +108,19 @@ class Pipeline:
             config, self._supervise, StoreOrders(self._warehouse).read, self._books.report, self._take_up
         )
         self._fleet.start()
+
+    def _take_up_policy(self) -> None:
+        taken_up = take_up_file(self._warehouse, shapes_of(self._config, self._policy))
+        if taken_up.fingerprint != self._policy.fingerprint:
+            log.warning(
+                "the file of policies is not in force: policy %d (version %d) was gone back to; "
+                "`tillstream policy apply` takes the file up",
+                taken_up.id,
+                taken_up.version,
+            )
+
+    def _in_force(self) -> Shapes:
+        return shapes_in_force(self._warehouse, self._config, self._policy, self._timezones)
 
     def look_at_stores(self) -> None:
         """Read tillstream.yaml again: stores that were added, changed or taken out."""

@@ -6,6 +6,7 @@ from contextlib import suppress
 import pymysql
 
 from sinks.ledger import mark_dirty, versions_at
+from sinks.policy_versions import enter
 from sinks.resync import requests
 from sinks.resync.asking import MOST_AT_ONCE, UNTOLD, as_logged
 from sinks.resync.table_reader import TableReader, key_literals
@@ -75,6 +76,7 @@ class Answers:
         if epoch is None:
             return False
         with self._warehouse.transaction() as tx:
+            enter(tx, self._shapes.policy_id)
             stamp = requests.asked_stamp(epoch, low, requests.next_number(tx))
             write_rows(tx, asked, self._store, rows, stamp)
             gone = set(literals.values()) - {asked.pk_of(row.image) for row in rows}

@@ -2,12 +2,13 @@
 
 import logging
 import threading
-from collections.abc import Container, Iterable
+from collections.abc import Callable, Container, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pymysql
 
 from sinks.ledger import versions_at
+from sinks.policy_versions import PolicyChangedError
 from sinks.resync import requests
 from sinks.resync.answers import Answers
 from sinks.resync.keyless import KeylessResync
@@ -40,16 +41,17 @@ class Resyncer(threading.Thread):
     def __init__(
         self,
         warehouse: Warehouse,
-        shapes: Shapes,
+        in_force: Callable[[], Shapes],
         stores: Iterable[StoreSource],
         *,
         load_percent: int,
         patience: Patience = Patience(),  # noqa: B008 - frozen
     ) -> None:
-        """`load_percent`: of its time a store is read in that much at the most."""
+        """`in_force` tells the policy to keep rows by, anew for each table. `load_percent`: of its time a store is read
+        in that much at the most."""
         super().__init__(name="resync", daemon=True)
         self._load_percent = load_percent
-        self._warehouse, self._shapes, self._patience = warehouse, shapes, patience
+        self._warehouse, self._in_force, self._patience = warehouse, in_force, patience
         self._sources: dict[str, StoreSource] = {}
         self.know(stores)
         self._stopping = threading.Event()
@@ -83,7 +85,7 @@ class Resyncer(threading.Thread):
         """All that is open for one store, in order."""
         try:
             self._read_store(store)
-        except TransientError as error:
+        except (TransientError, PolicyChangedError) as error:
             log.info("store %s: reading anew waits: %s", store, error)
             self._stopping.wait(AGAIN_SECONDS)
         except TillstreamError as error:
@@ -99,7 +101,7 @@ class Resyncer(threading.Thread):
             return
         with source.connect() as connection:
             session = StoreSession(source, connection, self._warehouse, self._patience)
-            Answers(session, self._warehouse, self._shapes, store).fetch()
+            Answers(session, self._warehouse, self._in_force(), store).fetch()
             pace = Pace(self._load_percent, self._stopping.wait)
             put_off: dict[int, TransientError] = {}
             while not self._stopping.is_set() and (request := self._next(store, put_off)):
@@ -133,6 +135,8 @@ class Resyncer(threading.Thread):
             raise
         except TransientError as error:
             return error
+        except PolicyChangedError as error:
+            return TransientError(str(error))
         except pymysql.err.MySQLError as error:
             if not error.args or error.args[0] >= FIRST_CLIENT_ERROR:
                 raise
@@ -150,7 +154,7 @@ class Resyncer(threading.Thread):
         )
         way = KeylessResync if keyless else TableResync
         log.info("store %s: reading %s anew (%s)", request.store, request.table, request.reason)
-        way(session, self._warehouse, self._shapes, request, pace).run(self._stopping.is_set)
+        way(session, self._warehouse, self._in_force(), request, pace).run(self._stopping.is_set)
 
     def _spread(self, request: Request) -> None:
         """One request for a store whose engine has begun anew becomes one for each of its tables."""

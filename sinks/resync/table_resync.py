@@ -18,6 +18,7 @@ from sinks.evolution import Catalog
 from sinks.fold import Change, Fold, SharedChange, no_key
 from sinks.ledger import Ledger, mark_dirty, versions_at
 from sinks.mirror import Mirror
+from sinks.policy_versions import enter
 from sinks.resync import requests
 from sinks.resync.pace import Pace
 from sinks.resync.requests import Request
@@ -100,6 +101,7 @@ class TableResync:
     def _write(self, codec: RowCodec, chunk: Chunk, expected_rows: int) -> None:
         request = self._request
         with self._warehouse.transaction() as tx:
+            enter(tx, self._shapes.policy_id)
             requests.require_unchanged(tx, request, self._after)
             self._require_same(tx, codec)
             if self._floor is None:
@@ -131,6 +133,7 @@ class TableResync:
         if epoch is None:
             raise TransientError(f"store {self._request.store}: the warehouse does not follow its log yet")
         with self._warehouse.transaction() as tx:
+            enter(tx, self._shapes.policy_id)
             withdrawn = 0
             if codec is not None:
                 self._require_same(tx, codec)

@@ -49,6 +49,17 @@ LEFT JOIN tillstream.presence p ON p.table_name = {name} AND p.store = t._store
 WHERE {key} = ANY({keys}) AND t._op NOT IN ('t', 'm')
   AND t._store <> ALL (ARRAY(SELECT store FROM tillstream.store_orders WHERE retired))""")
 
+# Keys that wait are as many as their contributions allow: a price list stands in every store.
+AT_ONCE = "SELECT greatest(1, least(%s, %s / greatest(1, count(*)))) FROM tillstream.ledger"
+TAKE_DIRTY = """\
+DELETE FROM tillstream.dirty_keys WHERE (table_name, key) IN (
+  SELECT table_name, key FROM tillstream.dirty_keys ORDER BY table_name, key LIMIT %s FOR UPDATE SKIP LOCKED)
+RETURNING table_name, key"""
+NEXT_REDECISION = """\
+SELECT table_name, after FROM tillstream.redecisions ORDER BY table_name LIMIT 1 FOR UPDATE SKIP LOCKED"""
+MOVE_REDECISION = "UPDATE tillstream.redecisions SET after = %s WHERE table_name = %s"
+END_REDECISION = "DELETE FROM tillstream.redecisions WHERE table_name = %s"
+
 KEYS_LOCK = """\
 INSERT INTO tillstream.keys (table_name, key)
 SELECT * FROM unnest(%s::text[], %s::text[]) AS k(table_name, key)

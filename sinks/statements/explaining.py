@@ -18,7 +18,6 @@ WHERE t._key = %s AND (t._op IN ('t', 'm') OR coalesce(o.retired, false))
 ORDER BY t._store, t._pk""")
 
 POLICY = "SELECT version, applied_at FROM tillstream.policies ORDER BY id DESC LIMIT 1"
-IS_PENDING = "SELECT EXISTS (SELECT FROM tillstream.dirty_keys WHERE table_name = %s AND key = %s)"
 FLOORS = """\
 SELECT store, epoch, file, pos FROM tillstream.floors WHERE table_name = %s AND store = ANY(%s) ORDER BY store"""
 CONFLICTS = """\

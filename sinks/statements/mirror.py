@@ -113,7 +113,7 @@ UPDATE {stage} s SET
 FROM stores.{table} o
 WHERE s._moved_from IS NOT NULL AND o._store = s._store AND o._pk = s._moved_from""")
 
-# Whoever changes aliases locks the table against this statement's transaction, and moves the rows that are in by then.
+# Aliases change while no transaction that writes keys is open (see `policy_versions.enter` and `alone`).
 _COUNT_UNDER = sql.SQL("""\
 UPDATE {stage} s SET _key = a.canonical FROM tillstream.aliases a WHERE a.table_name = {name} AND a.key = s._key""")
 

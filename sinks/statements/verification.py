@@ -88,7 +88,10 @@ RECORD = "INSERT INTO tillstream.verification_runs (started_at, result) VALUES (
 ONE_SNAPSHOT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
 READ_ONLY = "SET TRANSACTION READ ONLY"
 STORES_WITH = "SELECT count(*) FROM tillstream.presence WHERE table_name = %s"
-DIRTY = "SELECT key FROM tillstream.dirty_keys WHERE table_name = %s AND key = ANY(%s)"
+DIRTY = """\
+SELECT k.key FROM unnest(%(keys)s::text[]) AS k(key)
+WHERE EXISTS (SELECT FROM tillstream.dirty_keys d WHERE d.table_name = %(table)s AND d.key = k.key)
+   OR EXISTS (SELECT FROM tillstream.redecisions r WHERE r.table_name = %(table)s AND k.key COLLATE "C" > r.after)"""
 DECIDED = ("_stores", "_winners", "_contested", "_uncertain")
 
 _CENTRAL_KEYS = sql.SQL("""\

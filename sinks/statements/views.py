@@ -21,6 +21,7 @@ _NO_KEY = sql.SQL('NULL::text COLLATE "C" AS {name}')
 _JOIN = sql.SQL("""
 LEFT JOIN central.{ids} {alias} ON {alias}._store = t._store AND {alias}._pk = t.{column}::text""")
 
+IN_FORCE = "SELECT (SELECT fingerprint FROM tillstream.policies ORDER BY id DESC LIMIT 1)"
 OURS = "Made by Tillstream"
 COMMENT = sql.SQL("COMMENT ON VIEW {view} IS {text}")
 DROP = sql.SQL("DROP VIEW IF EXISTS {view}")

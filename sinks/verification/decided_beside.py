@@ -64,7 +64,7 @@ class DecidedBeside:
         return self._tx.rows(statement, [keys])
 
     def dirty(self, table: str, keys: Sequence[str]) -> set[str]:
-        return {key for (key,) in self._tx.rows(statements.DIRTY, [table, keys])}
+        return {key for (key,) in self._tx.rows(statements.DIRTY, {"table": table, "keys": list(keys)})}
 
     def _decide(self, table: str, keys: Sequence[str]) -> None:
         """Into the stage that Central writes through: the types are alike."""

@@ -27,7 +27,7 @@ from sinks.evolution import Catalog
 from sinks.ledger import Ledger
 from sinks.names import identifier, in_warehouse_names
 from sinks.policy_switch import switch_policy
-from sinks.row_codec import RowCodec
+from sinks.row_codec import RowCodec, Shapes
 from sinks.verification import both_sides
 from sinks.verification.run import Kind, Patience, StoreSource, Verification, VerificationResult
 from sinks.warehouse import Warehouse
@@ -794,12 +794,12 @@ def shared(shop: Shop, tmp_path: Path) -> Shop:
                 " WHERE id = 1")  # fmt: skip
     shop.change("INSERT INTO tillstream.presence SELECT 's2', table_name, columns FROM tillstream.presence")
     policy = in_warehouse_names(shop.policy)
-    policy_id = switch_policy(shop.warehouse, policy)
+    policy_id = switch_policy(shop.warehouse, Shapes(policy))
     with shop.warehouse.transaction() as tx:
         catalog = Catalog()
         catalog.load(tx)
         central = Central(catalog, policy, policy_id)
-        central.decide(tx, central.take_dirty(tx))
+        central.decide(tx, central.take_waiting(tx))
     return shop
 
 
@@ -852,7 +852,7 @@ def test_an_other_policy_than_the_warehouses_cannot_judge(shared: Shop) -> None:
     shared.change("UPDATE tillstream.policies SET fingerprint = 'another'")
     result = shared.verify()
     assert (result.differences, result.central_keys) == (0, 0)
-    assert "was not decided by the policies as they are now" in result.unreachable[0]
+    assert "another policy was taken up in the meantime" in result.unreachable[0]
 
 
 # --- the command -------------------------------------------------------------------------------------------------

@@ -3,10 +3,12 @@
 import itertools
 import os
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 
@@ -14,7 +16,7 @@ import msgspec
 import psycopg
 import pytest
 from harness import fresh_warehouse
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from lanes import DATABASE, FakeStore, FakeTable, Log, RecordedLanes, Row, column
 from psycopg import sql
@@ -28,6 +30,8 @@ from sinks import worker as worker_module
 from sinks.central import key_columns
 from sinks.policy_switch import switch_policy
 from sinks.policy_trial import PolicyTrial
+from sinks.policy_versions import version_in_force
+from sinks.quarantines import Quarantines
 from sinks.retrying import retry_letter
 from sinks.row_codec import Shapes
 from sinks.warehouse import Transaction, Warehouse
@@ -37,6 +41,7 @@ from tillstream.errors import LeaseLostError, RefusedError, TransientError
 STORES = ("s1", "s2", "s3")
 MOST_TURNS = 3_000  # a worker that has not finished a recorded log by then never will
 WAIT_SECONDS = 30.0
+LONG_AGO = datetime(2001, 1, 1, tzinfo=UTC)
 LONG_ENOUGH_SECONDS = 0.5  # for a worker that nothing holds up to have written its batch several times over
 MEMBERS = TablePolicy(
     table="members",
@@ -243,6 +248,7 @@ class Place:
     def __init__(self, url: str) -> None:
         self.warehouse = Warehouse(url)
         self.warehouse.migrate()
+        self.policies: dict[str, Policy] = {}  # by fingerprint
         plain = self.warehouse.url.set(drivername="postgresql").render_as_string(hide_password=False)
         self.connection = psycopg.connect(plain, autocommit=True, row_factory=dict_row, prepare_threshold=None)
 
@@ -260,12 +266,12 @@ class Place:
         self.connection.execute(
             "TRUNCATE tillstream.ledger, tillstream.schema_versions, tillstream.presence, tillstream.floors,"
             " tillstream.keys, tillstream.dirty_keys, tillstream.dead_letters, tillstream.conflicts,"
-            " tillstream.policies"
+            " tillstream.policies, tillstream.redecisions RESTART IDENTITY"
         )
 
     @property
     def settled(self) -> bool:
-        return not self.rows("SELECT 1 FROM tillstream.dirty_keys LIMIT 1")
+        return not self.rows("SELECT FROM tillstream.dirty_keys UNION ALL SELECT FROM tillstream.redecisions LIMIT 1")
 
     def take_in(self, stores: Sequence[FakeStore], way: Way, policy: Policy = POLICY) -> None:
         """All logs to their ends, that way."""
@@ -297,7 +303,19 @@ class Place:
         return log.restart(reached, 2)
 
     def worker(self, lanes: RecordedLanes, policy: Policy = POLICY, warehouse: Warehouse | None = None) -> Worker:
-        return Worker(warehouse or self.warehouse, lanes, Shapes(policy), policy_id=1)
+        self.policies[policy.fingerprint] = policy
+        policy_id = switch_policy(self.warehouse, Shapes(policy))
+        return Worker(warehouse or self.warehouse, lanes, Shapes(policy, policy_id), in_force=self.in_force)
+
+    def switch(self, policy: Policy) -> None:
+        self.policies[policy.fingerprint] = policy
+        switch_policy(self.warehouse, Shapes(policy))
+
+    def in_force(self) -> Shapes:
+        with self.warehouse.transaction() as tx:
+            present = version_in_force(tx)
+        assert present is not None
+        return Shapes(self.policies[present.fingerprint], present.id)
 
     def run_all(
         self, all_lanes: Sequence[RecordedLanes], policy: Policy = POLICY, warehouse: Warehouse | None = None
@@ -357,7 +375,7 @@ class Place:
         for row in self.rows("SELECT table_schema s, table_name t FROM information_schema.tables"
                              " WHERE table_schema IN ('stores', 'central') ORDER BY 1, 2"):  # fmt: skip
             rows = self.rows(f'SELECT * FROM {row["s"]}.{row["t"]} t ORDER BY t.*::text COLLATE "C"')
-            unlike = {"_seen_at", "_decided_at"} | ({"_event_at"} if row["t"] == "notes" else set())
+            unlike = {"_seen_at", "_decided_at", "_policy"} | ({"_event_at"} if row["t"] == "notes" else set())
             kept[f"{row['s']}.{row['t']}"] = sorted(
                 repr(sorted((k, v) for k, v in each.items() if k not in unlike)) for each in rows
             )
@@ -448,6 +466,66 @@ def test_every_way_leads_to_the_same_warehouse(
     place.empty()
     place.take_in(stores, way, policy)
     assert_truth(place, stores, policy)
+    assert place.everything() == straight
+
+
+OTHER = Policy(
+    version=2,
+    tables=MappingProxyType(
+        {
+            "members": TablePolicy(
+                table="members",
+                key=(KeyPart(column="phone", normaliser=Normaliser.DIGITS),),
+                columns=MappingProxyType(
+                    {
+                        "points": ColumnRule(rule=RuleName.SUM),
+                        "wallet": ColumnRule(rule=RuleName.MIN),
+                        "level": ColumnRule(rule=RuleName.MIN),
+                        "name": ColumnRule(rule=RuleName.PRIORITY, ranks=(("s1",),)),
+                        "email": ColumnRule(rule=RuleName.EARLIEST),
+                    }
+                ),
+                deletes=Deletes.ALL,
+            )
+        }
+    ),
+    fingerprint="other",
+)
+
+
+@given(history=st.tuples(histories, histories, histories), way=ways, switches=st.integers(1, 4), data=st.data())
+@settings(few, max_examples=15, phases=[Phase.generate])
+def test_policies_switched_and_stores_doubted_beside_the_workers_leave_no_trace(
+    place: Place, history: tuple[list[Act], ...], way: Way, switches: int, data: st.DataObject
+) -> None:
+    """Other rules, another key, a quarantine and back, at any moment, while three workers write: at the end all is as
+    if there had been only the last."""
+    last, other = data.draw(st.permutations([POLICY, OTHER]))
+    stores = [lived(name, each, policy=last) for name, each in zip(STORES, history, strict=True)]
+    place.empty()
+    place.take_in(stores, Way(), last)
+    assert_truth(place, stores, last)
+    straight = place.everything()
+
+    place.empty()
+    place.switch(last)
+    place.switch(other)
+    pauses = data.draw(st.lists(st.sampled_from([0.0, 0.002, 0.01]), min_size=switches, max_size=switches))
+    hands = [place._recorded([store.log for store in stores], [n], way) for n in range(len(stores))]
+    done = threading.Thread(target=place.run_all, args=(hands, other))
+    done.start()
+    for pause in pauses:
+        time.sleep(pause)
+        quarantines = Quarantines(place.warehouse)
+        number = quarantines.add("s2", None, LONG_AGO, reason="tried", author="law")
+        place.switch(last)
+        time.sleep(pause)
+        quarantines.lift(number)
+        place.switch(other)
+    place.switch(last)
+    done.join(60)
+    place.run_all([RecordedLanes()], last)
+    assert_truth(place, stores, last)
     assert place.everything() == straight
 
 
@@ -660,6 +738,40 @@ def test_two_workers_at_one_key_see_each_other(place: Place, phone: str) -> None
     assert_truth(place, stores)
 
 
+def test_a_key_that_is_being_decided_is_not_left_out_of_a_quarantine(place: Place) -> None:
+    """A member that its store's worker has decided and not committed is decided again without that store, too."""
+    store = lived("s1", [])
+    held = HeldWarehouse(place.warehouse.url.render_as_string(hide_password=False))
+    lanes = RecordedLanes()
+    worker = place.worker(lanes, warehouse=held)
+
+    def take_in(start: int) -> None:
+        lanes.record([store.log.batch(start, len(store.log))])
+        while lanes.busy or not place.settled:
+            worker.run_once(0.0)
+            worker.settle()
+
+    take_in(0)
+    at = len(store.log)
+    store.insert("members", member(9, 3))
+    held.armed = True
+    working = threading.Thread(target=take_in, args=(at,))
+    working.start()
+    assert held.reached.wait(WAIT_SECONDS)
+    doubted = {"reason": "tried", "author": "law"}
+    doubting = threading.Thread(target=Quarantines(place.warehouse).add, args=("s1", None, LONG_AGO), kwargs=doubted)
+    doubting.start()
+    doubting.join(LONG_ENOUGH_SECONDS)
+    held.may_commit.set()
+    doubting.join(WAIT_SECONDS)
+    working.join(WAIT_SECONDS)
+    take_in(len(store.log))
+    held.dispose()
+    (number,) = (row["id"] for row in place.rows("SELECT id FROM tillstream.quarantines WHERE lifted_at IS NULL"))
+    Quarantines(place.warehouse).lift(number)
+    assert place.central() == {}
+
+
 # --- monotone, floors, absence ----------------------------------------------------------------------------
 
 
@@ -718,7 +830,8 @@ def test_a_row_below_its_floor_does_not_live_whenever_it_comes(place: Place) -> 
         " VALUES ('s1', %s, 'members', '4', 1, 1, %s, 0, 0, 'c', 'set aside', %s) RETURNING id",
         *(DATABASE, event.source.pos, msgspec.json.encode(event)),
     )
-    retry_letter(place.warehouse, Shapes(POLICY), 1, letter["id"])
+    policy_id = switch_policy(place.warehouse, Shapes(POLICY))
+    retry_letter(place.warehouse, Shapes(POLICY, policy_id), letter["id"])
     assert place.live("members", store) == {}
     assert place.central() == {}
 
@@ -1069,7 +1182,7 @@ def test_what_a_trial_predicts_is_what_the_switch_brings(
     """Every value that changes, whose it was and whose it becomes, and every row that comes or goes."""
     place.empty()
     stores = [lived(name, each, policy=POLICY) for name, each in zip(STORES, history, strict=True)]
-    switch_policy(place.warehouse, old)
+    switch_policy(place.warehouse, Shapes(old))
     place.take_in(stores, Way(), old)
     before, everything = central_texts(place), place.everything()
 
@@ -1077,7 +1190,7 @@ def test_what_a_trial_predicts_is_what_the_switch_brings(
         (*predicted,) = PolicyTrial(tx, Shapes(old), Shapes(new), samples=1000, most_keys=None).run()
     assert place.everything() == everything, "a trial writes nothing"
 
-    switch_policy(place.warehouse, new)
+    switch_policy(place.warehouse, Shapes(new))
     for store in stores:
         store.heartbeat()
     place.take_in(stores, Way(), new)

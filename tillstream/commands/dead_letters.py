@@ -60,23 +60,18 @@ def show(letter: OneId, config: ConfigPath = DEFAULT_PATH) -> None:
 
 def retry(letters: Ids = None, config: ConfigPath = DEFAULT_PATH) -> None:
     """Try them again, each in a transaction of its own; exit 1 if one still cannot be kept."""
-    from sinks.names import in_warehouse_names
-    from sinks.policy_switch import switch_policy
     from sinks.retrying import open_ids, retry_letter
-    from sinks.row_codec import Shapes
     from tillstream.opening import open_warehouse
+    from tillstream.policies import shapes_in_force
 
-    settings, policy = load_all(config)
+    settings, written = load_all(config)
     failed = 0
     with open_warehouse(settings) as warehouse:
         warehouse.check_version()
-        named = in_warehouse_names(policy)
-        policy_id = switch_policy(warehouse, named)
-        tables = settings.tables
-        shapes = Shapes(named, settings.timezones, tables.exclude_columns, tables.real_charset)
+        shapes = shapes_in_force(warehouse, settings, written)
         for letter in letters or open_ids(warehouse):
             try:
-                print(f"{letter}: {retry_letter(warehouse, shapes, policy_id, letter)}")
+                print(f"{letter}: {retry_letter(warehouse, shapes, letter)}")
             except PoisonError as error:
                 failed += 1
                 print(f"{letter}: still cannot be kept: {error.reason}")

@@ -41,13 +41,14 @@ def explain(
     from sinks.explaining import Explainer
     from sinks.names import identifier, in_warehouse_names
     from tillstream.opening import open_warehouse
+    from tillstream.policies import in_force
 
     settings, written = load_all(config)
-    policy, name = in_warehouse_names(written), identifier(table)
-    require_shared(policy, table)
-    normalised = normalised_key(policy, table, key)
     with open_warehouse(settings) as warehouse:
         warehouse.check_version()
+        policy, name = in_warehouse_names(in_force(warehouse, written)), identifier(table)
+        require_shared(policy, table)
+        normalised = normalised_key(policy, table, key)
         with warehouse.transaction() as tx:
             explainer = Explainer(tx, policy, name)
             found = explainer.explain(normalised, _wanted(explainer, policy, table, column))

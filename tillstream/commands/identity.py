@@ -135,14 +135,15 @@ def undo(
 
 @contextmanager
 def _opened(config: "ConfigPath") -> Iterator[tuple[Policy, "Warehouse"]]:
-    """The policies in the warehouse's names, and the warehouse."""
+    """The policy in force, in the warehouse's names, and the warehouse."""
     from sinks.names import in_warehouse_names
     from tillstream.opening import open_warehouse
+    from tillstream.policies import in_force
 
-    settings, policy = load_all(config)
+    settings, written = load_all(config)
     with open_warehouse(settings) as warehouse:
         warehouse.check_version()
-        yield in_warehouse_names(policy), warehouse
+        yield in_warehouse_names(in_force(warehouse, written)), warehouse
 
 
 def _agrees(merge: "Merge", output: Output) -> bool:

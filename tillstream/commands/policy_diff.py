@@ -13,61 +13,80 @@ from conflict.what_if import ChangedValue, Scope, TableDifference
 from tillstream.checked_yaml import Document, load
 from tillstream.commands.config import DEFAULT_PATH, ConfigPath, Output, OutputOption, load_all
 from tillstream.config import Config
-from tillstream.errors import ConfigError
+from tillstream.errors import ConfigError, RefusedError
 
 if TYPE_CHECKING:
-    from sinks.row_codec import Shapes
+    from sinks.warehouse import Warehouse
 
 CHANGED = 1
 MOST_LINES = 10  # of stores that a column's values come from and go to; `--output json` has all
 
-NewPolicies = Annotated[Path, typer.Argument(metavar="NEW.yaml", help="Policies that are not in force yet.")]
+NewPolicies = Annotated[
+    Path | None,
+    typer.Argument(metavar="NEW.yaml", help="Without it the file that tillstream.yaml names."),
+]
 ExitCode = Annotated[bool, typer.Option("--exit-code", help="Exit with 1 if anything would change.")]
 Samples = Annotated[int, typer.Option("--samples", min=0, metavar="N", help="Examples of each column.")]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, metavar="KEYS", help="Only a table's first keys.")]
 
 
 def diff(
-    new: NewPolicies,
+    new: NewPolicies = None,
     config: ConfigPath = DEFAULT_PATH,
     output: OutputOption = Output.TEXT,
     exit_code: ExitCode = False,
     samples: Samples = 3,
     limit: Limit = None,
 ) -> None:
-    """Which central values would change under NEW.yaml. Nothing is written, and `run` may be at work.
+    """Which central values would change under other policies than those in force. Nothing is written; `run` may be at
+    work.
 
     By table, column, rule, and the store whose value stands now and the one whose value would.
     """
-    from sinks.policy_trial import PolicyTrial, UnfitPolicyError
     from tillstream.opening import open_warehouse
+    from tillstream.policies import in_force
 
-    settings, present = load_all(config)
-    document = load(new)
+    settings, written = load_all(config)
+    document = load(new or policies_file(settings))
     tried = parse_policy(document, settings.store_attributes)
     with open_warehouse(settings) as warehouse:
         warehouse.check_version()
-        with warehouse.transaction() as tx:
-            try:
-                old, shapes = _shapes(settings, present), _shapes(settings, tried)
-                found = PolicyTrial(tx, old, shapes, samples=samples, most_keys=limit).run()
-            except UnfitPolicyError as error:
-                raise ConfigError(list(_faults(document, tried, error.reasons))) from None
-    changes = any(each.changes for each in found)
+        present = in_force(warehouse, written)
+        found = differences(warehouse, settings, present, tried, document, samples=samples, most_keys=limit)
     if output is Output.JSON:
         print(json.dumps(_as_json(present, tried, found), ensure_ascii=False))
     else:
-        print("\n".join(in_words(new, found)))
-    if exit_code and changes:
+        print("\n".join(in_words(document.file, found)))
+    if exit_code and any(each.changes for each in found):
         raise typer.Exit(CHANGED)
 
 
-def _shapes(settings: Config, policy: Policy) -> "Shapes":
-    from sinks.names import in_warehouse_names
-    from sinks.row_codec import Shapes
+def policies_file(settings: Config) -> Path:
+    if settings.policies is None:
+        raise RefusedError(f"{settings.file} names no `policies:` file")
+    return settings.policies
 
-    tables = settings.tables
-    return Shapes(in_warehouse_names(policy), settings.timezones, tables.exclude_columns, tables.real_charset)
+
+def differences(
+    warehouse: "Warehouse",
+    settings: Config,
+    present: Policy,
+    tried: Policy,
+    document: Document,
+    *,
+    samples: int,
+    most_keys: int | None,
+) -> list[TableDifference]:
+    """What `tried`, which `document` says, would make of what `present` decides. ConfigError where it fits no store."""
+    from sinks.policy_trial import PolicyTrial, UnfitPolicyError
+    from tillstream.policies import shapes_of
+
+    old, new = shapes_of(settings, present), shapes_of(settings, tried)
+    with warehouse.transaction() as tx:
+        try:
+            return PolicyTrial(tx, old, new, samples=samples, most_keys=most_keys).run()
+        except UnfitPolicyError as error:
+            raise ConfigError(list(_faults(document, tried, error.reasons))) from None
 
 
 def _faults(document: Document, tried: Policy, reasons: Any) -> Iterator[Any]:
@@ -82,7 +101,7 @@ def _faults(document: Document, tried: Policy, reasons: Any) -> Iterator[Any]:
 # --- for people -------------------------------------------------------------------------------------------
 
 
-def in_words(new: Path, found: list[TableDifference]) -> list[str]:
+def in_words(new: str, found: list[TableDifference]) -> list[str]:
     lines = [line for each in found for line in _table_in_words(each)]
     values, rows = sum(each.values for each in found), sum(each.appearing + each.disappearing for each in found)
     partly = "" if all(each.complete for each in found) else ", as far as was looked (--limit)"

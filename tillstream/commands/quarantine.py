@@ -50,15 +50,17 @@ def add(
     from sinks.names import identifier, in_warehouse_names
     from sinks.quarantines import Quarantines
     from tillstream.opening import open_warehouse
+    from tillstream.policies import in_force
 
-    settings, policy = load_all(config)
+    settings, written = load_all(config)
     require_store(settings, store)
     at = _moment(since, settings, store)
     named = None if table is None else identifier(table)
     with open_warehouse(settings) as warehouse:
         warehouse.check_version()
         quarantines = Quarantines(warehouse)
-        previews = quarantines.preview(in_warehouse_names(policy), store, named, at)
+        policy = in_warehouse_names(in_force(warehouse, written))
+        previews = quarantines.preview(policy, store, named, at)
         agreed = yes or _agrees(previews, store, at, output)
         number = quarantines.add(store, named, at, reason=reason, author=person()) if agreed else None
     if output is Output.JSON:

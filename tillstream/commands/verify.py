@@ -32,10 +32,13 @@ def verify(
     Exit code 1 if something differs, 3 if nothing does but some store could not be asked.
     """
     from tillstream.opening import open_warehouse
+    from tillstream.policies import in_force
     from tillstream.verifying import verification_for
 
-    settings, policy = load_all(config)
+    settings, written = load_all(config)
     with open_warehouse(settings) as warehouse:
+        warehouse.check_version()
+        policy = in_force(warehouse, written)
         result = verification_for(settings, policy, warehouse).run(stores=store or None, tables=table or None)
     if output is Output.JSON:
         print(json.dumps(result.as_json(), ensure_ascii=False))

@@ -92,7 +92,7 @@ def run_sink(warehouse: Warehouse, recording: Recording) -> Measured:
     """The real worker over the recorded lanes."""
     lanes = EmbeddedLanes()
     engines = RecordedEngines(lanes, recording)
-    worker = Worker(warehouse, lanes, Shapes(EMPTY_POLICY), policy_id=0)
+    worker = Worker(warehouse, lanes, Shapes(EMPTY_POLICY))
     started, cpu = time.perf_counter(), time.process_time()
     engines.start()
     while not engines.exhausted:
