@@ -23,6 +23,7 @@ tables:
     key: {phone: exact}
     columns: {points: {rule: sum}, level: {rule: max}}
 """
+WAITS = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 LONG_ENOUGH_SECONDS = 0.5  # for an accept that nothing holds up
 WAIT_SECONDS = 20.0
 
@@ -44,8 +45,12 @@ def member(id_: int, phone: str, points: int) -> dict[str, Any]:
     return {"id": id_, "phone": phone, "name": phone, "points": points, "level": 1}
 
 
+def accept(chain: DecidedChain, key: str, other: str) -> int:
+    return Merging(chain.warehouse).accept(chain.policy, "members", key, other, reason="a test", author="tester")
+
+
 def said(chain: DecidedChain, key: str, other: str) -> int:
-    number = Merging(chain.warehouse).accept(chain.policy, "members", key, other, reason="a test", author="tester")
+    number = accept(chain, key, other)
     chain.take_in([])
     return number
 
@@ -93,16 +98,17 @@ def test_a_worker_in_the_middle_of_a_batch_is_waited_for(chain: DecidedChain) ->
     """It has read which key stands for which, and its row is not to be seen yet."""
     chain.stores["s2"].insert("members", member(2, "d", 1000))
     with chain.warehouse.transaction() as tx:
-        tx.execute(
-            "INSERT INTO tillstream.keys VALUES ('members', 'd')"
-        )  # the worker has written its row and waits here
-        worker, person = _started(chain.take_in), _started(lambda: said(chain, "a", "d"))
+        tx.execute("INSERT INTO tillstream.keys VALUES ('members', 'd')")  # for it the worker waits, its row written
+        worker = _started(chain.take_in)
+        while not chain.rows(WAITS):
+            assert worker.is_alive()
+        person = _started(lambda: accept(chain, "a", "d"))
         person.join(LONG_ENOUGH_SECONDS)
         assert person.is_alive()
-        assert worker.is_alive()
     for each in (worker, person):
         each.join(WAIT_SECONDS)
         assert not each.is_alive()
+    chain.take_in([])
     assert points(chain) == {"a": 1001, "b": 10, "c": 100}
 
 
@@ -119,7 +125,7 @@ def test_people_and_workers_at_once(chain: DecidedChain, seed: int) -> None:
                 if standing and chance.random() < 0.4:
                     merging.undo(chain.policy, standing.pop(), reason="", author="tester")
                 key, other = chance.sample("abcd", 2)
-                standing.append(merging.accept(chain.policy, "members", key, other, reason="", author="tester"))
+                standing.append(accept(chain, key, other))
             except RefusedError:  # they are one already
                 continue
             except BaseException as error:
