@@ -6,7 +6,7 @@ from math import log2
 
 from rapidfuzz import fuzz, utils
 
-ALIKE = 0.8  # two of three characters of a Chinese name are not enough, a typing error in a long word is
+ALIKE = 0.85  # one digit of a date may differ, and not one of three characters of a Chinese name
 REORDERED = 0.95
 
 Both = tuple[str | None, str | None]  # one column's values, as text
@@ -41,7 +41,7 @@ class Rarity:
 def likeness(keys: tuple[str, str], values: Mapping[str, Both], rarity: Rarity) -> Likeness:
     """Half of the score is how alike the keys are, half the other columns, each by how much it tells."""
     compared = {column: _ratio(one, two) for column, (one, two) in values.items() if one and two}
-    told = sum(rarity.bits(column) * ratio for column, ratio in compared.items())
+    told = sum(rarity.bits(column) * ratio for column, ratio in compared.items() if ratio >= ALIKE)
     most = max(sum(map(rarity.bits, compared)), rarity.enough_bits)
     return Likeness(
         score=round((fuzz.ratio(*keys) / 100 + told / most) / 2, 3),

@@ -18,7 +18,8 @@ from sinks.warehouse import Transaction
 from tillstream.errors import RefusedError
 
 COMPARED = frozenset({"text", "date"})  # types by which people tell rows apart; sums and times are not among them
-BLOCKING_COLUMNS = 5  # those with most distinct values; each, and each two together, make blocks
+BLOCKING_COLUMNS = 5  # those with most distinct values; each, and each two together, make blocks if they tell enough
+ALMOST_BITS = 1.0  # a value that half of all rows have to themselves
 SHORTEST_KEY = 5  # characters: of a shorter one every character counts
 MOST_IN_BLOCK = 50  # rows; what more have in common tells none of them from the others
 MOST_PAIRS = 200_000  # about a minute and 100 MB
@@ -71,11 +72,12 @@ class Duplicates:
         looked_at = [pair for pair in pairs if frozenset(pair) not in undone]
         found = (each for each in self._compared(looked_at, rarity) if each.likeness.score >= at_least)
         best = heapq.nsmallest(most, found, key=lambda each: (-each.likeness.score, each.keys))
-        return Suggestions(duplicates=best, pairs=len(pairs), complete=len(pairs) < MOST_PAIRS)
+        return Suggestions(duplicates=best, pairs=len(looked_at), complete=len(pairs) < MOST_PAIRS)
 
     def _pairs(self, rarity: Rarity) -> list[tuple[Any, ...]]:
         telling = sorted(self._columns, key=lambda column: -rarity.distinct[column])[:BLOCKING_COLUMNS]
-        together = [(column,) for column in telling] + list(combinations(telling, 2))
+        columns = [*((column,) for column in telling), *combinations(telling, 2)]
+        together = [each for each in columns if sum(map(rarity.bits, each)) >= rarity.enough_bits - ALMOST_BITS]
         statement = statements.pairs(self._table, together, shortest=SHORTEST_KEY, most=MOST_IN_BLOCK, limit=MOST_PAIRS)
         return self._tx.rows(statement)
 

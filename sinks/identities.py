@@ -1,7 +1,7 @@
 """What people said of business keys that are one, and which key stands for which because of it."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from psycopg import sql
 
@@ -14,7 +14,6 @@ SELECT i.id, i.table_name, i.key, i.other_key, i.reason, i.author, i.accepted_at
        u.reason, u.author, u.undone_at
 FROM tillstream.identities i LEFT JOIN tillstream.identities_undone u ON u.identity = i.id
 ORDER BY i.id"""
-_TIME = "%Y-%m-%d %H:%M %Z"
 _FORGET = "DELETE FROM tillstream.aliases WHERE table_name = %s"
 _KEEP = sql.SQL("COPY tillstream.aliases (table_name, key, canonical) FROM STDIN")
 
@@ -36,10 +35,14 @@ class Identity:
     undone_at: datetime | None
 
     def in_words(self) -> str:
-        said = f"said {self.accepted_at:{_TIME}} by {self.author}: {self.reason}"
-        undone = f"; undone {self.undone_at:{_TIME}} by {self.undone_by}" if self.undone_at else ""
+        said = f"said {_minute(self.accepted_at)} by {self.author}: {self.reason}"
+        undone = f"; undone {_minute(self.undone_at)} by {self.undone_by}" if self.undone_at else ""
         why = f": {self.undone_reason}" if self.undone_reason else ""
         return f"identity {self.id}: {self.other_key} counts under {self.key}, {said}{undone}{why}"
+
+
+def _minute(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def read_identities(tx: Transaction) -> list[Identity]:

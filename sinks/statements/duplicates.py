@@ -9,7 +9,7 @@ from sinks.statements import names, quoted, render
 _RARITY = sql.SQL("SELECT count(*), {counts} FROM (SELECT {columns} FROM central.{table} LIMIT {sample}) t")
 
 # A key less one character: two keys that meet in one are a typing error apart (a digit more, less, another or two
-# exchanged). And what two rows have in common, in one column or in two.
+# exchanged). And what two rows have in common, in one column or in two. Those that share most blocks come first.
 _PAIRS = sql.SQL("""\
 WITH parts AS (
   SELECT 0 AS kind, left(_key, i - 1) || substr(_key, i + 1) AS part, _key
@@ -17,8 +17,8 @@ WITH parts AS (
 ), blocks AS (
   SELECT array_agg(_key) AS keys FROM parts GROUP BY kind, part HAVING count(*) BETWEEN 2 AND {most}
 )
-SELECT DISTINCT a.key, b.key FROM blocks, unnest(keys) a(key), unnest(keys) b(key) WHERE a.key < b.key
-ORDER BY 1, 2 LIMIT {limit}""")
+SELECT a.key, b.key FROM blocks, unnest(keys) a(key), unnest(keys) b(key) WHERE a.key < b.key
+GROUP BY 1, 2 ORDER BY count(*) DESC, 1, 2 LIMIT {limit}""")
 _EQUAL = sql.SQL("""
   UNION SELECT {kind}, concat_ws(chr(31), {values}), _key FROM central.{table} WHERE {given}""")
 

@@ -131,10 +131,13 @@ def test_a_typing_error_is_suggested_merged_and_taken_back(chain: Chain, call: C
     chain.on("east", f"{insert} (21, '13500135000', '欧阳娜', '1990-02-03', 30)")
     chain.on("east", f"{insert} (22, '13500135999', '马腾', '1985-05-05', 1)")
     chain.on("west", f"{insert} (31, '13500135001', '欧阳娜', '1990-02-03', 12)")
+    chain.on("east", f"{insert} (23, '13611112222', '诸葛亮', '1977-07-07', 1)")
+    chain.on("west", f"{insert} (33, '15898761234', '诸葛亮', '1977-07-07', 1)")
     chain.on("west", "INSERT INTO sale (id, member_id) VALUES (31, 31)")
     chain.settle()
     found = _suggested(call)
-    assert [(each["keys"], each["likeness"]["same"]) for each in found] == [([ONE, TWO], ["name", "birthday"])]
+    assert [each["keys"] for each in found] == [[ONE, TWO], ["+8613611112222", "+8615898761234"]]
+    assert {tuple(each["likeness"]["same"]) for each in found} == {("name", "birthday")}
     assert f"tillstream identity accept member {ONE} {TWO}" in call("identity", "suggest", "member")
 
     shown = call("identity", "accept", "member", ONE, "135-0013-5001", "--reason", "asked her", code=1)
@@ -147,7 +150,7 @@ def test_a_typing_error_is_suggested_merged_and_taken_back(chain: Chain, call: C
     assert _points(chain, ONE, TWO) == [(ONE, 42)]
     assert chain.rows("SELECT _member_id_key FROM chain.sale WHERE id = 31") == [(ONE,)]
     assert_no_difference(chain)
-    assert _suggested(call) == []
+    assert len(_suggested(call)) == 1
 
     chain.on("west", "UPDATE member SET points = 20 WHERE id = 31")
     chain.settle()
@@ -164,7 +167,7 @@ def test_a_typing_error_is_suggested_merged_and_taken_back(chain: Chain, call: C
     assert_no_difference(chain)
     assert "her sister" in call("identity", "list", "--all")
     assert call("identity", "list") == "no two keys were said to be one\n"
-    assert _suggested(call) == [], "nobody is asked again what was taken back"
+    assert len(_suggested(call)) == 1, "nobody is asked again what was taken back"
 
 
 def _suggested(call: Call) -> list[dict[str, Any]]:

@@ -63,7 +63,7 @@ def suggest(
     for each in found.duplicates:
         print("\n".join(_suggested(table, each)))
     if not found.duplicates:
-        print(f"no two rows of {table} look like one ({found.pairs:,} pairs compared)")
+        print(f"no two rows of {table} look like one (pairs compared: {found.pairs:,})")
     if not found.complete:
         print(f"There are more than the {found.pairs:,} pairs that were compared.")
 
