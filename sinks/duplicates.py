@@ -22,7 +22,7 @@ BLOCKING_COLUMNS = 5  # those with most distinct values; each, and each two toge
 ALMOST_BITS = 1.0  # a value that half of all rows have to themselves
 SHORTEST_KEY = 5  # characters: of a shorter one every character counts
 MOST_IN_BLOCK = 50  # rows; what more have in common tells none of them from the others
-MOST_PAIRS = 200_000  # about a minute and 100 MB
+MOST_PAIRS = 200_000  # 8 s and 40 MB, with 100,000 rows
 SAMPLED_ROWS = 50_000
 PAIRS_AT_ONCE = 2_000
 

@@ -143,7 +143,7 @@ class Explainer:
                 Floor(store=store, epoch=epoch, file=file, pos=pos)
                 for store, epoch, file, pos in self._tx.rows(statements.FLOORS, [self._table, sorted(stores)])
             ],
-            conflicts=self._conflicts(key, wanted),
+            conflicts=self._conflicts([key, *(each for each in aliases if aliases[each] == key)], wanted),
             identities=[
                 each for each in standing_identities(self._tx, self._policy) if aliases.get(each.key, each.key) == key
             ],
@@ -159,13 +159,13 @@ class Explainer:
             for store, pk, why in self._tx.rows(statements.not_counting(self._table), [key])
         ]
 
-    def _conflicts(self, key: str, columns: Collection[str]) -> list[RecordedConflict]:
+    def _conflicts(self, keys: list[str], columns: Collection[str]) -> list[RecordedConflict]:
         return [
             RecordedConflict(
                 column=column, rule=rule, winner=winner, value=value, losers=losers, reason=reason, decided_at=at
             )
             for column, rule, winner, value, losers, reason, at in self._tx.rows(
-                statements.CONFLICTS, [self._table, key, list(columns), MOST_CONFLICTS]
+                statements.CONFLICTS, [self._table, keys, list(columns), MOST_CONFLICTS]
             )
         ]
 

@@ -32,7 +32,7 @@ def chain(make_chain: Callable[..., Chain], mysql56: MySQLServer, mysql97: MySQL
     chain = make_chain({"east": mysql56, "west": mysql97}, database="identity", policies=POLICIES)
     chain.on_all(
         "CREATE TABLE member (id INT PRIMARY KEY, phone VARCHAR(20), name VARCHAR(40), birthday DATE, points INT)",
-        "CREATE TABLE sale (id INT PRIMARY KEY, member_id INT, seller_id INT, amount INT)",
+        "CREATE TABLE sale (id INT PRIMARY KEY, member_id INT, seller_id VARCHAR(9), amount INT)",
     )
     chain.on("east", "INSERT INTO member VALUES (1, '13800138000', '王', NULL, 10), (2, NULL, '无', NULL, 1)")
     chain.on("west", "INSERT INTO member VALUES (7, '138 0013 8000', '王', NULL, 5), (1, '13900139000', '李', NULL, 2)")

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from decided import DecidedChain
 
+from sinks import duplicates
+from sinks.duplicates import Duplicates
 from sinks.merging import Merging
 from sinks.verification.central_comparison import CentralComparison
 from tillstream.errors import RefusedError
@@ -161,6 +163,39 @@ def test_under_other_key_columns_it_means_nothing(chain: DecidedChain) -> None:
     assert points(chain) == {"a": 1, "b": 10, "c": 100}
     chain.apply(POLICIES.replace("phone: exact", "phone: trim"))
     assert points(chain) == {"a": 11, "c": 100}
+
+
+def test_explain_has_the_contests_of_both(chain: DecidedChain, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also that which the other key had before it counted under this one."""
+    one, two = chain.stores.values()
+    one.update("members", (2,), name="Wang")
+    two.insert("members", member(2, "b", 5))
+    chain.take_in()
+    said(chain, "a", "b")
+    for key in ("a", "b"):
+        capsys.readouterr()
+        assert chain.tillstream("explain", "members", key, "name", "--output", "json") == 0
+        told = json.loads(capsys.readouterr().out)
+        assert (told["key"], [each["other_key"] for each in told["identities"]]) == ("a", ["b"])
+        assert len(told["conflicts"]) == 2
+
+
+def test_suggestions_are_bounded(chain: DecidedChain, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What many have in common makes no pairs, and where there are more than are looked at, that is told."""
+    names = [member(10 + n, f"{n}" * 9, 1) | {"name": "Wang"} for n in range(3)]
+    chain.stores["s1"].insert("members", *names)
+    chain.take_in()
+
+    def suggested() -> tuple[int, bool]:
+        with chain.warehouse.transaction() as tx:
+            found = Duplicates(tx, chain.policy, "members").suggest(at_least=0, most=20)
+        return found.pairs, found.complete
+
+    assert suggested() == (3, True)
+    monkeypatch.setattr(duplicates, "MOST_PAIRS", 2)
+    assert suggested() == (2, False)
+    monkeypatch.setattr(duplicates, "MOST_IN_BLOCK", 2)
+    assert suggested() == (0, True)
 
 
 def test_a_policy_that_is_tried_knows_it(chain: DecidedChain, capsys: pytest.CaptureFixture[str]) -> None:
