@@ -154,22 +154,27 @@ def _notes(old: TablePolicy | None, new: TablePolicy, columns: list[str]) -> Ite
         yield "changed_at counts for rows that a snapshot brings from then on; what is there keeps its times"
 
 
-def _untimed(tx: Transaction, old: Shapes, new: Shapes) -> dict[str, set[str]]:
-    """Columns that `new` decides by time although the stores' changes of them were not timed under `old`."""
-    found: dict[str, set[str]] = defaultdict(set)
+def codecs_under(tx: Transaction, shapes: Shapes) -> list[RowCodec]:
+    """Of every table of every store that is not retired; UnfitPolicyError where one cannot bear the policy."""
+    found: list[RowCodec] = []
     unfit: dict[str, list[str]] = defaultdict(list)
     retired = read_orders(tx).retired
     for (store,) in tx.rows(STORES):
-        if store in retired:
-            continue
-        for version in versions_at(tx, store):
-            table = identifier(version.table)
+        for version in versions_at(tx, store) if store not in retired else ():
             try:
-                found[table] |= _stamped(new.of(version)) - _stamped_if_taken(old, version)
+                found.append(shapes.of(version))
             except RefusedError as error:
-                unfit[table].append(str(error))
+                unfit[identifier(version.table)].append(str(error))
     if unfit:
         raise UnfitPolicyError(unfit)
+    return found
+
+
+def _untimed(tx: Transaction, old: Shapes, new: Shapes) -> dict[str, set[str]]:
+    """Columns that `new` decides by time although the stores' changes of them were not timed under `old`."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for codec in codecs_under(tx, new):
+        found[codec.table] |= _stamped(codec) - _stamped_if_taken(old, codec.version)
     return found
 
 

@@ -17,6 +17,7 @@ from sinks.warehouse import Warehouse
 from tillstream import checked_yaml
 from tillstream.config import load_config
 from tillstream.pipeline import Pipeline
+from tillstream.policies import in_force
 from tillstream.rehearsal.mysql import MySQLServer
 from tillstream.verifying import verification_for
 
@@ -58,7 +59,7 @@ class Chain:
         self.policy = EMPTY_POLICY
         if policies is not None:
             (directory / "policies.yaml").write_text(policies)
-            self.policy = parse_policy(checked_yaml.load(directory / "policies.yaml"), {key: {} for key in stores})
+            self.take_up_file()
         self.warehouse = Warehouse(warehouse_url)
         self.warehouse.migrate()
         self.pipeline: Pipeline | None = None
@@ -97,6 +98,11 @@ class Chain:
         self.pipeline = Pipeline(self.config, self.policy, self.warehouse, probe_seconds=self._probe_seconds)
         self.pipeline.start()
         self._wait(self._snapshots_done, list(self.stores))
+
+    def take_up_file(self) -> None:
+        """policies.yaml as it is now: what the next start of `run` finds."""
+        file = checked_yaml.load(self.config.directory / "policies.yaml")
+        self.policy = parse_policy(file, {key: {} for key in self.stores})
 
     def settle(self, *, without: tuple[str, ...] = ()) -> None:
         """Return once everything that the stores wrote so far has arrived and is decided."""
@@ -179,9 +185,10 @@ class Chain:
                            [str(self._markers), stores])  # fmt: skip
         left = self.rows(
             "SELECT (SELECT count(*) FROM tillstream.dirty_keys), (SELECT count(*) FROM tillstream.to_ask),"
-            " (SELECT count(*) FROM tillstream.resyncs WHERE state IN ('waiting', 'reading'))"
+            " (SELECT count(*) FROM tillstream.resyncs WHERE state IN ('waiting', 'reading')),"
+            " (SELECT count(*) FROM tillstream.redecisions)"
         )
-        return marked[0][0] == len(stores) and left == [(0, 0, 0)]
+        return marked[0][0] == len(stores) and left == [(0, 0, 0, 0)]
 
     def _wait(self, reached: Callable[[], bool], stores: Collection[str]) -> None:
         deadline = time.monotonic() + SETTLE_SECONDS
@@ -210,7 +217,8 @@ def unseen(chain: Chain, store: str) -> Iterator[Callable[[str], object]]:
 
 
 def assert_no_difference(chain: Chain) -> None:
-    result = verification_for(chain.config, chain.policy, chain.warehouse).run()
+    policy = in_force(chain.warehouse, chain.policy)
+    result = verification_for(chain.config, policy, chain.warehouse).run()
     assert (result.differences, result.set_aside, result.unreachable) == (0, 0, ()), result.samples
 
 

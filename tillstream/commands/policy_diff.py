@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -77,25 +78,40 @@ def differences(
     samples: int,
     most_keys: int | None,
 ) -> list[TableDifference]:
-    """What `tried`, which `document` says, would make of what `present` decides. ConfigError where it fits no store."""
-    from sinks.policy_trial import PolicyTrial, UnfitPolicyError
+    """What `tried`, which `document` says, would make of what `present` decides. ConfigError where a store's columns
+    cannot bear it."""
+    from sinks.policy_trial import PolicyTrial
     from tillstream.policies import shapes_of
 
     old, new = shapes_of(settings, present), shapes_of(settings, tried)
-    with warehouse.transaction() as tx:
-        try:
-            return PolicyTrial(tx, old, new, samples=samples, most_keys=most_keys).run()
-        except UnfitPolicyError as error:
-            raise ConfigError(list(_faults(document, tried, error.reasons))) from None
+    with _faults_of(document, tried), warehouse.transaction() as tx:
+        return PolicyTrial(tx, old, new, samples=samples, most_keys=most_keys).run()
 
 
-def _faults(document: Document, tried: Policy, reasons: Any) -> Iterator[Any]:
+def require_fit(warehouse: "Warehouse", settings: Config, tried: Policy, document: Document) -> None:
+    """The same ConfigError, and nothing is tried."""
+    from sinks.policy_trial import codecs_under
+    from tillstream.policies import shapes_of
+
+    with _faults_of(document, tried), warehouse.transaction() as tx:
+        codecs_under(tx, shapes_of(settings, tried))
+
+
+@contextmanager
+def _faults_of(document: Document, tried: Policy) -> Iterator[None]:
     from sinks.names import identifier
+    from sinks.policy_trial import UnfitPolicyError
 
     written = {identifier(table): table for table in tried.tables}
-    for table, messages in reasons.items():
-        for message in dict.fromkeys(messages):
-            yield document.fault(("tables", written.get(table, table)), message)
+    try:
+        yield
+    except UnfitPolicyError as error:
+        faults = [
+            document.fault(("tables", written.get(table, table)), message)
+            for table, messages in error.reasons.items()
+            for message in dict.fromkeys(messages)
+        ]
+        raise ConfigError(faults) from None
 
 
 # --- for people -------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from conflict.policy import Policy
 from tillstream.checked_yaml import Document, load, parse
 from tillstream.commands.config import DEFAULT_PATH, ConfigPath, Output, OutputOption, load_all
 from tillstream.commands.person import person
-from tillstream.commands.policy_diff import differences, in_words, policies_file
+from tillstream.commands.policy_diff import differences, in_words, policies_file, require_fit
 from tillstream.config import Config
 from tillstream.errors import RefusedError
 
@@ -40,7 +40,7 @@ def apply(reason: Reason = "", yes: Yes = False, limit: Limit = None, config: Co
     document = load(policies_file(settings))
     with open_warehouse(settings) as warehouse:
         warehouse.check_version()
-        if yes or _agrees(warehouse, settings, written, written, document, limit):
+        if _agrees(warehouse, settings, written, written, document, limit, yes=yes):
             _switch(warehouse, settings, written, Origin.FILE, reason)
             return
     raise typer.Exit(NOT_AGREED)
@@ -71,7 +71,7 @@ def rollback(
         policy = earlier.policy
         assert earlier.source is not None
         document = parse(earlier.source.text, f"policy {earlier.id}")
-        if yes or _agrees(warehouse, settings, written, policy, document, limit):
+        if _agrees(warehouse, settings, written, policy, document, limit, yes=yes):
             _switch(warehouse, settings, policy, Origin.ROLLBACK, reason or f"back to {earlier.id}")
             return
     raise typer.Exit(NOT_AGREED)
@@ -102,10 +102,20 @@ def history(config: ConfigPath = DEFAULT_PATH, output: OutputOption = Output.TEX
 
 
 def _agrees(
-    warehouse: "Warehouse", settings: Config, written: Policy, tried: Policy, document: Document, limit: int | None
+    warehouse: "Warehouse",
+    settings: Config,
+    written: Policy,
+    tried: Policy,
+    document: Document,
+    limit: int | None,
+    *,
+    yes: bool,
 ) -> bool:
     from tillstream.policies import in_force
 
+    if yes:
+        require_fit(warehouse, settings, tried, document)
+        return True
     present = in_force(warehouse, written)
     found = differences(warehouse, settings, present, tried, document, samples=SAMPLES, most_keys=limit)
     typer.echo("\n".join(in_words(document.file, found)), err=True)
