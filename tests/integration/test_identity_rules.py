@@ -24,6 +24,7 @@ tables:
     scope: shared
     key: {phone: exact}
     columns: {points: {rule: sum}, level: {rule: max}}
+  products: {scope: shared, key: [region, sku]}
 """
 WAITS = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 LONG_ENOUGH_SECONDS = 0.5  # for an accept that nothing holds up
@@ -217,7 +218,9 @@ def test_a_policy_that_is_tried_knows_it(chain: DecidedChain, capsys: pytest.Cap
         (("accept", "members", "a", ""), 1, '"" identifies nothing by the key of members'),
         (("accept", "member", "a", "b"), 2, 'member is not a shared table of the policies; did you mean "members"?'),
         (("undo", "7"), 1, "no identity 7 stands; `tillstream identity list` shows those that do"),
-        (("suggest", "products"), 2, "products is not a shared table"),
+        (("suggest", "product"), 2, 'product is not a shared table of the policies; did you mean "products"?'),
+        (("suggest", "products"), 1, "central.products has no column of text or dates by which its rows could be"),
+        (("accept", "products", "a", "b"), 1, "the key of products has 2 parts, region, sku"),
         (("suggest", "members", "--at-least", "2"), 2, "at-least"),
     ],
 )

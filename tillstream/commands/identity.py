@@ -1,6 +1,7 @@
 """tillstream identity: shared rows that their keys keep apart though they are one: found, and merged by a person."""
 
 import json
+import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -61,7 +62,7 @@ def suggest(
         print(json.dumps(facts, ensure_ascii=False))
         return
     for each in found.duplicates:
-        print("\n".join(_suggested(table, each)))
+        print("\n".join(in_words(table, each)))
     if not found.duplicates:
         print(f"no two rows of {table} look like one (pairs compared: {found.pairs:,})")
     if not found.complete:
@@ -169,14 +170,14 @@ def _cell(row: Mapping[str, Any] | None, column: str) -> str:
     return "no row" if row is None else quoted(row.get(column))
 
 
-def _suggested(table: str, each: "Duplicate") -> Iterator[str]:
+def in_words(table: str, each: "Duplicate") -> Iterator[str]:
     (one, other), (stores, others) = each.keys, each.stores
     yield f"{each.likeness.score:.2f}  {one} of {', '.join(stores)}  and  {other} of {', '.join(others)}"
     for word in ("same", "alike", "differing"):
         columns = getattr(each.likeness, word)
         if columns:
             yield f"      {word}: {', '.join(_both(column, *each.values[column]) for column in columns)}"
-    yield f"      tillstream identity accept {table} {one} {other} --reason '...'"
+    yield f"      tillstream identity accept {shlex.join((table, one, other))} --reason '...'"
 
 
 def _both(column: str, one: str | None, other: str | None) -> str:
