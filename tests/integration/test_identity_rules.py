@@ -210,6 +210,14 @@ def test_a_policy_that_is_tried_knows_it(chain: DecidedChain, capsys: pytest.Cap
     assert "3 central rows" not in told
 
 
+def test_a_warehouse_of_an_earlier_tillstream_gets_the_views(chain: DecidedChain) -> None:
+    """At the next start of `run`, though its policies are what they were."""
+    with chain.warehouse.transaction() as tx:
+        tx.execute("DROP VIEW central.members_ids")
+    chain.apply(POLICIES)
+    assert ("s2", "1", "c") in chain.rows("SELECT _store, _pk, _key FROM central.members_ids")
+
+
 @pytest.mark.parametrize(
     ("asked", "code", "told"),
     [
