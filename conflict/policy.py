@@ -11,6 +11,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
+from conflict.cases import Case
+
 CONTEST_WITHIN_SECONDS = 600.0  # two tills that edit one member within ten minutes are worth a look
 
 
@@ -130,6 +132,7 @@ class Policy:
     # isolated table → its column → the shared table whose rows' ids it holds
     references: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: MappingProxyType({}), hash=False)
     source: "PolicySource | None" = field(default=None, compare=False, repr=False)
+    cases: tuple[Case, ...] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,6 @@
 """policies.yaml: what it may say. A Policy is made of it only if everything in it was understood."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from types import MappingProxyType
@@ -10,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 from pydantic.functional_validators import AfterValidator
 
+from conflict.case_file import CaseEntry, Name, known_store
 from conflict.policy import (
     CONTEST_WITHIN_SECONDS,
     LATEST,
@@ -23,20 +23,11 @@ from conflict.policy import (
     TablePolicy,
     policy_of,
 )
+from conflict.policy_faults import REST, faults_between_parts
 from conflict.ranking import Ranks, Stores, attribute, ranks_by
-from tillstream.checked_yaml import Document, Entry, json_schema, suggestion, validate
-from tillstream.errors import Fault
+from tillstream.checked_yaml import Document, Entry, json_schema, validate
 
-REST = "*"  # in `columns`: every column that is not named
 _UNITS_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-
-
-def _known_store(store: str, info: ValidationInfo) -> str:
-    known: Stores | None = (info.context or {}).get("stores")
-    if known is not None and store not in known:
-        near = suggestion(store, known, otherwise=" of tillstream.yaml")
-        raise ValueError(f'"{store}" is not a store{near}')
-    return store
 
 
 def _rule_mapping(given: Any) -> Any:
@@ -74,12 +65,9 @@ def _duration_seconds(given: Any) -> float:
     return float(match[1]) * _UNITS_SECONDS[match[2]]
 
 
-Name = Annotated[str, Field(min_length=1)]
-
-
 class RuleEntry(Entry):
     rule: RuleName = Field(title="rule", description="How the column's central value is decided.")
-    stores: tuple[Annotated[Name, AfterValidator(_known_store)], ...] = Field(
+    stores: tuple[Annotated[Name, AfterValidator(known_store)], ...] = Field(
         default=(), description="Store ids, best first; for priority and first_non_null."
     )
     by: Name | None = Field(
@@ -259,6 +247,7 @@ class PolicyFile(Entry):
 
     version: Annotated[int, Field(strict=True, ge=1)] = Field(description="Raise it with every change.")
     tables: dict[Name, TableEntry] = Field(description="Tables by name; one not named is isolated.")
+    tests: list[CaseEntry] = Field(default=[], description="What the policy is to make of some rows: `policy test`.")
 
 
 def parse_policy(document: Document, stores: Stores | None) -> Policy:
@@ -266,101 +255,14 @@ def parse_policy(document: Document, stores: Stores | None) -> Policy:
 
     Without `stores` nothing is said of their ids and attributes, and such a policy decides nothing by them.
     """
-    further = list(_faults_between_parts(document))
+    further = list(faults_between_parts(document, TableEntry.model_fields))
     entry = validate(document, PolicyFile, further=further, context={"stores": stores})
     shared = {name: table.value_for(name, stores) for name, table in entry.tables.items() if table.scope == "shared"}
     references = {name: MappingProxyType(table.references) for name, table in entry.tables.items() if table.references}
     policy = policy_of(entry.version, shared, MappingProxyType(references))
-    return replace(policy, source=PolicySource(text=document.text, stores=stores))
+    cases = tuple(case.value(document.line_of(("tests", number))) for number, case in enumerate(entry.tests))
+    return replace(policy, source=PolicySource(text=document.text, stores=stores), cases=cases)
 
 
 def policy_schema() -> dict[str, Any]:
     return json_schema(PolicyFile, title="policies.yaml")
-
-
-# Faults between parts are looked for in the raw data, so that they are found beside the faults of the parts.
-
-
-def _faults_between_parts(document: Document) -> Iterator[Fault]:
-    tables = document.data.get("tables") if isinstance(document.data, dict) else None
-    written = tables if isinstance(tables, dict) else {}
-    named = {name: table for name, table in written.items() if isinstance(table, dict)}
-    shared = {name for name, table in named.items() if table.get("scope") == "shared"}
-    for name in sorted(shared):
-        if f"{name}_ids" in shared:
-            message = f"cannot be shared: central.{name}_ids is where the stores' ids of {name} stand"
-            yield document.fault(("tables", f"{name}_ids", "scope"), message)
-    for name, table in named.items():
-        yield from _references(document, name, table, shared)
-        if table.get("scope", "isolated") == "isolated":
-            yield from _rules_without_scope(document, name, table)
-        elif table.get("key") is None and table["scope"] == "shared":
-            message = "a shared table needs its business key, such as {phone: phone_cn}"
-            yield document.fault(("tables", name, "key"), message)
-        yield from _rules_of_key_columns(document, name, table)
-        yield from _circles_of_owners(document, name, table)
-
-
-def _rules_without_scope(document: Document, name: str, table: dict[str, Any]) -> Iterator[Fault]:
-    for word in table:
-        if word in TableEntry.model_fields and word not in ("scope", "references"):
-            message = "means nothing in an isolated table; write `scope: shared` or take it out"
-            yield document.fault(("tables", name, word), message)
-
-
-def _references(document: Document, name: str, table: dict[str, Any], shared: set[str]) -> Iterator[Fault]:
-    found = table.get("references")
-    if name in shared and found is not None:
-        message = "means nothing in a shared table; only the rows of an isolated one have no central key of their own"
-        yield document.fault(("tables", name, "references"), message)
-        return
-    for column, target in (found if isinstance(found, dict) else {}).items():
-        if isinstance(target, str) and target not in shared:
-            near = suggestion(target, shared, otherwise="; only rows of shared tables have a central key")
-            yield document.fault(("tables", name, "references", column), f'"{target}" is not a shared table{near}')
-
-
-def _rules_of_key_columns(document: Document, name: str, table: dict[str, Any]) -> Iterator[Fault]:
-    key, columns = table.get("key"), table.get("columns")
-    if not isinstance(key, list | dict) or not isinstance(columns, dict):
-        return
-    for column in columns:
-        if column in key:
-            message = "is part of the key, which is the same in every store; take its rule out"
-            yield document.fault(("tables", name, "columns", column), message)
-
-
-def _circles_of_owners(document: Document, name: str, table: dict[str, Any]) -> Iterator[Fault]:
-    columns, key = table.get("columns"), table.get("key")
-    if not isinstance(columns, dict):
-        return
-    named = {column: set(_owner_columns(rule)) for column, rule in columns.items()}
-    rest = named.pop(REST, set())
-    for column, owners in named.items():
-        for owner in owners:
-            place = ("tables", name, "columns", column)
-            if isinstance(key, list | dict) and owner in key:
-                yield document.fault(place, f"{owner} is part of the key and decided by no rule; name another column")
-            elif column in _reached(owner, named, rest):
-                yield document.fault(place, f"who owns it is decided by {owner}, which is decided by {column} itself")
-    for owner in rest:
-        if owner not in named:
-            place = ("tables", name, "columns", REST)
-            yield document.fault(place, f"{owner} is one of the rest and would name its own owner; give it a rule")
-
-
-def _reached(column: str, named: dict[str, set[str]], rest: set[str]) -> set[str]:
-    found: set[str] = set()
-    waiting = [column]
-    while waiting:
-        if (each := waiting.pop()) not in found:
-            found.add(each)
-            waiting.extend(named.get(each, rest))
-    return found
-
-
-def _owner_columns(rule: Any) -> Iterator[str]:
-    while isinstance(rule, dict):
-        if rule.get("rule") == RuleName.OWNER.value and isinstance(rule.get("column"), str):
-            yield rule["column"]
-        rule = rule.get("then")

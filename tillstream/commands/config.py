@@ -49,19 +49,23 @@ def validate(config: ConfigPath = DEFAULT_PATH, output: OutputOption = Output.TE
     except ConfigError as error:
         if output is Output.TEXT:
             raise
-        print(json.dumps(_answer(error.faults), ensure_ascii=False))
+        print(json.dumps(answer(error.faults), ensure_ascii=False))
         raise typer.Exit(1) from None
     stores, tables = len(found.stores), len(policy.tables)
     if output is Output.JSON:
-        print(json.dumps({**_answer([]), "stores": stores, "shared_tables": tables}))
+        print(json.dumps({**answer([]), "stores": stores, "shared_tables": tables}))
     else:
-        print(f"{config}: ok, {_counted(stores, 'store')}, {_counted(tables, 'shared table')}")
+        print(f"{config}: ok, {counted(stores, 'store')}, {counted(tables, 'shared table')}")
 
 
 def schema(
     of: Annotated[Subject, typer.Option("--of", help="Which file's schema.")] = Subject.CONFIG,
 ) -> None:
     """Print the JSON Schema of a file, for editors."""
+    print_schema(of)
+
+
+def print_schema(of: Subject) -> None:
     document = policy_schema() if of is Subject.POLICIES else config_schema()
     print(json.dumps(document, ensure_ascii=False, indent=2))
 
@@ -90,9 +94,9 @@ def _gathered(faults: list[Fault]) -> Iterator[None]:
         faults.extend(error.faults)
 
 
-def _answer(faults: list[Fault]) -> dict[str, object]:
+def answer(faults: list[Fault]) -> dict[str, object]:
     return {"schema": 1, "ok": not faults, "faults": [asdict(fault) for fault in faults]}
 
 
-def _counted(count: int, noun: str) -> str:
+def counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

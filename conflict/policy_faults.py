@@ -1,0 +1,125 @@
+"""What is wrong between the parts of policies.yaml.
+
+Looked for in the raw data, so that it is found beside the faults of the parts.
+"""
+
+from collections.abc import Collection, Iterator
+from typing import Any
+
+from conflict.policy import RuleName
+from tillstream.checked_yaml import Document, suggestion
+from tillstream.errors import Fault
+
+REST = "*"  # in `columns`: every column that is not named
+
+
+def faults_between_parts(document: Document, words: Collection[str]) -> Iterator[Fault]:
+    tables = document.data.get("tables") if isinstance(document.data, dict) else None
+    written = tables if isinstance(tables, dict) else {}
+    named = {name: table for name, table in written.items() if isinstance(table, dict)}
+    shared = {name for name, table in named.items() if table.get("scope") == "shared"}
+    for name in sorted(shared):
+        if f"{name}_ids" in shared:
+            message = f"cannot be shared: central.{name}_ids is where the stores' ids of {name} stand"
+            yield document.fault(("tables", f"{name}_ids", "scope"), message)
+    for name, table in named.items():
+        yield from _references(document, name, table, shared)
+        if table.get("scope", "isolated") == "isolated":
+            yield from _rules_without_scope(document, name, table, words)
+        elif table.get("key") is None and table["scope"] == "shared":
+            message = "a shared table needs its business key, such as {phone: phone_cn}"
+            yield document.fault(("tables", name, "key"), message)
+        yield from _rules_of_key_columns(document, name, table)
+        yield from _circles_of_owners(document, name, table)
+    yield from _cases_of_no_table(document)
+
+
+def _rules_without_scope(
+    document: Document, name: str, table: dict[str, Any], words: Collection[str]
+) -> Iterator[Fault]:
+    for word in table:
+        if word in words and word not in ("scope", "references"):
+            message = "means nothing in an isolated table; write `scope: shared` or take it out"
+            yield document.fault(("tables", name, word), message)
+
+
+def _references(document: Document, name: str, table: dict[str, Any], shared: set[str]) -> Iterator[Fault]:
+    found = table.get("references")
+    if name in shared and found is not None:
+        message = "means nothing in a shared table; only the rows of an isolated one have no central key of their own"
+        yield document.fault(("tables", name, "references"), message)
+        return
+    for column, target in (found if isinstance(found, dict) else {}).items():
+        if isinstance(target, str) and target not in shared:
+            near = suggestion(target, shared, otherwise="; only rows of shared tables have a central key")
+            yield document.fault(("tables", name, "references", column), f'"{target}" is not a shared table{near}')
+
+
+def _rules_of_key_columns(document: Document, name: str, table: dict[str, Any]) -> Iterator[Fault]:
+    key, columns = table.get("key"), table.get("columns")
+    if not isinstance(key, list | dict) or not isinstance(columns, dict):
+        return
+    for column in columns:
+        if column in key:
+            message = "is part of the key, which is the same in every store; take its rule out"
+            yield document.fault(("tables", name, "columns", column), message)
+
+
+def _circles_of_owners(document: Document, name: str, table: dict[str, Any]) -> Iterator[Fault]:
+    columns, key = table.get("columns"), table.get("key")
+    if not isinstance(columns, dict):
+        return
+    named = {column: set(_owner_columns(rule)) for column, rule in columns.items()}
+    rest = named.pop(REST, set())
+    for column, owners in named.items():
+        for owner in owners:
+            place = ("tables", name, "columns", column)
+            if isinstance(key, list | dict) and owner in key:
+                yield document.fault(place, f"{owner} is part of the key and decided by no rule; name another column")
+            elif column in _reached(owner, named, rest):
+                yield document.fault(place, f"who owns it is decided by {owner}, which is decided by {column} itself")
+    for owner in rest:
+        if owner not in named:
+            place = ("tables", name, "columns", REST)
+            yield document.fault(place, f"{owner} is one of the rest and would name its own owner; give it a rule")
+
+
+def _reached(column: str, named: dict[str, set[str]], rest: set[str]) -> set[str]:
+    found: set[str] = set()
+    waiting = [column]
+    while waiting:
+        if (each := waiting.pop()) not in found:
+            found.add(each)
+            waiting.extend(named.get(each, rest))
+    return found
+
+
+def _owner_columns(rule: Any) -> Iterator[str]:
+    while isinstance(rule, dict):
+        if rule.get("rule") == RuleName.OWNER.value and isinstance(rule.get("column"), str):
+            yield rule["column"]
+        rule = rule.get("then")
+
+
+def _cases_of_no_table(document: Document) -> Iterator[Fault]:
+    """Of a table that no policy decides, or an expected row that no key leads to."""
+    data = document.data if isinstance(document.data, dict) else {}
+    tables, tests = data.get("tables"), data.get("tests")
+    keys = {
+        name: list(table["key"])
+        for name, table in (tables.items() if isinstance(tables, dict) else ())
+        if isinstance(table, dict) and table.get("scope") == "shared" and isinstance(table.get("key"), dict | list)
+    }
+    for number, case in enumerate(tests if isinstance(tests, list) else []):
+        for part in ("given", "expect") if isinstance(case, dict) else ():
+            rows_of = case.get(part)
+            for table, rows in rows_of.items() if isinstance(rows_of, dict) else ():
+                place = ("tests", number, part, table)
+                if table not in keys:
+                    near = suggestion(str(table), keys, otherwise="")
+                    yield document.fault(place, f'"{table}" is not a shared table of this file{near}')
+                    continue
+                for index, row in enumerate(rows if isinstance(rows, list) else []):
+                    missing = [column for column in keys[table] if isinstance(row, dict) and column not in row]
+                    if missing and part == "expect":
+                        yield document.fault((*place, index), f"lacks {', '.join(missing)}, the key of {table}")

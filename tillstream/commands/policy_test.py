@@ -1,0 +1,117 @@
+"""tillstream policy check, test, schema: what needs neither a store nor the warehouse."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from conflict.cases import Case
+from conflict.policy import Policy
+from conflict.policy_file import parse_policy
+from tillstream.checked_yaml import load
+from tillstream.commands.config import (
+    DEFAULT_PATH,
+    ConfigPath,
+    Output,
+    OutputOption,
+    Subject,
+    answer,
+    counted,
+    load_all,
+    print_schema,
+)
+from tillstream.errors import ConfigError, RefusedError
+
+if TYPE_CHECKING:  # it knows phone numbers, which take time to load
+    from conflict.case_run import Unexpected
+
+FAILED = 1
+
+PolicyPath = Annotated[
+    Path | None, typer.Argument(metavar="NEW.yaml", help="Without it the file that tillstream.yaml names.")
+]
+
+
+def check(new: PolicyPath = None, config: ConfigPath = DEFAULT_PATH, output: OutputOption = Output.TEXT) -> None:
+    """Look for all faults of a policies file at once, without a store or the warehouse.
+
+    Where there is no tillstream.yaml beside it, nothing is said of the stores that it names.
+    """
+    try:
+        file, policy = _parsed(new, config)
+    except ConfigError as error:
+        if output is Output.TEXT:
+            raise
+        print(json.dumps(answer(error.faults), ensure_ascii=False))
+        raise typer.Exit(FAILED) from None
+    tables, tests = len(policy.tables), len(policy.cases)
+    if output is Output.JSON:
+        print(json.dumps({**answer([]), "shared_tables": tables, "tests": tests}))
+        return
+    unrun = ", not run: `tillstream policy test`" if tests else ""
+    print(f"{file}: ok, {counted(tables, 'shared table')}, {counted(tests, 'test')}{unrun}")
+
+
+def run_tests(new: PolicyPath = None, config: ConfigPath = DEFAULT_PATH, output: OutputOption = Output.TEXT) -> None:
+    """Run the `tests:` of a policies file: each decided in many orders of arrival. Exit code 1 if one fails."""
+    from conflict.case_run import differences
+
+    file, policy = _parsed(new, config)
+    if not policy.cases:
+        raise RefusedError(f"{file} has no tests; `tests:` lists rows `given` in stores and the rows to `expect`")
+    results = [(case, differences(policy, case)) for case in policy.cases]
+    failed = sum(bool(found) for _, found in results)
+    if output is Output.JSON:
+        tests = [_as_json(case, found) for case, found in results]
+        print(json.dumps({"schema": 1, "ok": not failed, "tests": tests}, ensure_ascii=False))
+    else:
+        for case, found in results:
+            print("\n".join(_in_words(file, case, found)))
+        print(f"{counted(len(results), 'test')}, {failed or 'none'} failed")
+    if failed:
+        raise typer.Exit(FAILED)
+
+
+def schema() -> None:
+    """Print the JSON Schema of policies files, for editors."""
+    print_schema(Subject.POLICIES)
+
+
+def _parsed(new: Path | None, config: Path) -> tuple[str, Policy]:
+    if new is not None and config == DEFAULT_PATH and not config.exists():
+        document = load(new)
+        return document.file, parse_policy(document, None)
+    settings, policy = load_all(config)
+    if new is not None:
+        document = load(new)
+        return document.file, parse_policy(document, settings.store_attributes)
+    if settings.policies is None:
+        raise RefusedError(f"{settings.file} names no `policies:` file")
+    return settings.policies.name, policy
+
+
+def _in_words(file: str, case: Case, found: "list[Unexpected]") -> list[str]:
+    if not found:
+        return [f"ok    {case.name}"]
+    lines = [f"FAIL  {case.name} ({file}:{case.line})"]
+    for each in found:
+        what = "" if each.column is None else f" {each.column}"
+        why = f": {each.why}" if each.why else ""
+        lines.append(f"      {each.table} {each.key}{what}: expected {each.expected}, got {each.found}{why}")
+    return lines
+
+
+def _as_json(case: Case, found: "list[Unexpected]") -> dict[str, Any]:
+    return {
+        "name": case.name,
+        "line": case.line,
+        "ok": not found,
+        "differences": [
+            {
+                "table": each.table, "key": each.key, "column": each.column, "expected": each.expected,
+                "found": each.found, "why": each.why,
+            }
+            for each in found
+        ],
+    }  # fmt: skip
