@@ -3,12 +3,13 @@
 What would flip a value is not described but tried: the rule is asked once more with one contribution changed.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
+from conflict.people import Decision, apart
 from conflict.policy import ColumnRule, Deletes, RuleName, TablePolicy
 from conflict.quarantine import believed
 from conflict.resolution import NEVER_OBSERVED, SINCE, ColumnStamp, Contribution
@@ -63,16 +64,17 @@ class KeyExplanation:
 def explain(policy: TablePolicy, columns: Collection[str], contributions: Sequence[Contribution]) -> KeyExplanation:
     """`columns` are those to explain; the key's own and those that no store of the key has are left out."""
     doubted = {each.store for each in contributions if each.quarantined_us is not None}
-    contributions = believed(policy, contributions)
+    rows, people = apart(contributions)
+    contributions = believed(policy, rows)
     live = [each for each in contributions if not each.deleted]
-    resolution = resolve(policy, columns, contributions)
+    resolution = resolve(policy, columns, [*contributions, *people.values()])
     if not resolution.exists:
         return KeyExplanation(exists=False, because=_why_gone(policy, contributions) + _quarantined(doubted))
     counting = live or list(contributions)
     return KeyExplanation(
         exists=True,
         because=_why_there(policy, live, contributions) + _quarantined(doubted),
-        columns=tuple(_column(policy, column, counting) for column in columns if column in resolution.values),
+        columns=tuple(_column(policy, column, counting, people) for column in columns if column in resolution.values),
     )
 
 
@@ -153,9 +155,11 @@ def _quarantined(stores: Collection[str]) -> str:
 # --- one column -------------------------------------------------------------------------------------------
 
 
-def _column(policy: TablePolicy, column: str, rows: Sequence[Contribution]) -> ColumnExplanation:
+def _column(
+    policy: TablePolicy, column: str, rows: Sequence[Contribution], people: Mapping[str, Decision]
+) -> ColumnExplanation:
     rule = policy.rule_for(column)
-    decided = decide(column, policy, rows)
+    decided = decide(column, policy, rows, people)
     assert decided is not None, "it is among what the resolution decided"
     return ColumnExplanation(
         column=column,
@@ -165,7 +169,7 @@ def _column(policy: TablePolicy, column: str, rows: Sequence[Contribution]) -> C
         reason=decided.reason,
         uncertain=decided.uncertain,
         candidates=tuple(_candidates(rule, column, rows, decided)),
-        flips=_flips(policy, column, rows, decided),
+        flips=_flips(policy, column, rows, decided, people),
     )
 
 
@@ -204,7 +208,17 @@ def _is_uncertain(time_of: TimeOf, column: str, each: Contribution, decided: Dec
 # --- what would flip it -----------------------------------------------------------------------------------
 
 
-def _flips(policy: TablePolicy, column: str, rows: Sequence[Contribution], decided: Decided) -> str:
+def _flips(
+    policy: TablePolicy,
+    column: str,
+    rows: Sequence[Contribution],
+    decided: Decided,
+    people: Mapping[str, Decision],
+) -> str:
+    if decided.by_person:
+        return "another decision, or `tillstream reviews reopen`" + (
+            "" if people[column].seen is None else ", or another value in a store"
+        )
     told = [
         _by_any_value(policy.rule_for(column), decided),
         _by_a_row(policy, column, rows, decided),

@@ -31,10 +31,18 @@ class RuleName(StrEnum):
     UNION = "union"
     CONSTANT = "constant"
     PER_STORE = "per_store"
+    EQUAL_OR_FLAG = "equal_or_flag"
+    REVIEW = "review"
 
 
-FALLING_BACK = frozenset({RuleName.PRIORITY, RuleName.OWNER, RuleName.MAJORITY, RuleName.HIGHEST, RuleName.LOWEST})
+FALLING_BACK = frozenset({
+    RuleName.PRIORITY, RuleName.OWNER, RuleName.MAJORITY, RuleName.HIGHEST, RuleName.LOWEST, RuleName.EQUAL_OR_FLAG,
+    RuleName.REVIEW,
+})  # fmt: skip
 """Rules that may find nothing to choose by, and then ask `then`: `latest` unless it is given."""
+
+TO_AGREE = frozenset({RuleName.EQUAL_OR_FLAG, RuleName.REVIEW})
+"""Rules by which stores that differ are contested, whenever they came to."""
 
 NO_ONES = frozenset({RuleName.SUM, RuleName.UNION, RuleName.CONSTANT, RuleName.PER_STORE})
 """Rules whose value is no single store's, so that no store loses by it."""
@@ -117,6 +125,9 @@ class TablePolicy:
     def asks_since(self, column: str) -> bool:
         """Whether the column's rule, or one it falls back on, asks since when a store has had a value."""
         return any(rule.rule is RuleName.EARLIEST for rule in chain(self.rule_for(column)))
+
+    def is_reviewed(self, column: str) -> bool:
+        return self.rule_for(column).rule is RuleName.REVIEW
 
     def decides(self, column: str) -> bool:
         return self.rule_for(column).rule is not RuleName.PER_STORE

@@ -13,6 +13,7 @@ from conflict.case_file import CaseEntry, Name, known_store
 from conflict.policy import (
     CONTEST_WITHIN_SECONDS,
     LATEST,
+    TO_AGREE,
     ColumnRule,
     Deletes,
     KeyPart,
@@ -105,8 +106,8 @@ class RuleEntry(Entry):
         for setting, what, listed in (("stores", "a store", self.stores), ("order", "a value", self.order)):
             if len(set(listed)) < len(listed):
                 raise ValueError(f"`{setting}` names {what} twice")
-        if self.then is not None and self.then.rule is RuleName.PER_STORE:
-            raise ValueError("`then: per_store` decides nothing, and the rule before it might")
+        if self.then is not None and self.then.rule in (RuleName.PER_STORE, *TO_AGREE):
+            raise ValueError(f"`then: {self.then.rule}` makes no value of its own; write the rule that does")
         _ranked(self, (info.context or {}).get("stores"))
         return self
 
@@ -130,6 +131,8 @@ _TAKES: dict[RuleName, tuple[str, ...]] = {
     RuleName.FIRST_NON_NULL: ("stores", "by", "order"),
     RuleName.OWNER: ("column", "by", "then"),
     RuleName.MAJORITY: ("then",),
+    RuleName.EQUAL_OR_FLAG: ("then",),
+    RuleName.REVIEW: ("then",),
     RuleName.HIGHEST: ("order", "then"),
     RuleName.LOWEST: ("order", "then"),
     RuleName.UNION: ("separator",),

@@ -72,6 +72,10 @@ class DecidedChain:
             self._taken[name] = len(store.log)
         self._work(lanes)
 
+    def work(self) -> None:
+        """What is left to be decided, without anything new from the stores."""
+        self._work(RecordedLanes())
+
     def _work(self, lanes: RecordedLanes) -> None:
         worker = Worker(self.warehouse, lanes, Shapes(self.policy, self._policy_id))
         worker.run(lambda: not lanes.busy and not self.rows(WAITING))
