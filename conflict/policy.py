@@ -13,6 +13,7 @@ from typing import Any
 
 from conflict.cases import Case
 
+REST = "*"  # in the place of a column's name: every column that is not named
 CONTEST_WITHIN_SECONDS = 600.0  # two tills that edit one member within ten minutes are worth a look
 
 

@@ -7,12 +7,12 @@ from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
-from pydantic.functional_validators import AfterValidator
 
-from conflict.case_file import CaseEntry, Name, known_store
+from conflict.case_file import CaseEntry, Name, StoreId
 from conflict.policy import (
     CONTEST_WITHIN_SECONDS,
     LATEST,
+    REST,
     ColumnRule,
     Deletes,
     KeyPart,
@@ -23,9 +23,9 @@ from conflict.policy import (
     TablePolicy,
     policy_of,
 )
-from conflict.policy_faults import REST, faults_between_parts
+from conflict.policy_faults import faults_between_parts
 from conflict.ranking import Ranks, Stores, attribute, ranks_by
-from tillstream.checked_yaml import Document, Entry, json_schema, validate
+from tillstream.checked_yaml import Document, Entry, WrittenNumber, json_schema, validate
 
 _UNITS_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -35,14 +35,19 @@ def _rule_mapping(given: Any) -> Any:
 
 
 def _exact_text(given: Any) -> Any:
-    """A number with a fraction was bent on the way here: it is refused."""
+    """A number as it is written."""
     if isinstance(given, bool):
         return str(given).lower()
     if given is None or isinstance(given, str):
         return given
+    if isinstance(given, WrittenNumber):
+        return given.text
     if isinstance(given, int):
         return str(given)
-    raise ValueError("must be text, a whole number, true or false; put anything else in quotes")
+    raise ValueError("must be text, a number, true or false; put anything else in quotes")
+
+
+ExactText = BeforeValidator(_exact_text, json_schema_input_type=str | float | bool | None)
 
 
 def _normaliser_mapping(given: Any) -> Any:
@@ -67,7 +72,7 @@ def _duration_seconds(given: Any) -> float:
 
 class RuleEntry(Entry):
     rule: RuleName = Field(title="rule", description="How the column's central value is decided.")
-    stores: tuple[Annotated[Name, AfterValidator(known_store)], ...] = Field(
+    stores: tuple[StoreId, ...] = Field(
         default=(), description="Store ids, best first; for priority and first_non_null."
     )
     by: Name | None = Field(
@@ -75,14 +80,12 @@ class RuleEntry(Entry):
         description="In place of `stores`: an attribute of the stores in tillstream.yaml, the least number first, or "
         "distance_to_<store id>, the nearest first. For owner: the attribute that the column holds.",
     )
-    order: tuple[Annotated[str, BeforeValidator(_exact_text, json_schema_input_type=str | int)], ...] = Field(
+    order: tuple[Annotated[str, ExactText], ...] = Field(
         default=(), description="Values, the lowest first; for highest and lowest. With `by`: its words, best first."
     )
     column: Name | None = Field(default=None, description="For owner: the column whose value names the store.")
     separator: Name = Field(default=",", description="For union: what stands between the parts of a value.")
-    value: Annotated[str | None, BeforeValidator(_exact_text, json_schema_input_type=str | int | bool | None)] = Field(
-        default=None, description="For constant: the central value."
-    )
+    value: Annotated[str | None, ExactText] = Field(default=None, description="For constant: the central value.")
     then: Annotated[
         "RuleEntry | None",
         BeforeValidator(_rule_mapping, json_schema_input_type="RuleName | RuleEntry | None"),

@@ -167,7 +167,7 @@ def test_rules_that_are_designed_but_not_built_are_refused(rule: str) -> None:
         ("{a: {rule: lowest, order: [x, x]}}", "`order` names a value twice"),
         ("{a: {rule: owner}}", "owner needs `column`"),
         ("{a: {rule: constant}}", "constant needs `value`"),
-        ("{a: {rule: constant, value: 1.10}}", "put anything else in quotes"),
+        ("{a: {rule: constant, value: 2026-01-01}}", "put anything else in quotes"),
         ("{a: {rule: priority, stores: [hq], then: per_store}}", "decides nothing"),
         ("{a: {rule: owner, column: phone}}", "phone is part of the key and decided by no rule"),
         ("{a: {rule: owner, column: a}}", "which is decided by a itself"),
@@ -229,6 +229,13 @@ def test_scope_and_key_fit_together(table: str, path: str, words: str) -> None:
     (fault,) = faults_of(f"version: 1\ntables:\n  t: {table}\n")
     assert (fault.line, fault.path) == (3, f"tables.{path}")
     assert words in fault.message
+
+
+@pytest.mark.parametrize(("written", "value"), [("1.10", "1.10"), ("7", "7"), ("true", "true"), ("'08'", "08")])
+def test_a_constant_is_what_is_written(written: str, value: str) -> None:
+    """To the last zero: YAML itself would make 1.1 of 1.10."""
+    table = policy_of(members(f"{{a: {{rule: constant, value: {written}}}}}")).tables["members"]
+    assert table.rule_for("a").value == value
 
 
 def test_all_faults_come_at_once() -> None:
