@@ -97,15 +97,15 @@ class GivenEntry(_Row):
     snapshot: bool = Field(
         default=False,
         alias="_snapshot",
-        description="It was there when the store was first read; no change of it was seen.",
+        description="It was there when the store was first read; only what `_at` names was seen changing since.",
     )
 
     @model_validator(mode="after")
     def _means_something(self) -> "GivenEntry":
-        if self.snapshot and (self.at or self.since):
+        if self.snapshot and ("" in self.at or self.since):
             raise ValueError(
-                "no change of a `_snapshot` row was seen: its time is that of the column `changed_at`, if any; "
-                "take `_at` and `_since` out"
+                "a `_snapshot` row was there before anyone looked, and its time is that of the column `changed_at`, if "
+                "any; `_at: {column: time}` says what was seen changing since"
             )
         for word, columns in (("_at", self.at), ("_since", self.since)):
             for column in sorted(columns.keys() - self.values.keys() - {""}):

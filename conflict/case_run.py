@@ -141,36 +141,31 @@ class _Comparison:
 
 
 def _contribution(policy: TablePolicy, row: GivenRow, number: int) -> Contribution:
-    """As the warehouse would have it: times only of columns that are decided by them."""
-    turn_us = FIRST_US + number * APART_US
+    """As the warehouse would have it after the row's changes."""
+    turn_us = row.at_us.get("", FIRST_US + number * APART_US)
     key = {part.column for part in policy.key}
-    at = {column: row.at_us.get(column, row.at_us.get("", turn_us)) for column in row.values.keys() - key}
-    changed_us = max(at.values(), default=row.at_us.get("", turn_us))
-    since = {column: row.since_us.get(column, row.since_us.get("", at[column])) for column in at}
+    seen = row.at_us.keys() if row.snapshot else row.values.keys() - key
+    at = {column: row.at_us.get(column, turn_us) for column in seen}
+    since = {} if row.snapshot else {c: row.since_us.get(c, row.since_us.get("", us)) for c, us in at.items()}
+    changed_us = max(at.values(), default=turn_us if row.deleted or not row.snapshot else NEVER_OBSERVED)
+    if row.deleted_us is not None:
+        changed_us = row.deleted_us
     position = (1, 1, number, 0, 0)
-    stamps = {}
-    for column in at if not row.snapshot else ():
-        if policy.decides_by_time(column):
-            stamps[column] = ColumnStamp(position, at[column])
-            stamps[column + SINCE] = ColumnStamp(position, since[column])
     return Contribution(
         store=row.store,
         pk=str(number),
         position=position,
-        changed_us=_row_changed_us(row, changed_us),
+        changed_us=changed_us,
         deleted=row.deleted,
         snapshot_us=_pos_time_us(policy, row) if row.snapshot else NEVER_OBSERVED,
         inserted_us=NEVER_OBSERVED if row.snapshot else min([changed_us, *at.values(), *since.values()]),
         columns=frozenset(row.values),
         values=row.values,
-        stamps=stamps,
+        stamps={
+            **{column: ColumnStamp(position, us) for column, us in at.items() if policy.decides_by_time(column)},
+            **{column + SINCE: ColumnStamp(position, us) for column, us in since.items() if policy.asks_since(column)},
+        },
     )
-
-
-def _row_changed_us(row: GivenRow, changed_us: int) -> int:
-    if row.deleted:
-        return changed_us if row.deleted_us is None else row.deleted_us
-    return NEVER_OBSERVED if row.snapshot else changed_us
 
 
 def _pos_time_us(policy: TablePolicy, row: GivenRow) -> int:

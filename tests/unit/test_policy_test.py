@@ -238,7 +238,7 @@ def test_a_file_with_a_fault_of_every_kind_gives_all_of_them_at_once(policy: Pol
         ("_at: 1969-07-20", "._at: must be after 1970"),
         ("_at: {nmae: 2026-01-01}, name: x", ': `_at` names "nmae", which the row has not; did you mean "name"?'),
         ("_deleted: later", "._deleted: must be a time"),
-        ("_snapshot: true, _at: 2026-01-01", ": no change of a `_snapshot` row was seen"),
+        ("_snapshot: true, _at: 2026-01-01", ": a `_snapshot` row was there before anyone looked"),
     ],
 )
 def test_a_row_that_cannot_be_meant_is_refused(policy: Policy, row: str, told: str) -> None:
