@@ -24,6 +24,7 @@ COLUMNS = ("name", "level")
 RULES = [
     {"rule": "latest"},
     {"rule": "earliest"},
+    {"rule": "earliest"},  # twice: it asks for two times
     {"rule": "max"},
     {"rule": "sum"},
     {"rule": "majority"},
@@ -56,7 +57,7 @@ lives = st.builds(
     starts_after=seconds,
     phone=st.sampled_from(["13800138000", "138 0013 8000", "+8613800138000", "13900139000", "none"]),
     values=st.tuples(values, values),
-    changes=st.lists(st.tuples(seconds, st.integers(0, 1), values), max_size=3),
+    changes=st.lists(st.tuples(seconds, st.integers(0, 1), values), min_size=1, max_size=3),
     deleted_after=st.none() | st.none() | seconds,
 )
 chains = st.tuples(*(st.lists(lives, min_size=1, max_size=2) for _ in STORES))
