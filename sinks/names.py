@@ -11,6 +11,7 @@ MOST_BYTES = 63  # PostgreSQL cuts longer identifiers silently, and then two of 
 META_COLUMNS = (
     "_store", "_pk", "_epoch", "_file", "_pos", "_row", "_order", "_event_at", "_seen_at", "_op", "_deleted",
     "_key", "_changed_us", "_stamps", "_stores", "_policy", "_decided_at", "_contested", "_uncertain", "_winners",
+    "_newest",
 )  # fmt: skip
 
 
@@ -25,7 +26,11 @@ def identifier(name: str) -> str:
 def in_warehouse_names(policy: Policy) -> Policy:
     """The same policy, speaking of the warehouse's tables and columns."""
     tables = {identifier(table): _renamed(each) for table, each in policy.tables.items()}
-    return replace(policy, tables=MappingProxyType(tables))
+    references = {
+        identifier(table): MappingProxyType({identifier(column): identifier(to) for column, to in each.items()})
+        for table, each in policy.references.items()
+    }
+    return replace(policy, tables=MappingProxyType(tables), references=MappingProxyType(references))
 
 
 def _renamed(policy: TablePolicy) -> TablePolicy:

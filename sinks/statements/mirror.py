@@ -97,7 +97,7 @@ ON CONFLICT (_store, _pk) DO UPDATE SET
   _stamps = tillstream.join_stamps(t._stamps, t._changed_us, EXCLUDED._stamps, {missed})
 WHERE (t._epoch, t._file, t._pos, t._row, t._order)
     < (EXCLUDED._epoch, EXCLUDED._file, EXCLUDED._pos, EXCLUDED._row, EXCLUDED._order)
-RETURNING _key, xmax = 0""")
+RETURNING _store, _pk, _key, _deleted, xmax = 0""")
 
 # A row that arrives for the first time has nothing to be compared with: its batch's first stamp goes.
 _DROP_FIRST = sql.SQL("""\
@@ -113,8 +113,12 @@ UPDATE {stage} s SET
 FROM stores.{table} o
 WHERE s._moved_from IS NOT NULL AND o._store = s._store AND o._pk = s._moved_from""")
 
+# Aliases change while no transaction that writes keys is open (see `policy_versions.enter` and `alone`).
+_COUNT_UNDER = sql.SQL("""\
+UPDATE {stage} s SET _key = a.canonical FROM tillstream.aliases a WHERE a.table_name = {name} AND a.key = s._key""")
+
 _LOCK_ROWS = sql.SQL("""\
-SELECT t._key FROM stores.{table} t JOIN {stage} s ON t._store = s._store AND t._pk = s._pk
+SELECT t._store, t._pk, t._key, t._deleted FROM stores.{table} t JOIN {stage} s ON t._store = s._store AND t._pk = s._pk
 ORDER BY t._store, t._pk FOR UPDATE OF t""")
 
 _TAKE_KEYLESS = sql.SQL("""\
@@ -162,6 +166,7 @@ class MirrorStatements:
     sink_below_floor: str
     touch: str
     lock_rows: str
+    count_under: str
     inherit: str
     drop_first: str
     take_keyless: str
@@ -202,6 +207,7 @@ def mirror_statements(
         sink_below_floor=render(_SINK_BELOW_FLOOR.format(**parts)),
         touch=render(_TOUCH.format(**parts)),
         lock_rows=render(_LOCK_ROWS.format(**parts)),
+        count_under=render(_COUNT_UNDER.format(**parts)),
         inherit=render(_INHERIT.format(**parts, missed=_missed(stamped, "o", "s"))),
         drop_first=render(_DROP_FIRST.format(**parts)),
         take_keyless=render(_TAKE_KEYLESS.format(table=quoted(table))),

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, event, given, settings
 from hypothesis import strategies as st
 from lanes import DATABASE, FakeStore, FakeTable, Log, column
 
@@ -18,6 +18,7 @@ from conflict.explain import explain
 from conflict.policy import FALLING_BACK, LATEST, ColumnRule, Deletes, KeyPart, Normaliser, RuleName, TablePolicy
 from conflict.resolution import NEVER_OBSERVED, SINCE, ColumnStamp, Contribution
 from conflict.resolve import resolve
+from conflict.shortcut import Standing, may_shorten, shortened
 from sinks.fold import Fold, Lane, fold
 from sinks.row_codec import RowCodec
 from tillstream.envelope import ORIGIN, Stamp, TableVersion
@@ -283,6 +284,53 @@ def test_deciding_again_decides_the_same(policy: TablePolicy, given_: list[Contr
 def _with(each: Contribution, **changes: Any) -> Contribution:
     facts = {name: getattr(each, name) for name in Contribution.__dataclass_fields__}
     return Contribution(**{**facts, **changes})
+
+
+# --- decided from a few rows ----------------------------------------------------------------------------------
+
+
+choosing = rules(then=1).filter(lambda rule: may_shorten(policy_of(rule), COLUMNS))
+
+
+@given(
+    policy=st.builds(policy_of, choosing, st.sampled_from([Deletes.LATEST, Deletes.ANY, Deletes.ALL])),
+    given_=contribution_lists(least=2),
+    data=st.data(),
+)
+@settings(max_examples=400, deadline=None)
+def test_decided_from_a_few_rows_is_decided_from_all(
+    policy: TablePolicy, given_: list[Contribution], data: st.DataObject
+) -> None:
+    """Where the shortcut answers, from the standing decision and the rows that changed, all rows say the same."""
+    one_each = list({each.store: _with(each, deleted=False) for each in given_}.values())
+    changing = data.draw(st.sets(st.sampled_from([each.store for each in one_each]), min_size=1, max_size=2))
+    arriving = data.draw(st.sets(st.sampled_from(sorted(changing))))
+    before = [each for each in one_each if each.store not in arriving]
+    after = [_changed(each, data) if each.store in changing - arriving else each for each in one_each]
+    was = resolve(policy, COLUMNS, before)
+    assume(was.exists and not was.contests and not was.uncertain)
+    standing = Standing(winners=was.winners, newest=was.newest)
+    looked_at = [each for each in after if each.store in standing.stores | changing]
+    found = shortened(policy, COLUMNS, standing, changing, looked_at)
+    event("answered" if found else "all rows are read")
+    if found is not None:
+        whole = resolve(policy, COLUMNS, after)
+        assert _text(replace(found, stores=tuple(sorted({*found.stores, *was.stores})))) == _text(whole)
+
+
+def _changed(each: Contribution, data: st.DataObject) -> Contribution:
+    """Some columns get another value, at no earlier time than the row had; their stamps say so."""
+    columns = data.draw(st.sets(st.sampled_from(sorted(each.columns)))) if each.columns else set()
+    at = max(each.changed_us, data.draw(times_us))
+    stamps = {**each.stamps, **{name: ColumnStamp((1, 1, 9, 0, 0), at) for name in sorted(columns)}}
+    fresh = data.draw(values)
+    return _with(
+        each,
+        values={name: fresh[name] if name in columns else value for name, value in each.values.items()},
+        stamps=stamps,
+        changed_us=at if columns else each.changed_us,
+        position=(1, 1, 9, 0, 0),
+    )
 
 
 # --- deletes ----------------------------------------------------------------------------------------------
