@@ -54,6 +54,8 @@ class Normaliser(StrEnum):
     UPPER = "upper"
     LOWER = "lower"
     DIGITS = "digits"
+    EMAIL = "email"
+    PHONE = "phone"  # of a region, such as phone:MY
     PHONE_CN = "phone_cn"
 
 
@@ -90,7 +92,13 @@ def chain(rule: ColumnRule) -> Iterator[ColumnRule]:
 class KeyPart:
     column: str
     normaliser: Normaliser
+    region: str = ""  # for PHONE: that of numbers which do not say theirs
     stop: frozenset[str] = frozenset()  # as written; compared once normalised
+
+    @property
+    def written(self) -> str:
+        """How the policy says it."""
+        return f"{self.normaliser}:{self.region}" if self.region else self.normaliser.value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +168,7 @@ def policy_of(
 def _what_decides(table: TablePolicy) -> dict[str, Any]:
     """Written out field by field: the fingerprint is stored, so renaming a field must not change it."""
     return {
-        "key": [[part.column, part.normaliser, sorted(part.stop)] for part in table.key],
+        "key": [[part.column, part.written, sorted(part.stop)] for part in table.key],
         "changed_at": table.changed_at,
         "columns": {name: _rule(rule) for name, rule in table.columns.items() if rule != table.default},
         "default": _rule(table.default),

@@ -9,14 +9,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
 from conflict.case_file import CaseEntry, Name, StoreId
+from conflict.key_file import KeyMapping
 from conflict.policy import (
     CONTEST_WITHIN_SECONDS,
     LATEST,
     REST,
     ColumnRule,
     Deletes,
-    KeyPart,
-    Normaliser,
     Policy,
     PolicySource,
     RuleName,
@@ -48,19 +47,6 @@ def _exact_text(given: Any) -> Any:
 
 
 ExactText = BeforeValidator(_exact_text, json_schema_input_type=str | float | bool | None)
-
-
-def _normaliser_mapping(given: Any) -> Any:
-    return {"as": given} if isinstance(given, str) else given
-
-
-def _key_mapping(given: Any) -> Any:
-    """[sku] is short for {sku: exact}."""
-    if not isinstance(given, list):
-        return given
-    if not all(isinstance(column, str) for column in given) or len(set(given)) < len(given):
-        raise ValueError("must be a list of different columns, such as [sku], or {column: normaliser}")
-    return dict.fromkeys(given, Normaliser.EXACT.value)
 
 
 def _duration_seconds(given: Any) -> float:
@@ -173,13 +159,6 @@ def _ranked(entry: RuleEntry, stores: Stores | None) -> tuple[Ranks, tuple[tuple
     return (), tuple(owners)
 
 
-class KeyPartEntry(Entry):
-    normaliser: Normaliser = Field(
-        alias="as", title="normaliser", description="How the column's text is made comparable."
-    )
-    stop: tuple[Name, ...] = Field(default=(), description="Values that identify nothing, such as 00000000.")
-
-
 class ContestEntry(Entry):
     within: Annotated[
         float,
@@ -193,17 +172,6 @@ class ContestEntry(Entry):
         json_schema_extra={"default": "10m"},
     )
     ignore: tuple[Name, ...] = Field(default=(), description="Columns whose differences are no contest.")
-
-
-KeyForm = dict[str, Normaliser | KeyPartEntry] | list[str]
-KeyPartForm = Annotated[
-    KeyPartEntry, BeforeValidator(_normaliser_mapping, json_schema_input_type=Normaliser | KeyPartEntry)
-]
-KeyMapping = Annotated[
-    dict[Name, KeyPartForm],
-    Field(min_length=1),
-    BeforeValidator(_key_mapping, json_schema_input_type=KeyForm),
-]
 
 
 class TableEntry(Entry):
@@ -232,10 +200,7 @@ class TableEntry(Entry):
         rules = {column: entry.value_for(stores) for column, entry in self.columns.items()}
         return TablePolicy(
             table=table,
-            key=tuple(
-                KeyPart(column=column, normaliser=part.normaliser, stop=frozenset(part.stop))
-                for column, part in (self.key or {}).items()
-            ),
+            key=tuple(part.value(column) for column, part in (self.key or {}).items()),
             changed_at=self.changed_at,
             default=rules.pop(REST, LATEST),
             columns=MappingProxyType(rules),

@@ -312,6 +312,12 @@ def test_an_editor_completes_the_file_from_the_schema(policy: Policy) -> None:
     jsonschema.Draft7Validator.check_schema(schema)
     whole = yaml.safe_load(case(f"{{store: s001, {PHONE}, points: 1, _deleted: true}}", f"{{{PHONE}, points: 1}}"))
     jsonschema.validate(whole, schema)
+    whole["tables"]["members"]["key"] = {"phone": {"as": "phone:MY"}, "email": "email"}
+    jsonschema.validate(whole, schema)
+    whole["tables"]["members"]["key"] = {"phone": "phone:UK"}
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(whole, schema)
+    whole["tables"]["members"]["key"] = ["phone"]
     whole["tests"][0]["gven"] = {}
     with pytest.raises(jsonschema.ValidationError, match="gven"):
         jsonschema.validate(whole, schema)
