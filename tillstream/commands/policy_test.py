@@ -43,11 +43,13 @@ def check(new: PolicyPath = None, config: ConfigPath = DEFAULT_PATH, output: Out
     with told(output):
         file, policy = _parsed(new, config)
     tables, tests = len(policy.tables), len(policy.cases)
+    knows_stores = policy.source is not None and policy.source.stores is not None
     if output is Output.JSON:
-        print(json.dumps({**answer([]), "shared_tables": tables, "tests": tests}))
+        print(json.dumps({**answer([]), "shared_tables": tables, "tests": tests, "stores_checked": knows_stores}))
         return
     unrun = ", not run: `tillstream policy test`" if tests else ""
-    print(f"{file}: ok, {counted(tables, 'shared table')}, {counted(tests, 'test')}{unrun}")
+    alone = "" if knows_stores else f"\nwithout {config}: nothing is said of the stores that it names"
+    print(f"{file}: ok, {counted(tables, 'shared table')}, {counted(tests, 'test')}{unrun}{alone}")
 
 
 def run_tests(new: PolicyPath = None, config: ConfigPath = DEFAULT_PATH, output: OutputOption = Output.TEXT) -> None:
