@@ -99,8 +99,7 @@ class _Comparison:
             yield from self._of_marks(self.wanted, found)
 
     def _columns(self) -> tuple[str, ...]:
-        key = {part.column for part in self.policy.key}
-        return tuple(sorted({column for each in self.rows for column in each.columns} - key))
+        return tuple(sorted({column for each in self.rows for column in each.columns} - _key_columns(self.policy)))
 
     def _unlike(self, expected: str, found: str, why: str = "", column: str | None = None) -> Unexpected:
         return Unexpected(table=self.policy.table, key=self.key, column=column, expected=expected, found=found, why=why)
@@ -108,7 +107,8 @@ class _Comparison:
     def _undecidable(self) -> Iterator[Unexpected]:
         for column in self._columns():
             try:
-                resolve(self.policy, [column], self.rows)
+                for rows in _orders(self.rows):
+                    resolve(self.policy, [column], rows)
             except (TypeError, AttributeError, ArithmeticError):
                 values = ", ".join(quoted(each.values[column]) for each in self.rows if column in each.columns)
                 why = f"{rule_in_words(self.policy.rule_for(column))} can make nothing of {values}"
@@ -116,11 +116,12 @@ class _Comparison:
 
     def _of_values(self, wanted: ExpectedRow) -> Iterator[Unexpected]:
         told = {each.column: each for each in explain(self.policy, self._columns(), self.rows).columns}
-        for column in sorted(wanted.values.keys() & set(self._columns())):
+        for column in sorted(wanted.values.keys() - _key_columns(self.policy)):
             value, decided = wanted.values[column], told.get(column)
             if decided is None:
                 if value is not None:
-                    yield self._unlike(quoted(value), "nothing", "no central value: per_store", column)
+                    why = "each store keeps its own" if column in self._columns() else "no row under this key has it"
+                    yield self._unlike(quoted(value), "nothing", why, column)
             elif not _same(value, decided.value):
                 whose = f" of store {decided.winner}" if decided.winner else ""
                 why = f"{decided.reason} ({decided.rule})"
@@ -143,8 +144,7 @@ class _Comparison:
 def _contribution(policy: TablePolicy, row: GivenRow, number: int) -> Contribution:
     """As the warehouse would have it after the row's changes."""
     turn_us = row.at_us.get("", FIRST_US + number * APART_US)
-    key = {part.column for part in policy.key}
-    seen = row.at_us.keys() if row.snapshot else row.values.keys() - key
+    seen = row.at_us.keys() if row.snapshot else row.values.keys() - _key_columns(policy)
     at = {column: row.at_us.get(column, turn_us) for column in seen}
     since = {} if row.snapshot else {c: row.since_us.get(c, row.since_us.get("", us)) for c, us in at.items()}
     changed_us = max(at.values(), default=turn_us if row.deleted or not row.snapshot else NEVER_OBSERVED)
@@ -166,6 +166,10 @@ def _contribution(policy: TablePolicy, row: GivenRow, number: int) -> Contributi
             **{column + SINCE: ColumnStamp(position, us) for column, us in since.items() if policy.asks_since(column)},
         },
     )
+
+
+def _key_columns(policy: TablePolicy) -> set[str]:
+    return {part.column for part in policy.key}
 
 
 def _pos_time_us(policy: TablePolicy, row: GivenRow) -> int:

@@ -145,6 +145,8 @@ def test_a_case_that_is_as_expected_passes(policy: Policy, given_: str, expect: 
          'level: expected a decision, got none: max can make nothing of "x", 1'),
         (f"{{store: s001, {PHONE}, tags: 5}}", f"{{{PHONE}, tags: 5}}",
          'tags: expected a decision, got none: union, separator: "," can make nothing of 5'),
+        (f"{{store: s001, {PHONE}}}, {{store: s001, phone: '13900139000', name: x}}",
+         f"{{{PHONE}, name: x}}, {{phone: '13900139000'}}", 'name: expected "x", got nothing: no row under this key'),
         (f"{{store: s001, {PHONE}}}", f"{{{PHONE}}}, {{phone: '+8613800138000'}}", "expected two rows, got one"),
         ("{store: s001, phone: none}", "{phone: none}", 'members "none": expected a row, got none: this is no key'),
     ],
