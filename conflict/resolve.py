@@ -27,14 +27,19 @@ def agreed(policy: TablePolicy, columns: Collection[str], counting: Sequence[Con
         decided = decide(column, policy, counting) if policy.decides(column) else None
         if decided is not None:
             decisions[column] = decided
-    contests = (_contest(policy, column, decided, counting) for column, decided in decisions.items())
+    stores = {each.store for each in counting}
+    contests = (
+        (_contest(policy, column, decided, counting) for column, decided in decisions.items())
+        if len(stores) > 1
+        else ()
+    )
     winners = {column: decided.winner.store for column, decided in decisions.items() if decided.winner is not None}
     return Resolution(
         exists=True,
         values={column: decided.value for column, decided in decisions.items()},
         winners=winners,
         newest=_newest(policy, decisions, counting),
-        stores=tuple(sorted({each.store for each in counting})),
+        stores=tuple(sorted(stores)),
         uncertain=tuple(sorted(column for column, decided in decisions.items() if decided.uncertain)),
         contests=tuple(contest for contest in contests if contest is not None),
     )
