@@ -13,6 +13,7 @@ from typing import Any
 
 from conflict.cases import Case
 
+REST = "*"  # in the place of a column's name: every column that is not named
 CONTEST_WITHIN_SECONDS = 600.0  # two tills that edit one member within ten minutes are worth a look
 
 
@@ -61,6 +62,8 @@ class Normaliser(StrEnum):
     UPPER = "upper"
     LOWER = "lower"
     DIGITS = "digits"
+    EMAIL = "email"
+    PHONE = "phone"  # of a region, such as phone:MY
     PHONE_CN = "phone_cn"
 
 
@@ -97,7 +100,13 @@ def chain(rule: ColumnRule) -> Iterator[ColumnRule]:
 class KeyPart:
     column: str
     normaliser: Normaliser
+    region: str = ""  # for PHONE: that of numbers which do not say theirs
     stop: frozenset[str] = frozenset()  # as written; compared once normalised
+
+    @property
+    def written(self) -> str:
+        """How the policy says it."""
+        return f"{self.normaliser}:{self.region}" if self.region else self.normaliser.value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,7 +179,7 @@ def policy_of(
 def _what_decides(table: TablePolicy) -> dict[str, Any]:
     """Written out field by field: the fingerprint is stored, so renaming a field must not change it."""
     return {
-        "key": [[part.column, part.normaliser, sorted(part.stop)] for part in table.key],
+        "key": [[part.column, part.written, sorted(part.stop)] for part in table.key],
         "changed_at": table.changed_at,
         "columns": {name: _rule(rule) for name, rule in table.columns.items() if rule != table.default},
         "default": _rule(table.default),

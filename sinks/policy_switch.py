@@ -137,7 +137,7 @@ def require_applied(tx: Transaction, policy: Policy) -> None:
 
 def _keys(policy: Policy) -> dict[str, Any]:
     return {
-        table: [[part.column, part.normaliser.value, sorted(part.stop)] for part in each.key]
+        table: [[part.column, part.written, sorted(part.stop)] for part in each.key]
         for table, each in policy.tables.items()
     }
 
