@@ -6,9 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from decided import DecidedChain
-
-from sinks.verification.central_comparison import CentralComparison
+from decided import DecidedChain, agreed_right
 
 POLICIES = """\
 version: 1
@@ -56,7 +54,7 @@ def test_a_review_is_opened_decided_and_reopened(chain: DecidedChain, capsys: py
     told = capsys.readouterr().out
     assert "decided by" in told
     assert "asked him" in told
-    assert_decided_right(chain)
+    agreed_right(chain)
 
     differ(chain, "s1", "王惟")
     assert chain.rows(CENTRAL) == [("王惟", 1, ["name"])]
@@ -65,13 +63,13 @@ def test_a_review_is_opened_decided_and_reopened(chain: DecidedChain, capsys: py
     decide(chain, again["id"], "--store", "s2", "--for-good")
     differ(chain, "s1", "王围")
     assert chain.rows(CENTRAL) == [("王伟", 1, [])], "for good, whatever the stores have"
-    assert_decided_right(chain)
+    agreed_right(chain)
 
     assert chain.tillstream("reviews", "reopen", str(again["id"])) == 0
     chain.work()
     assert chain.rows(CENTRAL) == [("王围", 1, ["name"])]
     assert len(listed(chain, capsys)) == 1
-    assert_decided_right(chain)
+    agreed_right(chain)
     capsys.readouterr()
     assert chain.tillstream("reviews", "show", str(again["id"])) == 0
     shown = capsys.readouterr().out
@@ -92,7 +90,7 @@ def test_stores_that_agree_again_close_it(chain: DecidedChain, capsys: pytest.Ca
     assert len(listed(chain, capsys)) == 1
     chain.apply(POLICIES.replace("{rule: review, then: latest}", "{rule: latest}"))
     assert listed(chain, capsys) == []
-    assert_decided_right(chain)
+    agreed_right(chain)
 
 
 def test_what_cannot_be_decided_says_why(chain: DecidedChain, capsys: pytest.CaptureFixture[str]) -> None:
@@ -130,9 +128,3 @@ def listed(chain: DecidedChain, capsys: pytest.CaptureFixture[str]) -> list[dict
     assert chain.tillstream("reviews", "list", "--output", "json") == 0
     found: list[dict[str, object]] = json.loads(capsys.readouterr().out)["reviews"]
     return found
-
-
-def assert_decided_right(chain: DecidedChain) -> None:
-    with chain.warehouse.transaction() as tx:
-        for compared in CentralComparison(tx, chain.policy, None).run(None):
-            assert (compared.differences, compared.samples) == (0, [])
