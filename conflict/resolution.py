@@ -16,6 +16,11 @@ class ColumnStamp(NamedTuple):
     position: tuple[int, ...]  # (epoch, file, pos, row, order)
     effective_us: int
 
+    @property
+    def was_read(self) -> bool:
+        """Found in a row read anew, which stands in front of all rows that the log has at its position."""
+        return self.position[3] < 0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contribution:

@@ -136,6 +136,8 @@ def _time(each: Candidate) -> str:
     match each.known_from:
         case KnownFrom.CHANGE:
             return f"changed {moment(each.effective_us)}"
+        case KnownFrom.READING:
+            return f"found changed {moment(each.effective_us)}"
         case KnownFrom.SNAPSHOT:
             return f"dated {moment(each.effective_us)} by the POS"
         case KnownFrom.NOTHING:
