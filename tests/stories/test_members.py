@@ -3,6 +3,7 @@
 from typing import Any
 
 from decided import agreed_right
+from shown import require_shown
 from tea_shops import AGREED, ALL_AGREED, DAY, KEY, PHONE, held, later, member, policy
 
 SLIP = "13800138001"
@@ -105,6 +106,49 @@ def test_a_gift_card_whose_shops_each_hold_their_part(open_chain: Any, explains:
           store s2  row 2  20  ...
           what would flip it: every store's value is part of it: any change of one changes it
         """)  # fmt: skip
+    agreed_right(chain)
+
+
+def test_a_gift_card_that_a_person_decides(open_chain: Any, say: Any, explains: Any) -> None:
+    """The same card once more, by `review`: until somebody has looked, the least counts, so that nothing is given away.
+    A person sees both balances and says that the card is empty. That stands when a shop is read anew, and is asked
+    again as soon as a shop has another balance than the person saw."""
+    chain = open_chain(policy(points="{rule: review, then: min}"), "s1", "s2")
+    lit, dark = chain.stores.values()
+    lit.insert("members", member(1, "card", 100))
+    dark.insert("members", member(2, "card", 100))
+    chain.take_in()
+    assert say(chain, "reviews", "list") == "nothing waits to be decided by a person\n"
+    lit.update("members", (1,), points=30)
+    dark.update("members", (2,), points=40)
+    chain.take_in()
+    assert chain.rows(AGREED) == [("card", 30, 1)]
+    require_shown('1  members +8613800138000 points: stores s1, s2 differ, "30" meanwhile; since ... UTC\n',
+                  say(chain, "reviews", "list"))  # fmt: skip
+
+    say(chain, "reviews", "decide", "1", "--value", "0", "--reason", "redeemed twice")
+    chain.work()
+    say(chain, "resync", "s2", "members", "--no-wait")
+    assert chain.read_anew("s2") == {"members": (1, 0, 0)}
+    assert chain.rows(AGREED) == [("card", 0, 1)]
+    assert (held(chain, "s1"), held(chain, "s2")) == ([(1, "card", 30, 1)], [(2, "card", 40, 1)])
+    explains(chain, "members", PHONE, "points", shows="""\
+        members +8613800138000: stores s1 and s2 have it
+        ...
+        points: ..., decided by ...: redeemed twice
+          rule: review, then min
+          store s1  row 1  30  ...
+          store s2  row 2  40  ...
+          what would flip it: another decision, or `tillstream reviews reopen`, or another value in a store
+        ...
+        """)  # fmt: skip
+    agreed_right(chain)
+
+    later(chain, DAY)
+    dark.update("members", (2,), points=140)
+    chain.take_in()
+    assert chain.rows(AGREED) == [("card", 30, 1)]
+    assert 'stores s1, s2 differ, "30" meanwhile' in say(chain, "reviews", "list")
     agreed_right(chain)
 
 
