@@ -13,7 +13,7 @@ from conflict.cases import Case, ExpectedRow, GivenRow
 from conflict.explain import explain, quoted, rule_in_words
 from conflict.identity import business_key
 from conflict.policy import Policy, TablePolicy
-from conflict.resolution import NEVER_OBSERVED, SINCE, ColumnStamp, Contribution, Resolution
+from conflict.resolution import NEVER_OBSERVED, SINCE, UNSEEN, ColumnStamp, Contribution, Resolution
 from conflict.resolve import resolve
 
 FIRST_US = 1_767_268_800_000_000  # 2026-01-01 12:00 UTC: rows without a time are changed from then on, in turn
@@ -120,7 +120,7 @@ def _contribution(policy: TablePolicy, row: GivenRow, number: int) -> Contributi
         position=position,
         changed_us=NEVER_OBSERVED if row.snapshot and not row.deleted else max([by_default, *at.values()]),
         deleted=row.deleted,
-        snapshot_us=by_default if row.snapshot and row.at_us else NEVER_OBSERVED,
+        snapshot=ColumnStamp(position, by_default) if row.snapshot and row.at_us else UNSEEN,
         inserted_us=NEVER_OBSERVED if row.snapshot else min([by_default, *at.values(), *row.since_us.values()]),
         columns=frozenset(row.values),
         values=row.values,

@@ -2,16 +2,17 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 from psycopg import sql
 
 from conflict.policy import Policy, TablePolicy
-from conflict.resolution import INSERTED, NEVER_OBSERVED, ColumnStamp, Contest, Contribution, Resolution
+from conflict.resolution import CHANGED, INSERTED, NEVER_OBSERVED, SNAPSHOT, UNSEEN, Contest, Contribution, Resolution
 from conflict.resolve import resolve
+from sinks.clocks import read_clocks, read_stamps
 from sinks.evolution import Catalog, key_columns
-from sinks.fold import SNAPSHOT
 from sinks.mirror import Keys
 from sinks.statements import central as statements
 from sinks.statements import render
@@ -20,7 +21,17 @@ from sinks.warehouse import Transaction
 
 MOST_KEYS = 500  # decided in a batch's transaction beside those that it touched
 MOST_CONTRIBUTIONS = 5_000  # that those may have: about a third of a second
-NO_STAMP = (0, 0, 0, 0, 0, NEVER_OBSERVED)
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What deciding came to: contests not seen before, and values decided between times that cannot be told apart."""
+
+    contests: int = 0
+    uncertain: int = 0
+
+    def __add__(self, other: "Decided") -> "Decided":
+        return Decided(self.contests + other.contests, self.uncertain + other.uncertain)
 
 
 class Central:
@@ -34,17 +45,17 @@ class Central:
         self.policy = policy
         self._policy_id = policy_id
 
-    def decide(self, tx: Transaction, touched: Keys) -> int:
-        """Lock the keys in one order, read what all stores contribute, write what follows; the contests it saw."""
+    def decide(self, tx: Transaction, touched: Keys) -> Decided:
+        """Lock the keys in one order, read what all stores contribute, write what follows."""
         if not touched:
-            return 0
+            return Decided()
         tables, keys = zip(*sorted(touched), strict=True)
         tx.execute(statements.KEYS_LOCK, [list(tables), list(keys)])
         tx.rows(statements.KEYS_WAIT, [list(tables), list(keys)])
         by_table: dict[str, list[str]] = defaultdict(list)
         for table, key in zip(tables, keys, strict=True):
             by_table[table].append(key)
-        return sum(self._decide_table(tx, table, keys) for table, keys in by_table.items())
+        return sum((self._decide_table(tx, table, keys) for table, keys in by_table.items()), Decided())
 
     def take_waiting(self, tx: Transaction) -> Keys:
         """Some of the keys that a change of schema or floor, a quarantine or a switch of the policy left to be decided:
@@ -85,7 +96,7 @@ class Central:
         own = key_columns(self.table_policy(table))
         return tuple(name for name in self._catalog.central_columns(table) if name not in own)
 
-    def _decide_table(self, tx: Transaction, table: str, keys: list[str]) -> int:
+    def _decide_table(self, tx: Transaction, table: str, keys: list[str]) -> Decided:
         self._catalog.refresh(tx, table)  # a column that another worker added must not be left out
         resolutions = self.resolutions(tx, table, keys)
         gone = [key for key, resolution in resolutions.items() if not resolution.exists]
@@ -94,7 +105,10 @@ class Central:
         present = {key: resolution for key, resolution in resolutions.items() if resolution.exists}
         if present:
             self._write(tx, table, present)
-        return self._record_contests(tx, table, present)
+        return Decided(
+            contests=self._record_contests(tx, table, present),
+            uncertain=sum(len(resolution.uncertain) for resolution in present.values()),
+        )
 
     def _write(self, tx: Transaction, table: str, resolutions: Mapping[str, Resolution]) -> None:
         kinds = self._catalog.central_columns(table)
@@ -145,24 +159,26 @@ def read_contributions(
 ) -> dict[str, list[Contribution]]:
     kinds = catalog.columns(table)
     columns = tuple(kinds)
+    clocks = read_clocks(tx)
     found: dict[str, list[Contribution]] = defaultdict(list)
     for row in tx.rows(statements.contributions(table, kinds, rekeyed), [list(keys)]):
         key, store, pk, *position = row[:8]
-        changed_us, deleted, stamps, present, read_us, quarantined_us = row[8:14]
+        deleted, stamps, present, read_us, quarantined_us = row[8:13]
+        known = read_stamps(clocks[store], stamps)
         found[key].append(
             Contribution(
                 store=store,
                 pk=pk,
                 position=tuple(position),
-                changed_us=NEVER_OBSERVED if changed_us is None else changed_us,
+                changed_us=known.pop(CHANGED, UNSEEN).effective_us,
                 deleted=deleted,
                 columns=frozenset(present or columns),
-                values=dict(zip(columns, row[14:], strict=True)),
+                values=dict(zip(columns, row[13:], strict=True)),
                 read_us=NEVER_OBSERVED if read_us is None else read_us,
                 quarantined_us=quarantined_us,
-                inserted_us=(stamps or {}).pop(INSERTED, NO_STAMP)[5],
-                snapshot_us=(stamps or {}).pop(SNAPSHOT, [NEVER_OBSERVED])[0],
-                stamps={name: ColumnStamp(tuple(stamp[:5]), stamp[5]) for name, stamp in (stamps or {}).items()},
+                inserted_us=known.pop(INSERTED, UNSEEN).effective_us,
+                snapshot=known.pop(SNAPSHOT, UNSEEN),
+                stamps=known,
             )
         )
     return found

@@ -18,7 +18,7 @@ from conflict.explain import explain
 from conflict.policy import FALLING_BACK, LATEST, ColumnRule, Deletes, KeyPart, Normaliser, RuleName, TablePolicy
 from conflict.resolution import NEVER_OBSERVED, SINCE, ColumnStamp, Contribution
 from conflict.resolve import resolve
-from sinks.fold import Fold, Lane, fold
+from sinks.fold import Dated, Fold, Lane, Mark, fold
 from sinks.row_codec import RowCodec
 from tillstream.envelope import ORIGIN, Stamp, TableVersion
 
@@ -429,7 +429,7 @@ def facts_of(folded: Fold) -> Facts:
                 "stamp": change.stamp,
                 "op": event.op,
                 "image": event.after if event.after is not None else event.before,
-                "at": getattr(change, "effective_us", 0),
+                "latest": getattr(change, "latest", None),
                 "stamps": dict(getattr(change, "stamps", {})),
                 "moved_from": getattr(change, "moved_from", None),
             }
@@ -441,15 +441,22 @@ def joined(earlier: Facts, later: Facts) -> Facts:
     result = dict(earlier)
     for row_key, change in later.items():
         before = earlier.get(row_key)
-        at = before["at"] if before else 0
-        stamps = {name: (stamp, max(us, at)) for name, (stamp, us) in change["stamps"].items()}
+        latest = before["latest"] if before else None
+        stamps = {name: after(mark, latest) for name, mark in change["stamps"].items()}
         result[row_key] = {
             **change,
-            "at": max(at, change["at"]),
+            "latest": max(
+                (each for each in (latest, change["latest"]) if each), key=lambda e: (e[1], e[0]), default=None
+            ),
             "stamps": {**(before["stamps"] if before else {}), **stamps},
             "moved_from": change["moved_from"] or (before["moved_from"] if before else None),
         }
     return result
+
+
+def after(mark: Mark, latest: Dated | None) -> Mark:
+    stamp, at_us, ahead = mark
+    return (stamp, at_us, latest) if latest and latest[1] > (ahead[1] if ahead else at_us) else mark
 
 
 def folded_facts(log: Log, table: FakeTable, cuts: list[int]) -> Facts:
@@ -471,7 +478,7 @@ def folded_facts(log: Log, table: FakeTable, cuts: list[int]) -> Facts:
 def test_cut_anywhere_the_fold_is_the_same(
     policy: TablePolicy | None, acts_: list[tuple[str, int, int, int]], cuts: list[int], compressed: bool
 ) -> None:
-    """One batch or many: each row ends with the same image, stamp, effective time and stamps of its columns."""
+    """One batch or many: each row ends with the same image, stamp, latest time and stamps of its columns."""
     table = FakeTable("members", list(MEMBERS), ("id",), policy)
     log = recorded(table, acts_, compressed=compressed)
     assert folded_facts(log, table, cuts) == folded_facts(log, table, [])

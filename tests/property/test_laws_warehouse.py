@@ -24,6 +24,7 @@ from psycopg.rows import dict_row
 
 from conflict.identity import business_key
 from conflict.policy import ColumnRule, Deletes, KeyPart, Normaliser, Policy, RuleName, TablePolicy
+from conflict.resolution import CHANGED
 from conflict.resolve import resolve
 from sinks import batch as batch_module
 from sinks import worker as worker_module
@@ -362,7 +363,7 @@ class Place:
         return shown if it.primary_key else Counter(tuple(row.values()) for row in shown.values())
 
     def stamps(self, store: FakeStore) -> dict[str, dict[str, list[int]]]:
-        names = set(store.tables["members"].names)
+        names = {*store.tables["members"].names, CHANGED}
         found = self.rows("SELECT _pk, _stamps FROM stores.members WHERE _store = %s", store.name)
         return {row["_pk"]: {n: s for n, s in row["_stamps"].items() if n in names} for row in found}
 
