@@ -11,13 +11,20 @@ import pytest
 from harness import Chain, assert_no_difference
 from invocation import write_config
 
+from conflict.clock import Look, StoreClock
+from conflict.resolution import CHANGED, SNAPSHOT, ColumnStamp
 from connectors import examination
 from connectors.examination import Clock
+from sinks import migrations
+from sinks.clocks import Clocks, read_stamps
+from sinks.warehouse import Warehouse
 from tillstream import metrics
 from tillstream.commands import main
 from tillstream.rehearsal.mysql import MySQLServer
 
+SECOND_US = 1_000_000
 HOURS_FAST = 3 * 3600
+CLOCKS_VERSION = 20  # of the bookkeeping: corrections, and the stores' own times
 SLOW_LINE = 10_000.0  # seconds of doubt: nothing is known of a clock by such a look
 WAIT_SECONDS = 30.0
 POLICIES = "version: 1\ntables: {member: {scope: shared, key: {phone: exact}}}\n"
@@ -119,6 +126,86 @@ def test_a_clock_that_jumps_back(
     chain.settle()
     assert chain.rows(CENTRAL)[0] == ("138", "two minutes after", [])
     assert_no_difference(chain)
+
+
+# --- how looks are kept -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def warehouse(fresh_database: str) -> Iterator[Warehouse]:
+    warehouse = Warehouse(fresh_database)
+    warehouse.migrate()
+    with warehouse.transaction() as tx:
+        tx.execute(
+            "INSERT INTO tillstream.epochs (store, epoch, reason) VALUES ('s1', 1, 'a test'), ('s1', 2, 'another')"
+        )
+    yield warehouse
+    warehouse.dispose()
+
+
+def look(*place: int, off_seconds: float, doubt_seconds: float = 0.1, at_seconds: int = 0) -> Look:
+    at_us = at_seconds * SECOND_US
+    return Look(
+        place=place, began_us=at_us, ended_us=at_us + SECOND_US,
+        offset_us=int(off_seconds * SECOND_US), uncertainty_us=int(doubt_seconds * SECOND_US),
+    )  # fmt: skip
+
+
+def test_what_looks_come_to(warehouse: Warehouse) -> None:
+    """The first reaches back to the epoch's beginning, a jump to the look before it; a new epoch goes by the last clock
+    of the one before until it is looked at; a line so slow that nothing is seen counts as no look."""
+    clocks = Clocks(warehouse)
+    assert clocks.look("s1", look(1, 1, 500, off_seconds=7200, doubt_seconds=900)) is None
+    assert clocks.look("s1", look(1, 1, 500, off_seconds=60)) == 60 * SECOND_US
+    assert clocks.look("s1", look(1, 1, 900, off_seconds=61.5, at_seconds=30)) is None
+    assert clocks.look("s1", look(1, 2, 4, off_seconds=0.3, at_seconds=60)) == -59_700_000
+    assert clocks.look("s1", look(2, 1, 700, off_seconds=0.2, at_seconds=90)) is None
+    assert clocks.look("s1", look(2, 1, 800, off_seconds=-10, at_seconds=120)) == -10 * SECOND_US
+    with warehouse.transaction() as tx:
+        found = tx.rows(
+            "SELECT epoch, file, pos, offset_us / 1e6, uncertainty_us / 1e6, earliest_us / 1e6, latest_us / 1e6"
+            " FROM tillstream.clock_corrections ORDER BY id"
+        )
+    assert [tuple(None if each is None else float(each) for each in row) for row in found] == [
+        (1, 0, 0, 60, 2.1, None, None),
+        (1, 1, 900, 30, 31, 30, 61),
+        (1, 2, 4, 0, 0, None, None),
+        (2, 1, 700, -5, 7.1, 90, 121),
+        (2, 1, 800, -10, 2.1, None, None),
+    ]
+
+
+def test_an_earlier_warehouse_keeps_its_times(fresh_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of rows that were taken in by a version that kept one time a row, and one a column."""
+    warehouse = Warehouse(fresh_database)
+    before = {version: text for version, text in migrations.available().items() if version < CLOCKS_VERSION}
+    with monkeypatch.context() as patch:
+        patch.setattr(migrations, "available", lambda: before)
+        warehouse.migrate()
+    with warehouse.transaction() as tx:
+        tx.execute(
+            "CREATE TABLE stores.member (_store text, _epoch int, _file int, _pos bigint, _row int, _order bigint,"
+            " _changed_us bigint, _stamps jsonb)"
+        )
+        tx.execute(
+            "INSERT INTO stores.member VALUES ('changed', 1, 2, 300, 0, 1, 9, '{\"name\": [1, 2, 100, 0, 1, 7, 0]}'),"
+            " ('read', 1, 2, 300, -1, 0, NULL, '{\" \": [5]}'), ('isolated', 1, 2, 300, 0, 1, NULL, NULL)"
+        )
+    assert CLOCKS_VERSION in warehouse.migrate()
+    with warehouse.transaction() as tx:
+        found = {
+            store: read_stamps(StoreClock(), stamps)
+            for store, stamps in tx.rows("SELECT _store, _stamps FROM stores.member")
+        }
+    assert found == {
+        "changed": {"name": ColumnStamp((1, 2, 100, 0, 1), 7), CHANGED: ColumnStamp((1, 2, 300, 0, 1), 9)},
+        "read": {SNAPSHOT: ColumnStamp((1, 0, 0, -1, 0), 5)},
+        "isolated": {},
+    }
+    warehouse.dispose()
+
+
+# --- what a person sees -----------------------------------------------------------------------------------
 
 
 def explained(chain: Chain, directory: Path, capsys: pytest.CaptureFixture[str], key: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 import pytest
 
-from conflict.policy import ColumnRule, KeyPart, Normaliser, RuleName, TablePolicy
+from conflict.policy import LATEST, ColumnRule, KeyPart, Normaliser, RuleName, TablePolicy
 from conflict.resolution import NEVER_OBSERVED, UNSEEN, ColumnStamp, Contribution
 from conflict.resolve import resolve
 from conflict.rules import decide
@@ -96,6 +96,35 @@ def test_rules(rule: ColumnRule, rows: dict[str, object], value: object, winner:
     assert decided is not None
     assert (decided.value, decided.winner and decided.winner.store) == (value, winner)
     assert reason in decided.reason
+
+
+@pytest.mark.parametrize(
+    ("rule", "doubt_us", "winner", "reason"),
+    [
+        (LATEST, 0, "s3", "changed last"),
+        (LATEST, 30_000_000, "s3", "as late as s2 as far as their clocks tell; the later time stands"),
+        (ColumnRule(rule=RuleName.LATEST, ranks=(("s1",),)), 30_000_000, "s3", "the later time stands"),
+        (ColumnRule(rule=RuleName.LATEST, ranks=(("s2",),)), 0, "s3", "changed last"),
+        (ColumnRule(rule=RuleName.LATEST, ranks=(("s2",),)), 30_000_000, "s2",
+         "as late as s3 as far as their clocks tell; the first in the list of stores stands"),
+        (ColumnRule(rule=RuleName.LATEST, by="tier", ranks=(("s1", "s2"),)), 60_000_000, "s2",
+         "as late as s1, s3 as far as their clocks tell; the first by tier stands"),
+    ],
+)  # fmt: skip
+def test_clocks_in_doubt(rule: ColumnRule, doubt_us: int, winner: str, reason: str) -> None:
+    """Three stores, a minute apart: who may have been last by what is known of their clocks is decided among by the
+    rule's order of stores, then by time."""
+    policy = replace(POLICY, columns=MappingProxyType({"a": rule}))
+    rows = [
+        replace(each, stamps={"a": each.stamps["a"]._replace(uncertainty_us=doubt_us)})
+        for each in _rows(s1="x", s2="y", s3="z")
+    ]
+    decided = decide("a", policy, rows)
+    assert decided is not None
+    assert decided.winner is not None
+    assert decided.winner.store == winner
+    assert decided.reason.endswith(reason)
+    assert decided.uncertain == (reason != "changed last")
 
 
 def _at(after_us: int) -> ColumnStamp:
