@@ -1,6 +1,6 @@
 """The rules by which stores' rows become one agreed row, as values that never change.
 
-A fingerprint changes if, and only if, what decides was changed.
+A fingerprint changes if, and only if, what decides or what refers to it was changed.
 """
 
 import hashlib
@@ -128,7 +128,9 @@ class Policy:
 
     version: int
     tables: Mapping[str, TablePolicy] = field(hash=False)
-    fingerprint: str  # sha256 in hex, over everything that decides; not over the version
+    fingerprint: str  # sha256 in hex, over everything but the version
+    # isolated table → its column → the shared table whose rows' ids it holds
+    references: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: MappingProxyType({}), hash=False)
     source: "PolicySource | None" = field(default=None, compare=False, repr=False)
     cases: tuple[Case, ...] = field(default=(), compare=False, repr=False)
 
@@ -144,11 +146,14 @@ class PolicySource:
 # --- the fingerprint --------------------------------------------------------------------------------------
 
 
-def policy_of(version: int, tables: dict[str, TablePolicy]) -> Policy:
+def policy_of(
+    version: int, tables: dict[str, TablePolicy], references: Mapping[str, Mapping[str, str]] = MappingProxyType({})
+) -> Policy:
     decides = {name: _what_decides(table) for name, table in tables.items()}
-    text = json.dumps(decides, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    said = [decides, {name: dict(each) for name, each in references.items()}] if references else decides
+    text = json.dumps(said, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
     fingerprint = hashlib.sha256(text.encode()).hexdigest()
-    return Policy(version=version, tables=MappingProxyType(tables), fingerprint=fingerprint)
+    return Policy(version=version, tables=MappingProxyType(tables), fingerprint=fingerprint, references=references)
 
 
 def _what_decides(table: TablePolicy) -> dict[str, Any]:

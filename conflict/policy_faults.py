@@ -15,9 +15,15 @@ REST = "*"  # in `columns`: every column that is not named
 
 def faults_between_parts(document: Document, words: Collection[str]) -> Iterator[Fault]:
     tables = document.data.get("tables") if isinstance(document.data, dict) else None
-    for name, table in (tables if isinstance(tables, dict) else {}).items():
-        if not isinstance(table, dict):
-            continue
+    written = tables if isinstance(tables, dict) else {}
+    named = {name: table for name, table in written.items() if isinstance(table, dict)}
+    shared = {name for name, table in named.items() if table.get("scope") == "shared"}
+    for name in sorted(shared):
+        if f"{name}_ids" in shared:
+            message = f"cannot be shared: central.{name}_ids is where the stores' ids of {name} stand"
+            yield document.fault(("tables", f"{name}_ids", "scope"), message)
+    for name, table in named.items():
+        yield from _references(document, name, table, shared)
         if table.get("scope", "isolated") == "isolated":
             yield from _rules_without_scope(document, name, table, words)
         elif table.get("key") is None and table["scope"] == "shared":
@@ -32,9 +38,21 @@ def _rules_without_scope(
     document: Document, name: str, table: dict[str, Any], words: Collection[str]
 ) -> Iterator[Fault]:
     for word in table:
-        if word in words and word != "scope":
+        if word in words and word not in ("scope", "references"):
             message = "means nothing in an isolated table; write `scope: shared` or take it out"
             yield document.fault(("tables", name, word), message)
+
+
+def _references(document: Document, name: str, table: dict[str, Any], shared: set[str]) -> Iterator[Fault]:
+    found = table.get("references")
+    if name in shared and found is not None:
+        message = "means nothing in a shared table; only the rows of an isolated one have no central key of their own"
+        yield document.fault(("tables", name, "references"), message)
+        return
+    for column, target in (found if isinstance(found, dict) else {}).items():
+        if isinstance(target, str) and target not in shared:
+            near = suggestion(target, shared, otherwise="; only rows of shared tables have a central key")
+            yield document.fault(("tables", name, "references", column), f'"{target}" is not a shared table{near}')
 
 
 def _rules_of_key_columns(document: Document, name: str, table: dict[str, Any]) -> Iterator[Fault]:

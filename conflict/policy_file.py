@@ -223,6 +223,11 @@ class TableEntry(Entry):
     )
     deletes: Deletes = Field(default=Deletes.LATEST, description="What a store's delete means for the chain.")
     contest: ContestEntry = Field(default_factory=ContestEntry, description="When stores count as in conflict.")
+    references: dict[Name, Name] = Field(
+        default_factory=dict,
+        description="Of an isolated table: {column: the shared table whose rows' ids it holds}, such as "
+        "{member_id: members}. chain.<table> shows the central key beside it.",
+    )
 
     def value_for(self, table: str, stores: Stores | None) -> TablePolicy:
         rules = {column: entry.value_for(stores) for column, entry in self.columns.items()}
@@ -257,7 +262,8 @@ def parse_policy(document: Document, stores: Stores | None) -> Policy:
     further = list(faults_between_parts(document, TableEntry.model_fields))
     entry = validate(document, PolicyFile, further=further, context={"stores": stores})
     shared = {name: table.value_for(name, stores) for name, table in entry.tables.items() if table.scope == "shared"}
-    policy = policy_of(entry.version, shared)
+    references = {name: MappingProxyType(table.references) for name, table in entry.tables.items() if table.references}
+    policy = policy_of(entry.version, shared, MappingProxyType(references))
     cases = tuple(case.value(document.line_of(("tests", number))) for number, case in enumerate(entry.tests))
     return replace(policy, source=PolicySource(text=document.text, stores=stores), cases=cases)
 

@@ -17,6 +17,7 @@ from sinks.policy_versions import enter
 from sinks.row_codec import Shapes
 from sinks.schema_changes import SchemaChanges
 from sinks.stage import Stage, render
+from sinks.views import Views
 from sinks.warehouse import Transaction, Warehouse
 from tillstream.envelope import LaneBatch, Stamp, file_number
 from tillstream.errors import LeaseLostError, RefusedError, TransientError
@@ -68,17 +69,17 @@ class BatchWriter:
 
     def __init__(self, warehouse: Warehouse, shapes: Shapes) -> None:
         self._warehouse = warehouse
-        self._catalog = Catalog()
-        self._catalog_loaded = False
         self._ledger = Ledger()
         self._dead_letters = DeadLetters()
-        self._mirror = Mirror(self._catalog, self._dead_letters)
         self.take_up(shapes)
         self._in_doubt: InDoubt | None = None
 
     def take_up(self, shapes: Shapes) -> None:
         """From now on it is this policy that is expected to be in force."""
         self._shapes = shapes
+        self._catalog = Catalog(Views(shapes.policy))
+        self._catalog_loaded = False
+        self._mirror = Mirror(self._catalog, self._dead_letters)
         self._central = Central(self._catalog, shapes.policy, shapes.policy_id or 0)
         self._schema = SchemaChanges(self._catalog, self._ledger, shapes)
         self._look_for_keys_at = 0.0

@@ -16,12 +16,14 @@ from sinks.row_codec import RowCodec
 from sinks.statements import central as central_sql
 from sinks.statements import mirror as mirror_sql
 from sinks.statements import quoted, render
+from sinks.views import Views
 from sinks.warehouse import Transaction
 from tillstream.envelope import DeclaredColumn, Stamp
 from tillstream.errors import RefusedError
 
 RESYNC = "read the store anew with `tillstream resync {store}`"
 
+_SCHEMA_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('tillstream schema', 0))"
 _COLUMNS = """\
 SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod)
 FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
@@ -37,9 +39,13 @@ _PG_NAMES = {"timestamp without time zone": "timestamp", "timestamp with time zo
 
 
 class Catalog:
-    """The warehouse's own columns, as its catalog has them; read anew after anything that may have changed it."""
+    """The warehouse's own columns, as its catalog has them; read anew after anything that may have changed it.
 
-    def __init__(self) -> None:
+    `views` are those that stand on the tables, for whoever changes tables.
+    """
+
+    def __init__(self, views: Views | None = None) -> None:
+        self._views = views
         self._stores: dict[str, dict[str, str]] = {}
         self._central: dict[str, dict[str, str]] = {}
 
@@ -78,10 +84,17 @@ class Catalog:
         wanted = dict(zip(codec.columns, codec.warehouse_types, strict=True))
         present = self._stores.get(codec.table)
         if present is None or self._differs(present, wanted, codec):
-            tx.execute("SELECT pg_advisory_xact_lock(hashtextextended('tillstream schema', 0))")
+            tx.execute(_SCHEMA_LOCK)
             self.load(tx)  # another worker may have been here
             self._follow(tx, codec, wanted)
             self.load(tx)
+            self.keep_views(tx)
+
+    def keep_views(self, tx: Transaction) -> None:
+        if self._views is not None:
+            tx.execute(_SCHEMA_LOCK)
+            self.load(tx)
+            self._views.keep(tx, self._stores, self._central)
 
     def _differs(self, present: Mapping[str, str], wanted: Mapping[str, str], codec: RowCodec) -> bool:
         if codec.policy is not None:
@@ -126,6 +139,8 @@ class Catalog:
                     "agree, or leave this one out with tables.exclude_columns"
                 )
             if union != present[name]:
+                if self._views is not None:
+                    self._views.make_way(tx, codec.table)
                 tx.execute(mirror_sql.WIDEN.format(**place, type=sql.SQL(union)))
 
 

@@ -12,6 +12,7 @@ from conflict.policy import Policy, TablePolicy
 from conflict.resolution import Contribution
 from sinks.central import Central, read_contributions
 from sinks.evolution import Catalog
+from sinks.identities import Identity, aliases_of, standing_identities
 from sinks.policy_switch import require_applied
 from sinks.statements import explaining as statements
 from sinks.statements.verification import DIRTY, ONE_SNAPSHOT
@@ -67,6 +68,7 @@ class Explained:
     not_counting: list[NotCounting]
     floors: list[Floor]
     conflicts: list[RecordedConflict]
+    identities: list[Identity]  # why rows of other keys count under this one
 
 
 def key_of(policy: TablePolicy, given: str) -> str | None:
@@ -110,8 +112,13 @@ class Explainer:
         self.columns = Central(self._catalog, policy, 0).decided_columns(table)
 
     def explain(self, key: str, columns: Collection[str] | None = None) -> Explained:
-        """Of all decided columns, or only these; RefusedError where nothing is under the key."""
+        """Of all decided columns, or only these; RefusedError where nothing is under the key.
+
+        A key that counts under another one is explained as that.
+        """
         wanted = self.columns if columns is None else tuple(columns)
+        aliases = aliases_of(self._tx, self._policy)
+        key = aliases.get(key, key)
         found = read_contributions(self._tx, self._catalog, self._table, [key]).get(key, [])
         not_counting = self._not_counting(key)
         row = self._standing(key)
@@ -136,7 +143,10 @@ class Explainer:
                 Floor(store=store, epoch=epoch, file=file, pos=pos)
                 for store, epoch, file, pos in self._tx.rows(statements.FLOORS, [self._table, sorted(stores)])
             ],
-            conflicts=self._conflicts(key, wanted),
+            conflicts=self._conflicts([key, *(each for each in aliases if aliases[each] == key)], wanted),
+            identities=[
+                each for each in standing_identities(self._tx, self._policy) if aliases.get(each.key, each.key) == key
+            ],
         )
 
     def _standing(self, key: str) -> tuple[Any, ...] | None:
@@ -149,13 +159,13 @@ class Explainer:
             for store, pk, why in self._tx.rows(statements.not_counting(self._table), [key])
         ]
 
-    def _conflicts(self, key: str, columns: Collection[str]) -> list[RecordedConflict]:
+    def _conflicts(self, keys: list[str], columns: Collection[str]) -> list[RecordedConflict]:
         return [
             RecordedConflict(
                 column=column, rule=rule, winner=winner, value=value, losers=losers, reason=reason, decided_at=at
             )
             for column, rule, winner, value, losers, reason, at in self._tx.rows(
-                statements.CONFLICTS, [self._table, key, list(columns), MOST_CONFLICTS]
+                statements.CONFLICTS, [self._table, keys, list(columns), MOST_CONFLICTS]
             )
         ]
 

@@ -74,6 +74,7 @@ class Mirror:
     def _upsert_shared(self, tx: Transaction, stage: Stage, statements: MirrorStatements, applied: Applied) -> int:
         table = stage.codec.table
         old_keys = [key for (key,) in tx.rows(statements.lock_rows)]
+        tx.execute(statements.count_under)
         if stage.moved:
             tx.execute(statements.inherit)
         written = tx.rows(statements.upsert)

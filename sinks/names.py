@@ -25,7 +25,11 @@ def identifier(name: str) -> str:
 def in_warehouse_names(policy: Policy) -> Policy:
     """The same policy, speaking of the warehouse's tables and columns."""
     tables = {identifier(table): _renamed(each) for table, each in policy.tables.items()}
-    return replace(policy, tables=MappingProxyType(tables))
+    references = {
+        identifier(table): MappingProxyType({identifier(column): identifier(to) for column, to in each.items()})
+        for table, each in policy.references.items()
+    }
+    return replace(policy, tables=MappingProxyType(tables), references=MappingProxyType(references))
 
 
 def _renamed(policy: TablePolicy) -> TablePolicy:

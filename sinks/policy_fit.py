@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 
-from conflict.policy import ColumnRule, RuleName, TablePolicy, chain
+from conflict.policy import ColumnRule, Policy, RuleName, TablePolicy, chain
 from sinks.names import identifier
 from tillstream.envelope import TableVersion
 from tillstream.errors import RefusedError
@@ -25,6 +25,18 @@ def require_fit(policy: TablePolicy, version: TableVersion, kinds: Mapping[str, 
                     f"store {version.store}: {version.table}.{column} is declared as {kind}, {why}; give it another "
                     "rule in the policies"
                 )
+
+
+def require_one_id(policy: Policy, version: TableVersion) -> None:
+    """RefusedError where another table's column refers to rows of this one, whose primary key is of several columns."""
+    table = identifier(version.table)
+    named = [f"{name}.{column}" for name, each in policy.references.items() for column, to in each.items()
+             if to == table]  # fmt: skip
+    if named and len(version.primary_key) > 1:
+        raise RefusedError(
+            f"store {version.store}: the primary key of {version.table} is {', '.join(version.primary_key)}, to which "
+            f"{', '.join(named)} alone cannot refer; take it out of `references:` in the policies"
+        )
 
 
 def _misfit(rule: ColumnRule, kind: str) -> str | None:

@@ -5,7 +5,7 @@ definition. Every key of a table that may be decided otherwise is gone through a
 order, a chunk in each of their transactions (see `Central.take_dirty`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -14,12 +14,14 @@ from psycopg import sql
 from conflict.identity import business_key
 from conflict.policy import Policy, TablePolicy
 from sinks.evolution import Catalog
+from sinks.identities import aliases_of, keep_aliases
 from sinks.ledger import versions_at
 from sinks.names import in_warehouse_names
 from sinks.policy_versions import Origin, PolicyVersion, alone, keep, keep_source, last_of_file, version_in_force
 from sinks.row_codec import Shapes
 from sinks.statements import names, quoted, stage_name
 from sinks.store_orders import read_orders
+from sinks.views import Views
 from sinks.warehouse import Transaction, Warehouse
 from tillstream.errors import ConfigError, RefusedError
 
@@ -66,6 +68,7 @@ def switch_policy(
         present = version_in_force(tx)
         if present is not None and present.fingerprint == shapes.policy.fingerprint:
             keep_source(tx, present, shapes.policy)
+            Catalog(Views(shapes.policy)).keep_views(tx)  # they may be those of an earlier Tillstream
             return present.id
     with warehouse.transaction() as tx:
         alone(tx)
@@ -78,7 +81,7 @@ def switch_policy(
 def _switch(
     tx: Transaction, present: PolicyVersion | None, shapes: Shapes, origin: Origin, author: str, reason: str
 ) -> int:
-    policy, catalog = shapes.policy, Catalog()
+    policy, catalog = shapes.policy, Catalog(Views(shapes.policy))
     catalog.load(tx)
     _make_room(tx, catalog, shapes)
     before, after = present.keys if present else {}, _keys(policy)
@@ -90,7 +93,9 @@ def _switch(
             tx.execute(_STOP_REDECIDING, [table])
         elif was is None or was.tables.get(table) != policy.tables[table]:
             tx.execute(_REDECIDE, [table])
-    return keep(tx, policy, after, origin, author, reason)
+    number = keep(tx, policy, after, origin, author, reason)
+    catalog.keep_views(tx)
+    return number
 
 
 def _make_room(tx: Transaction, catalog: Catalog, shapes: Shapes) -> None:
@@ -128,39 +133,54 @@ def _redo_keys(tx: Transaction, catalog: Catalog, table: str, policy: TablePolic
     """All rows' business keys by the new definition. What was agreed under an old key goes when its turn comes; of a
     table that is no longer shared, at once."""
     name = sql.Identifier(table)
+    keep_aliases(tx, table, policy)
     if policy is None:
         if catalog.central_columns(table):
             tx.execute(sql.SQL("DELETE FROM central.{}").format(name))
         tx.execute(sql.SQL("UPDATE stores.{} SET _key = NULL WHERE _key IS NOT NULL").format(name))
         return
-    rekeyed = sql.Identifier(rekey(tx, catalog, table, policy))
-    tx.execute(_UNKEY.format(table=name, rekeyed=rekeyed))
-    tx.execute(_KEY_ANEW.format(table=name, rekeyed=rekeyed))
-    tx.execute(sql.SQL("DROP TABLE {}").format(rekeyed))
+    rekeyed = rekey(tx, catalog, table, policy)
+    tx.execute(_UNKEY.format(table=name, rekeyed=sql.Identifier(rekeyed)))
+    set_keys(tx, table, rekeyed)
 
 
-def rekey(tx: Transaction, catalog: Catalog, table: str, policy: TablePolicy) -> str:
-    """The name of a temporary table, until the transaction's end: the business key of each row that has one."""
+def set_keys(tx: Transaction, table: str, rekeyed: str) -> None:
+    """Those that `rekey` made, whose table is gone after it."""
+    tx.execute(_KEY_ANEW.format(table=sql.Identifier(table), rekeyed=sql.Identifier(rekeyed)))
+    tx.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(rekeyed)))
+
+
+def rekey(
+    tx: Transaction, catalog: Catalog, table: str, policy: TablePolicy, *, under: Sequence[str] | None = None
+) -> str:
+    """The name of a temporary table, until the transaction's end: the business key of each row that has one.
+
+    Of all rows, or only of those whose stored key is one of `under`.
+    """
     name = stage_name("rekeyed", table)
     tx.execute(_REKEYED.format(table=sql.Identifier(name), index=sql.Identifier(f"{name}_key")))
     columns = [part.column for part in policy.key if part.column in catalog.columns(table)]
-    for rows in _chunks(tx, table, columns):
+    aliases = aliases_of(tx, policy)
+    for rows in _chunks(tx, table, columns, under):
         keyed = (
             (store, pk, business_key(policy.key, dict(zip(columns, values, strict=True))))
             for store, pk, *values in rows
         )
         tx.copy(
-            sql.SQL("COPY {} FROM STDIN").format(sql.Identifier(name)), [row for row in keyed if row[2] is not None]
+            sql.SQL("COPY {} FROM STDIN").format(sql.Identifier(name)),
+            [(store, pk, aliases.get(key, key)) for store, pk, key in keyed if key is not None],
         )
     tx.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(name)))
     return name
 
 
-def _chunks(tx: Transaction, table: str, columns: list[str]) -> Iterator[list[tuple[Any, ...]]]:
+def _chunks(
+    tx: Transaction, table: str, columns: list[str], under: Sequence[str] | None
+) -> Iterator[list[tuple[Any, ...]]]:
     statement = sql.SQL(
-        "SELECT _store, _pk, {} FROM stores.{} WHERE (_store, _pk) > (%s, %s) ORDER BY _store, _pk LIMIT %s"
-    ).format(names(columns), quoted(table))
+        "SELECT _store, _pk, {} FROM stores.{} WHERE (_store, _pk) > (%s, %s){} ORDER BY _store, _pk LIMIT %s"
+    ).format(names(columns), quoted(table), sql.SQL("" if under is None else " AND _key = ANY(%s)"))
     last = ("", "")
-    while rows := tx.rows(statement, [*last, CHUNK_ROWS]):
+    while rows := tx.rows(statement, [*last, *([] if under is None else [list(under)]), CHUNK_ROWS]):
         yield rows
         last = rows[-1][:2]

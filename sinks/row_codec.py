@@ -14,7 +14,7 @@ from conflict.identity import business_key
 from conflict.policy import Deletes, Policy, TablePolicy
 from sinks.columns import ColumnType, Decode, column_type
 from sinks.names import identifier
-from sinks.policy_fit import require_fit
+from sinks.policy_fit import require_fit, require_one_id
 from tillstream.envelope import DeclaredColumn, TableVersion
 
 Row = Mapping[str, Any]
@@ -41,6 +41,7 @@ class Shapes:
         if excluded:  # the engine leaves their values out of its events, but not their declarations
             columns = tuple(column for column in version.columns if column.name not in excluded)
             version = replace(version, columns=columns)
+        require_one_id(self.policy, version)
         zone = self.timezones.get(version.store, "UTC")
         return RowCodec(version, self.policy.tables.get(identifier(version.table)), zone, asked=asked)
 

@@ -125,7 +125,7 @@ class Warehouse:
 # SQLSTATE classes, https://www.postgresql.org/docs/current/errcodes-appendix.html. Decided by code, never by text.
 _TRANSIENT_CLASSES = frozenset({"08", "40", "53", "55", "57", "58"})
 _DATA_CLASSES = frozenset({"22"})
-_REFUSED_CLASSES = frozenset({"28", "3D", "42", "0A", "25"})
+_REFUSED_CLASSES = frozenset({"28", "2B", "3D", "42", "0A", "25"})
 
 
 def error_for(error: psycopg.Error) -> TillstreamError | None:

@@ -74,14 +74,7 @@ class DecidedChain:
 
     def _work(self, lanes: RecordedLanes) -> None:
         worker = Worker(self.warehouse, lanes, Shapes(self.policy, self._policy_id))
-        worker.run(
-            lambda: (
-                not lanes.busy
-                and not self.rows(
-                    "SELECT FROM tillstream.dirty_keys UNION ALL SELECT FROM tillstream.redecisions LIMIT 1"
-                )
-            )
-        )
+        worker.run(lambda: not lanes.busy and not self.rows(WAITING))
         assert not lanes.refused
 
     def close(self) -> None:

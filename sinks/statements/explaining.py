@@ -22,7 +22,7 @@ FLOORS = """\
 SELECT store, epoch, file, pos FROM tillstream.floors WHERE table_name = %s AND store = ANY(%s) ORDER BY store"""
 CONFLICTS = """\
 SELECT column_name, rule, winner, value, losers, reason, decided_at FROM tillstream.conflicts
-WHERE table_name = %s AND key = %s AND column_name = ANY(%s) ORDER BY decided_at DESC, column_name LIMIT %s"""
+WHERE table_name = %s AND key = ANY(%s) AND column_name = ANY(%s) ORDER BY decided_at DESC, column_name LIMIT %s"""
 
 
 def standing(table: str, columns: Mapping[str, str]) -> str:

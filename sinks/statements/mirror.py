@@ -109,6 +109,10 @@ UPDATE {stage} s SET
 FROM stores.{table} o
 WHERE s._moved_from IS NOT NULL AND o._store = s._store AND o._pk = s._moved_from""")
 
+# Aliases change while no transaction that writes keys is open (see `policy_versions.enter` and `alone`).
+_COUNT_UNDER = sql.SQL("""\
+UPDATE {stage} s SET _key = a.canonical FROM tillstream.aliases a WHERE a.table_name = {name} AND a.key = s._key""")
+
 _LOCK_ROWS = sql.SQL("""\
 SELECT t._key FROM stores.{table} t JOIN {stage} s ON t._store = s._store AND t._pk = s._pk
 ORDER BY t._store, t._pk FOR UPDATE OF t""")
@@ -158,6 +162,7 @@ class MirrorStatements:
     sink_below_floor: str
     touch: str
     lock_rows: str
+    count_under: str
     inherit: str
     drop_first: str
     take_keyless: str
@@ -198,6 +203,7 @@ def mirror_statements(
         sink_below_floor=render(_SINK_BELOW_FLOOR.format(**parts)),
         touch=render(_TOUCH.format(**parts)),
         lock_rows=render(_LOCK_ROWS.format(**parts)),
+        count_under=render(_COUNT_UNDER.format(**parts)),
         inherit=render(_INHERIT.format(**parts, missed=_missed(stamped, "o", "s"))),
         drop_first=render(_DROP_FIRST.format(**parts)),
         take_keyless=render(_TAKE_KEYLESS.format(table=quoted(table))),

@@ -6,6 +6,7 @@ from typing import Any
 from conflict.identity import business_key
 from conflict.policy import Policy
 from sinks.evolution import Catalog
+from sinks.identities import aliases_of
 from sinks.policy_switch import require_applied
 from sinks.statements import verification as statements
 from sinks.verification.decided_beside import KEYS_AT_ONCE, DecidedBeside
@@ -63,10 +64,12 @@ class CentralComparison:
         policy = self._policy.tables[table]
         parts = [part.column for part in policy.key]
         statement = statements.business_keys(table, parts)
+        aliases = aliases_of(self._tx, policy)
         last: Sequence[Any] = ("", "")
         while rows := self._tx.rows(statement, [*last, self._stores, self._stores, KEYS_AT_ONCE]):
             for store, pk, key, *values in rows:
-                should = business_key(policy.key, dict(zip(parts, values, strict=True)))
+                made = business_key(policy.key, dict(zip(parts, values, strict=True)))
+                should = made and aliases.get(made, made)
                 if should != key:
                     found.differences += 1
                     if found.differences <= SAMPLED_KEYS:

@@ -266,7 +266,7 @@ class Place:
         """`clocks=False`: what is known of them stays."""
         for row in self.rows("SELECT schemaname, tablename FROM pg_tables WHERE schemaname IN ('stores', 'central')"):
             name = sql.Identifier(row["schemaname"], row["tablename"])
-            self.connection.execute(sql.SQL("DROP TABLE {}").format(name))
+            self.connection.execute(sql.SQL("DROP TABLE {} CASCADE").format(name))  # its views
         self.connection.execute(
             "TRUNCATE tillstream.ledger, tillstream.schema_versions, tillstream.presence, tillstream.floors,"
             " tillstream.keys, tillstream.dirty_keys, tillstream.dead_letters, tillstream.conflicts,"

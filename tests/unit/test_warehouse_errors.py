@@ -32,7 +32,7 @@ def test_a_value_is_set_aside(fault: type[psycopg.Error]) -> None:
 @pytest.mark.parametrize(
     "fault",
     [errors.UndefinedColumn, errors.UndefinedTable, errors.DatatypeMismatch, errors.InsufficientPrivilege,
-     errors.InvalidPassword, errors.InvalidCatalogName],
+     errors.InvalidPassword, errors.InvalidCatalogName, errors.DependentObjectsStillExist],
 )  # fmt: skip
 def test_what_somebody_changed_is_told(fault: type[psycopg.Error]) -> None:
     """A column that an analyst dropped does not come back by trying."""

@@ -11,12 +11,11 @@ from conflict.policy import Policy
 from conflict.resolution import NEVER_OBSERVED, Contribution
 from tillstream.checked_yaml import suggestion
 from tillstream.commands.config import DEFAULT_PATH, ConfigPath, Output, OutputOption, load_all
-from tillstream.errors import RefusedError
+from tillstream.commands.shared_key import TableName, normalised_key, require_shared
 
 if TYPE_CHECKING:
     from sinks.explaining import Explained, Explainer, NotCounting, RecordedConflict
 
-TableName = Annotated[str, typer.Argument(help="A shared table.")]
 KeyText = Annotated[
     str,
     typer.Argument(metavar="KEY", help="As a person has it; several parts with commas between, or as a JSON array."),
@@ -39,7 +38,7 @@ def explain(
 
     Exit code 1 if no store has anything under the key.
     """
-    from sinks.explaining import Explainer, key_of
+    from sinks.explaining import Explainer
     from sinks.names import identifier, in_warehouse_names
     from tillstream.opening import open_warehouse
     from tillstream.policies import in_force
@@ -48,10 +47,8 @@ def explain(
     with open_warehouse(settings) as warehouse:
         warehouse.check_version()
         policy, name = in_warehouse_names(in_force(warehouse, written)), identifier(table)
-        _require_shared(policy, table, name)
-        normalised = key_of(policy.tables[name], key)
-        if normalised is None:
-            raise RefusedError(f'"{key}" identifies nothing by the key of {table}: rows with it have no central row')
+        require_shared(policy, table)
+        normalised = normalised_key(policy, table, key)
         with warehouse.transaction() as tx:
             explainer = Explainer(tx, policy, name)
             found = explainer.explain(normalised, _wanted(explainer, policy, table, column))
@@ -59,12 +56,6 @@ def explain(
         print(json.dumps({"schema": 1, "asked": key, **_as_json(found)}, ensure_ascii=False))
     else:
         print("\n".join(in_words(found)))
-
-
-def _require_shared(policy: Policy, table: str, name: str) -> None:
-    if name not in policy.tables:
-        near = suggestion(table, policy.tables, otherwise="")
-        raise typer.BadParameter(f"{table} is not a shared table of the policies{near}", param_hint="TABLE")
 
 
 def _wanted(explainer: "Explainer", policy: Policy, table: str, column: str | None) -> list[str] | None:
@@ -86,6 +77,7 @@ def _wanted(explainer: "Explainer", policy: Policy, table: str, column: str | No
 
 def in_words(found: "Explained") -> list[str]:
     lines = [f"{found.table} {found.key}: {_row_in_words(found)}", *_state(found)]
+    lines += [each.in_words() for each in found.identities]
     for each in found.explanation.columns:
         lines += ["", *_column_in_words(each, contested=each.column in found.contested)]
     beside = [*_deleted(found.deleted), *_not_counting(found.not_counting), *_floors(found)]
@@ -115,7 +107,7 @@ def _column_in_words(each: ColumnExplanation, *, contested: bool) -> list[str]:
     return [
         f"{each.column}: {quoted(each.value)}{winner}, {each.reason}{marked}",
         f"  rule: {each.rule}",
-        *(f"  {line}" for line in _aligned(rows)),
+        *(f"  {line}" for line in aligned(rows)),
         f"  what would flip it: {each.flips}",
     ]
 
@@ -165,7 +157,7 @@ def place(position: Collection[int]) -> str:
     return f"{file:06d}:{pos}" if epoch == 1 else f"{file:06d}:{pos} of epoch {epoch}"
 
 
-def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
+def aligned(rows: list[tuple[str, ...]]) -> list[str]:
     from rich.cells import cell_len  # a Chinese character is two columns wide
 
     widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
@@ -218,6 +210,11 @@ def _as_json(found: "Explained") -> dict[str, Any]:
         "table": found.table,
         "key": found.key,
         "policy": {"version": found.policy_version, "applied_at": found.policy_applied_at.isoformat()},
+        "identities": [
+            {"id": each.id, "key": each.key, "other_key": each.other_key, "reason": each.reason, "author": each.author,
+             "accepted_at": each.accepted_at.isoformat()}
+            for each in found.identities
+        ],
         "pending": found.pending,
         "exists": found.explanation.exists,
         "because": found.explanation.because,

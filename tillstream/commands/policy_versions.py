@@ -1,6 +1,5 @@
 """tillstream policy apply, history, rollback: which policy decides, since when, by whom and why."""
 
-import getpass
 import json
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ import typer
 from conflict.policy import Policy
 from tillstream.checked_yaml import Document, load, parse
 from tillstream.commands.config import DEFAULT_PATH, ConfigPath, Output, OutputOption, load_all
+from tillstream.commands.person import person
 from tillstream.commands.policy_diff import differences, in_words, policies_file, require_fit
 from tillstream.config import Config
 from tillstream.errors import RefusedError
@@ -130,7 +130,7 @@ def _switch(warehouse: "Warehouse", settings: Config, policy: Policy, origin: "O
     from tillstream.policies import shapes_of
 
     shapes = shapes_of(settings, policy)
-    number = switch_policy(warehouse, shapes, origin, author=getpass.getuser(), reason=reason)
+    number = switch_policy(warehouse, shapes, origin, author=person(), reason=reason)
     print(f"policy {number} (version {policy.version}) is in force; `run` decides anew what it concerns, key by key")
 
 

@@ -1,6 +1,5 @@
 """tillstream quarantine: a store whose changes are not to be believed from a moment on, until that is lifted."""
 
-import getpass
 import json
 import sys
 from dataclasses import asdict
@@ -11,6 +10,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from tillstream.commands.config import DEFAULT_PATH, ConfigPath, Output, OutputOption, load_all
+from tillstream.commands.person import person
 from tillstream.commands.stores import require_store
 from tillstream.config import Config
 
@@ -62,7 +62,7 @@ def add(
         policy = in_warehouse_names(in_force(warehouse, written))
         previews = quarantines.preview(policy, store, named, at)
         agreed = yes or _agrees(previews, store, at, output)
-        number = quarantines.add(store, named, at, reason=reason, author=_person()) if agreed else None
+        number = quarantines.add(store, named, at, reason=reason, author=person()) if agreed else None
     if output is Output.JSON:
         tables = [_plain_preview(each) for each in previews]
         print(json.dumps({"schema": 1, "id": number, "tables": tables}, ensure_ascii=False, default=str))
@@ -153,10 +153,3 @@ def _line(each: "Quarantine") -> str:
         f"{each.id}  store {each.store}, {each.table or 'all shared tables'}, since {each.since:%Y-%m-%d %H:%M:%S %Z}, "
         f"by {each.author}{lifted}{reason}"
     )
-
-
-def _person() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have no name
-        return "unknown"

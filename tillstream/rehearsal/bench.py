@@ -13,7 +13,6 @@ import resource
 import statistics
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -24,13 +23,13 @@ from rich.console import Console
 from rich.table import Table
 
 from conflict.policy import EMPTY_POLICY
-from connectors.embedded import EmbeddedLanes, hand_over
+from connectors.embedded import EmbeddedLanes
 from sinks.embedded_warehouse import EmbeddedWarehouse
 from sinks.row_codec import Shapes
 from sinks.warehouse import Warehouse
 from sinks.worker import Worker
-from tillstream.envelope import Resume
-from tillstream.rehearsal import bench_capture
+from tillstream.rehearsal import bench_capture, bench_central
+from tillstream.rehearsal.recorded_engines import RecordedEngines
 from tillstream.rehearsal.recording import COLUMNS, DDL, Recording, record
 
 BATCH_EVENTS = 8_192  # what an engine hands over at most
@@ -58,40 +57,10 @@ class Measured:
         return self.cpu_seconds / self.events * 1_000_000
 
 
-class RecordedEngines:
-    """Hands recorded batches over as engines do: a thread per store, which waits for the warehouse each time."""
-
-    def __init__(self, lanes: EmbeddedLanes, recording: Recording) -> None:
-        self._threads = [
-            threading.Thread(target=self._hand_over, args=(lanes, store, batches), daemon=True)
-            for store, batches in recording.batches.items()
-        ]
-
-    def start(self) -> None:
-        for thread in self._threads:
-            thread.start()
-
-    @property
-    def exhausted(self) -> bool:
-        return not any(thread.is_alive() for thread in self._threads)
-
-    def _hand_over(self, lanes: EmbeddedLanes, store: str, batches: list[bytes]) -> None:
-        resume = Resume(file="mysql-bin.000001", pos=1, in_snapshot=False, raw={})
-        previous = None
-        for lines in batches:
-            handover = hand_over(store, 1, lines, resume)
-            lanes.deliver(handover)
-            if previous is not None:
-                previous.wait()
-            previous = handover
-        if previous is not None:
-            previous.wait()
-
-
 def run_sink(warehouse: Warehouse, recording: Recording) -> Measured:
     """The real worker over the recorded lanes."""
     lanes = EmbeddedLanes()
-    engines = RecordedEngines(lanes, recording)
+    engines = RecordedEngines(lanes, recording.batches)
     worker = Worker(warehouse, lanes, Shapes(EMPTY_POLICY))
     started, cpu = time.perf_counter(), time.process_time()
     engines.start()
@@ -196,6 +165,7 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--workloads", default="inserts,hot,day")
     parser.add_argument("--capture-rows", type=int, default=100_000, help="rows for the run end to end; 0: none")
+    parser.add_argument("--central-events", type=int, default=200_000, help="for what agreed rows cost; 0: none")
     parser.add_argument("--output", choices=("text", "json"), default="text")
     options = parser.parse_args()
     measured: list[Measured] = []
@@ -216,6 +186,10 @@ def main() -> None:
         "peak_resident_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
         "runs": [{**asdict(each), "events_per_second": round(each.events_per_second)} for each in measured],
     }
+    if options.central_events:
+        result["central"] = bench_central.run(
+            fresh_warehouse, events=options.central_events, repetitions=options.repetitions
+        )
     if options.capture_rows:
         result["end_to_end"] = bench_capture.run(options.capture_rows)
     if options.output == "json":
@@ -235,6 +209,14 @@ def _print(result: dict[str, Any]) -> None:
             f"{line['of_ceiling']:.0%}", "60%", str(line["cpu_seconds_per_million"]), "12",
         )  # fmt: skip
     console.print(table)
+    if central := result.get("central"):
+        part = central["a_tenth_shared"]
+        console.print(
+            f"a tenth of the events on a shared table: {part['events_per_second']:,}/s, {part['of_it']:.0%} of "
+            f"{part['without_central_per_second']:,}/s without central.* (goal {part['goal']:.0%})"
+        )
+        for line in central["price_list"]:
+            console.print(f"a price list in {line['stores']} stores: {line['us_per_event']} us per event")
     for phase, line in result.get("end_to_end", {}).items():
         console.print(f"end to end, {phase}: {line}")
     console.print(f"peak memory of this process: {result['peak_resident_mb']} MB")

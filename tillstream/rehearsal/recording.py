@@ -1,7 +1,7 @@
 """Recorded lanes for the benchmark: the JSON of a POS's day as an engine would hand it over."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -63,13 +63,13 @@ def _lane(
     store: str, workload: str, events: int, batch_events: int, dice: random.Random, recording: Recording
 ) -> tuple[list[bytes], list[list[tuple[Any, ...]]]]:
     encode = msgspec.json.encode
-    lines, rows = [encode(_table())], []
+    lines, rows = [encode(declaration("sale_lines", _TYPES))], []
     batches: list[bytes] = []
     ready: list[list[tuple[Any, ...]]] = []
     folded: dict[str, tuple[Any, ...]] = {}
     for number, (op, before, after) in enumerate(_changes(workload, events, dice), start=1):
         pos = 1_000 + number * 300
-        lines.append(encode(_event(store, op, before, after, pos)))
+        lines.append(encode(event("sale_lines", op, before, after, pos)))
         image = after or before or {}
         pk = str(image["sale_id"])
         folded[pk] = (
@@ -132,32 +132,34 @@ def _amount(dice: random.Random) -> str:
     return f"{dice.randrange(100)}.{dice.randrange(100):02d}"
 
 
-def _source(pos: int, at_us: int) -> dict[str, Any]:
+def _source(table: str, pos: int, at_us: int) -> dict[str, Any]:
     return {
         "version": "3.6.3.Final", "connector": "mysql", "name": "s", "ts_ms": at_us // 1000, "snapshot": None,
-        "db": "pos", "sequence": None, "ts_us": at_us, "ts_ns": at_us * 1000, "table": "sale_lines",
+        "db": "pos", "sequence": None, "ts_us": at_us, "ts_ns": at_us * 1000, "table": table,
         "server_id": 56, "gtid": None, "file": "mysql-bin.000001", "pos": pos, "row": 0, "thread": 31,
         "query": None,
     }  # fmt: skip
 
 
-def _event(store: str, op: str, before: Any, after: Any, pos: int) -> dict[str, Any]:
+def event(table: str, op: str, before: Any, after: Any, pos: int) -> dict[str, Any]:
     at_us = _EPOCH_US + pos
     return {
-        "before": before, "after": after, "source": _source(pos, at_us), "transaction": None, "op": op,
+        "before": before, "after": after, "source": _source(table, pos, at_us), "transaction": None, "op": op,
         "ts_ms": at_us // 1000, "ts_us": at_us, "ts_ns": at_us * 1000,
     }  # fmt: skip
 
 
-def _table() -> dict[str, Any]:
+def declaration(table: str, types: Mapping[str, str]) -> dict[str, Any]:
+    """Of a table whose primary key is its first column."""
+    key = next(iter(types))
     columns = [
         {"name": name, "typeName": kind, "position": position, "length": None, "scale": None,
-         "charsetName": "utf8mb4" if kind == "VARCHAR" else None, "optional": name != "sale_id",
+         "charsetName": "utf8mb4" if kind == "VARCHAR" else None, "optional": name != key,
          "defaultValueExpression": None, "enumValues": None}
-        for position, (name, kind) in enumerate(_TYPES.items(), start=1)
+        for position, (name, kind) in enumerate(types.items(), start=1)
     ]  # fmt: skip
-    table = {"primaryKeyColumnNames": ["sale_id"], "columns": columns}
+    declared = {"primaryKeyColumnNames": [key], "columns": columns}
     return {
-        "source": _source(500, _EPOCH_US), "ddl": "CREATE TABLE sale_lines (...)", "databaseName": "pos",
-        "tableChanges": [{"type": "CREATE", "id": '"pos"."sale_lines"', "table": table}],
+        "source": _source(table, 500, _EPOCH_US), "ddl": f"CREATE TABLE {table} (...)", "databaseName": "pos",
+        "tableChanges": [{"type": "CREATE", "id": f'"pos"."{table}"', "table": declared}],
     }  # fmt: skip

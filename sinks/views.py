@@ -1,0 +1,86 @@
+"""central.<table>_ids and chain.<table>: views, so they are never behind the tables that they are made of."""
+
+import hashlib
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from conflict.policy import Policy
+from sinks.statements import views as statements
+from sinks.warehouse import Transaction
+from tillstream.checked_yaml import suggestion
+
+log = logging.getLogger(__name__)
+
+Place = tuple[str, str]  # (schema, name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _View:
+    create: str
+    columns: tuple[str, ...]
+    says: str
+
+    @property
+    def comment(self) -> str:
+        """Tells by its first words that the view is ours, and by the digest whether it is as it should be."""
+        digest = hashlib.sha256(self.create.encode()).hexdigest()[:12]
+        return f"{statements.OURS} ({digest}): {self.says}"
+
+
+class Views:
+    """The views of one policy, which speaks in the warehouse's names."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+
+    def make_way(self, tx: Transaction, table: str) -> None:
+        """PostgreSQL changes no column's type under a view: `keep` makes it again."""
+        if table in self._policy.references:
+            tx.execute(statements.DROP.format(view=sql.Identifier("chain", table)))
+
+    def keep(self, tx: Transaction, columns: Mapping[str, Mapping[str, str]], central: Mapping[str, object]) -> None:
+        """Make the views as they should be. `columns`: table of stores.* → its columns; `central`: by its tables.
+
+        Nothing is done where another policy is in force by now: it is for whoever works by that one.
+        """
+        if tx.value(statements.IN_FORCE) != self._policy.fingerprint:
+            return
+        wanted = self._wanted(columns, central)
+        present = {(schema, name): (comment, tuple(columns))
+                   for schema, name, comment, columns in tx.rows(statements.PRESENT)}  # fmt: skip
+        for place in sorted(present, reverse=True):  # chain before central, on which it stands
+            view = wanted.get(place)
+            if view is None or view.columns[: len(present[place][1])] != present[place][1]:
+                tx.execute(statements.DROP.format(view=sql.Identifier(*place)))
+                del present[place]
+        for place, view in wanted.items():
+            if place not in present or present[place][0] != view.comment:
+                tx.execute(view.create)
+                text = sql.Literal(view.comment)
+                tx.execute(statements.COMMENT.format(view=sql.Identifier(*place), text=text))
+
+    def _wanted(self, columns: Mapping[str, Mapping[str, str]], central: Mapping[str, object]) -> dict[Place, _View]:
+        shared = [table for table in self._policy.tables if table in central]
+        wanted = {
+            ("central", statements.ids_view(table)): _View(
+                create=statements.ids(table),
+                columns=("_store", "_pk", "_key"),
+                says=f"the central key of each row of stores.{table} that has one",
+            )
+            for table in shared
+        }
+        for table, references in self._policy.references.items():
+            if table in columns:
+                for column in sorted(set(references) - set(columns[table])):
+                    near = suggestion(column, columns[table], otherwise="")
+                    log.warning("policies: no store has %s.%s, which `references:` names%s", table, column, near)
+                keys = [statements.key_column(column) for column in references]
+                wanted["chain", table] = _View(
+                    create=statements.resolved(table, columns[table], references, shared),
+                    columns=("_store", "_pk", "_event_at", *keys, *columns[table]),
+                    says=f"the live rows of stores.{table}, and in {', '.join(keys)} the central keys they refer to",
+                )
+        return wanted
