@@ -12,6 +12,7 @@ from conflict.resolution import NEVER_OBSERVED, ColumnStamp
 
 CLOCK_RESOLUTION_US = 1_000_000  # MySQL 5.6 stamps an event with the whole second in which its statement began
 LET_PASS_US = 2_000_000  # no clock that follows a time server is off by more; below it measuring is left alone
+TELLING_US = 500_000  # a look over a slower line tells too little of a clock to be counted as one
 
 Place = tuple[int, ...]  # (epoch, file, position, ...) in a store's log
 

@@ -24,14 +24,14 @@ MOST_CONTRIBUTIONS = 5_000  # that those may have: about a third of a second
 
 
 @dataclass(frozen=True, slots=True)
-class Decided:
+class Tally:
     """What deciding came to: contests not seen before, and values decided between times that cannot be told apart."""
 
     contests: int = 0
     uncertain: int = 0
 
-    def __add__(self, other: "Decided") -> "Decided":
-        return Decided(self.contests + other.contests, self.uncertain + other.uncertain)
+    def __add__(self, other: "Tally") -> "Tally":
+        return Tally(self.contests + other.contests, self.uncertain + other.uncertain)
 
 
 class Central:
@@ -45,17 +45,17 @@ class Central:
         self.policy = policy
         self._policy_id = policy_id
 
-    def decide(self, tx: Transaction, touched: Keys) -> Decided:
+    def decide(self, tx: Transaction, touched: Keys) -> Tally:
         """Lock the keys in one order, read what all stores contribute, write what follows."""
         if not touched:
-            return Decided()
+            return Tally()
         tables, keys = zip(*sorted(touched), strict=True)
         tx.execute(statements.KEYS_LOCK, [list(tables), list(keys)])
         tx.rows(statements.KEYS_WAIT, [list(tables), list(keys)])
         by_table: dict[str, list[str]] = defaultdict(list)
         for table, key in zip(tables, keys, strict=True):
             by_table[table].append(key)
-        return sum((self._decide_table(tx, table, keys) for table, keys in by_table.items()), Decided())
+        return sum((self._decide_table(tx, table, keys) for table, keys in by_table.items()), Tally())
 
     def take_waiting(self, tx: Transaction) -> Keys:
         """Some of the keys that a change of schema or floor, a quarantine or a switch of the policy left to be decided:
@@ -96,7 +96,7 @@ class Central:
         own = key_columns(self.table_policy(table))
         return tuple(name for name in self._catalog.central_columns(table) if name not in own)
 
-    def _decide_table(self, tx: Transaction, table: str, keys: list[str]) -> Decided:
+    def _decide_table(self, tx: Transaction, table: str, keys: list[str]) -> Tally:
         self._catalog.refresh(tx, table)  # a column that another worker added must not be left out
         resolutions = self.resolutions(tx, table, keys)
         gone = [key for key, resolution in resolutions.items() if not resolution.exists]
@@ -105,7 +105,7 @@ class Central:
         present = {key: resolution for key, resolution in resolutions.items() if resolution.exists}
         if present:
             self._write(tx, table, present)
-        return Decided(
+        return Tally(
             contests=self._record_contests(tx, table, present),
             uncertain=sum(len(resolution.uncertain) for resolution in present.values()),
         )

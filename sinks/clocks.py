@@ -6,15 +6,13 @@ from typing import Any
 
 from psycopg import sql
 
-from conflict.clock import LET_PASS_US, Correction, LastLook, Look, Place, StoreClock, corrections_after
+from conflict.clock import TELLING_US, Correction, LastLook, Look, Place, StoreClock, corrections_after
 from conflict.resolution import ColumnStamp
 from sinks.policy_versions import alone
 from sinks.statements import quoted
 from sinks.store_orders import shared_tables
 from sinks.warehouse import Transaction, Warehouse
 from tillstream import metrics
-
-SLOWEST_US = 30 * LET_PASS_US  # a look over a line so slow tells nothing of the clock
 
 _CORRECTIONS = """\
 SELECT store, epoch, file, pos, offset_us, uncertainty_us, earliest_us, latest_us
@@ -68,7 +66,7 @@ class Clocks:
 
         What the store contributed since is decided again by the worker, key by key.
         """
-        if look.uncertainty_us > SLOWEST_US:
+        if look.uncertainty_us > TELLING_US:
             return None
         with self._warehouse.transaction() as tx:
             clock = read_clocks(tx)[store]

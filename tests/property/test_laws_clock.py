@@ -10,7 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conflict import rules
-from conflict.clock import CLOCK_RESOLUTION_US, LET_PASS_US, Correction, LastLook, Look, StoreClock, corrections_after
+from conflict.clock import (
+    CLOCK_RESOLUTION_US,
+    LET_PASS_US,
+    TELLING_US,
+    Correction,
+    LastLook,
+    Look,
+    StoreClock,
+    corrections_after,
+)
 from conflict.policy import ColumnRule, Deletes, KeyPart, Normaliser, RuleName, TablePolicy
 from conflict.resolution import ColumnStamp, Contribution
 from conflict.resolve import resolve
@@ -168,7 +177,8 @@ class Life:
     changes: Sequence[Happened]
 
 
-offsets_us = st.sampled_from([0, 0, 300_000, 5 * SECOND_US, -40 * SECOND_US, 3 * 3600 * SECOND_US])
+offsets_us = st.sampled_from([0, 300_000, 5 * SECOND_US, -40 * SECOND_US, 3 * 3600 * SECOND_US])
+any_offset_us = offsets_us | st.integers(-4 * SECOND_US, 4 * SECOND_US)
 
 
 @st.composite
@@ -190,10 +200,10 @@ def lives(draw: st.DrawFn, *, steady: bool = False) -> Life:
             change()
         if number and not steady:
             now_us += draw(st.sampled_from([0, 30, 86_400])) * SECOND_US
-            offset_us = draw(offsets_us)
+            offset_us = draw(any_offset_us)
         for _ in range(draw(st.integers(0, 2))):
             change()
-        began_us, doubt_us = now_us, draw(st.sampled_from([1000, 200_000, 5_000_000]))
+        began_us, doubt_us = now_us, draw(st.sampled_from([1000, 200_000, TELLING_US]))
         now_us += 2 * doubt_us
         measured_us = offset_us + draw(st.integers(-doubt_us, doubt_us))
         looks.append(Look(place=(1, 1, pos), began_us=began_us, ended_us=now_us, offset_us=measured_us,
@@ -212,18 +222,18 @@ def corrections_of(life: Life) -> list[Correction]:
 
 
 @given(life=lives())
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=400, deadline=None)
 def test_the_true_time_lies_within_what_is_told(life: Life) -> None:
     """Of everything in the log up to the last look, however the clock jumped in between."""
     clock = StoreClock(corrections_of(life))
     for each in life.changes:
         found = clock.timed(each.place, each.by_its_clock_us)
-        slack_us = found.uncertainty_us + LET_PASS_US + max(look.uncertainty_us for look in life.looks)
+        slack_us = max(found.uncertainty_us, LET_PASS_US) + 2 * TELLING_US  # what is let pass, as badly as it is seen
         assert found.effective_us - slack_us <= each.truly_us <= found.effective_us + slack_us + CLOCK_RESOLUTION_US
 
 
 @given(life=lives(steady=True))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=400, deadline=None)
 def test_a_clock_that_is_let_run_is_corrected_once_at_most(life: Life) -> None:
     """However imprecisely it is measured; and what little a time server leaves is left alone."""
     found = corrections_of(life)
@@ -233,7 +243,7 @@ def test_a_clock_that_is_let_run_is_corrected_once_at_most(life: Life) -> None:
 
 
 @given(life=lives())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=400, deadline=None)
 def test_corrections_are_only_added_and_apply_from_where_they_say(life: Life) -> None:
     """Each reaches no further back than the look before it, so that what was certain stays as it was."""
     for number in range(1, len(life.looks)):
@@ -247,7 +257,7 @@ def test_corrections_are_only_added_and_apply_from_where_they_say(life: Life) ->
 
 
 @given(times=st.lists(st.integers(0, 50).map(lambda n: NOON_US + n * SECOND_US), min_size=1), offset_us=offsets_us)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=400, deadline=None)
 def test_by_one_clock_a_rows_time_never_runs_backwards(times: list[int], offset_us: int) -> None:
     """Whatever its store dates its changes; what is kept of the earlier ones is one place and one time."""
     clock = StoreClock([Correction(since=(1, 0, 0), offset_us=offset_us, uncertainty_us=0)])
