@@ -40,10 +40,10 @@ if [ -z "$$python" ]; then \
 fi
 endef
 
-.PHONY: help setup check test demo bench lock clean
+.PHONY: help setup check test demo bench bench-policies lock clean
 
 help:  ## list these commands
-	@sed -n 's/^\([a-z]*\):[^#]*##  *\(.*\)/make \1|\2/p' Makefile | while IFS='|' read -r name text; do \
+	@sed -n 's/^\([a-z-]*\):[^#]*##  *\(.*\)/make \1|\2/p' Makefile | while IFS='|' read -r name text; do \
 	  printf '%-12s %s\n' "$$name" "$$text"; done
 
 setup: $(READY)  ## make .venv with the locked dependencies and .venv/bin/tillstream (PYTHON=python3.12 for a new .venv)
@@ -64,6 +64,9 @@ demo: $(READY)  ## three stores' tills into one warehouse, live (DEMO="--stores 
 
 bench: $(READY)  ## measure the sink and the whole way, beside what bare psycopg reaches (BENCH="...")
 	@.venv/bin/python -m tillstream.rehearsal.bench $(BENCH)
+
+bench-policies: $(READY)  ## try another policy on a million rows of a hundred stores, and switch to it (BENCH="...")
+	@.venv/bin/python -m tillstream.rehearsal.bench_policies $(BENCH)
 
 lock:  ## write both requirements locks anew from pyproject.toml (LOCK=--upgrade takes newer versions)
 	@$(CHOOSE_PYTHON); \

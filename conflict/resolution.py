@@ -62,6 +62,7 @@ class Resolution:
     exists: bool
     values: Mapping[str, Any] = field(default_factory=dict, hash=False)
     winners: Mapping[str, str] = field(default_factory=dict, hash=False)  # column → store; absent for sums
+    newest: Mapping[str, str] = field(default_factory=dict, hash=False)  # column → who changed it last, if another
     stores: tuple[str, ...] = ()
     uncertain: tuple[str, ...] = ()  # decided between times that the clocks cannot tell apart
     contests: tuple[Contest, ...] = ()

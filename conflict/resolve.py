@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from conflict.policy import NO_ONES, Deletes, TablePolicy
@@ -17,18 +17,29 @@ def resolve(policy: TablePolicy, columns: Collection[str], contributions: Sequen
     live = [each for each in contributions if not each.deleted]
     if _is_deleted(policy, live, contributions):
         return Resolution(exists=False)
-    counting = live or list(contributions)  # `never`: the last values outlive the rows
+    return agreed(policy, columns, live or contributions)  # `never`: the last values outlive the rows
+
+
+def agreed(policy: TablePolicy, columns: Collection[str], counting: Sequence[Contribution]) -> Resolution:
+    """The agreed row of a key that has one, by the rows that count."""
     decisions = {}
     for column in columns:
         decided = decide(column, policy, counting) if policy.decides(column) else None
         if decided is not None:
             decisions[column] = decided
-    contests = (_contest(policy, column, decided, counting) for column, decided in decisions.items())
+    stores = {each.store for each in counting}
+    contests = (
+        (_contest(policy, column, decided, counting) for column, decided in decisions.items())
+        if len(stores) > 1
+        else ()
+    )
+    winners = {column: decided.winner.store for column, decided in decisions.items() if decided.winner is not None}
     return Resolution(
         exists=True,
         values={column: decided.value for column, decided in decisions.items()},
-        winners={column: decided.winner.store for column, decided in decisions.items() if decided.winner is not None},
-        stores=tuple(sorted({each.store for each in counting})),
+        winners=winners,
+        newest=_newest(policy, decisions, counting),
+        stores=tuple(sorted(stores)),
         uncertain=tuple(sorted(column for column, decided in decisions.items() if decided.uncertain)),
         contests=tuple(contest for contest in contests if contest is not None),
     )
@@ -45,6 +56,20 @@ def _is_deleted(policy: TablePolicy, live: Sequence[Contribution], contributions
     deletes = [each.changed_us for each in standing(contributions) if each.deleted]
     inserted = policy.deletes is Deletes.ANY
     return bool(deletes) and max(deletes) > max(each.inserted_us if inserted else each.changed_us for each in live)
+
+
+def _newest(policy: TablePolicy, decisions: Mapping[str, Decided], rows: Sequence[Contribution]) -> dict[str, str]:
+    """Who was last seen changing each column that may be contested, where that is not its winner."""
+    found = {}
+    for column, decided in decisions.items():
+        if policy.rule_for(column).rule in NO_ONES:
+            continue
+        observed = [each for each in rows if column in each.columns and column in each.stamps]
+        if observed:
+            newest = max(observed, key=lambda each: (each.stamps[column].effective_us, each.store)).store
+            if decided.winner is None or newest != decided.winner.store:
+                found[column] = newest
+    return found
 
 
 def _contest(policy: TablePolicy, column: str, decided: Decided, rows: Sequence[Contribution]) -> Contest | None:

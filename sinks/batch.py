@@ -169,7 +169,7 @@ class BatchWriter:
         applied = self._mirror.apply(tx, batch.folded, batch.stages)
         letters = len(self._dead_letters.flush(tx)) + len(batch.folded.dead_letters)
         waiting = self._central.take_waiting(tx) if keys_wait else set()
-        decided = self._central.decide(tx, applied.touched | waiting)
+        decided = self._central.decide(tx, applied.touched | dict.fromkeys(waiting))
         committed = Committed(
             events=dict(batch.folded.events),
             dropped=dict(batch.folded.dropped),

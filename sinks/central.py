@@ -1,7 +1,7 @@
 """central.<table>: the agreed row of every business key a batch touched, in the same transaction."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +11,10 @@ from psycopg import sql
 from conflict.policy import Policy, TablePolicy
 from conflict.resolution import CHANGED, INSERTED, NEVER_OBSERVED, SNAPSHOT, UNSEEN, Contest, Contribution, Resolution
 from conflict.resolve import resolve
-from sinks.clocks import read_clocks, read_stamps
+from conflict.shortcut import MANY_STORES, Standing, may_shorten, shortened
+from sinks.clocks import read_stamps
 from sinks.evolution import Catalog, key_columns
-from sinks.mirror import Keys
+from sinks.mirror import Keys, Touched
 from sinks.statements import central as statements
 from sinks.statements import render
 from sinks.statements.verification import central_keys
@@ -45,16 +46,16 @@ class Central:
         self.policy = policy
         self._policy_id = policy_id
 
-    def decide(self, tx: Transaction, touched: Keys) -> Tally:
+    def decide(self, tx: Transaction, touched: Touched) -> Tally:
         """Lock the keys in one order, read what all stores contribute, write what follows."""
         if not touched:
             return Tally()
         tables, keys = zip(*sorted(touched), strict=True)
         tx.execute(statements.KEYS_LOCK, [list(tables), list(keys)])
         tx.rows(statements.KEYS_WAIT, [list(tables), list(keys)])
-        by_table: dict[str, list[str]] = defaultdict(list)
+        by_table: dict[str, dict[str, set[str] | None]] = defaultdict(dict)
         for table, key in zip(tables, keys, strict=True):
-            by_table[table].append(key)
+            by_table[table][key] = touched[table, key]
         return sum((self._decide_table(tx, table, keys) for table, keys in by_table.items()), Tally())
 
     def take_waiting(self, tx: Transaction) -> Keys:
@@ -96,21 +97,43 @@ class Central:
         own = key_columns(self.table_policy(table))
         return tuple(name for name in self._catalog.central_columns(table) if name not in own)
 
-    def _decide_table(self, tx: Transaction, table: str, keys: list[str]) -> Tally:
+    def _decide_table(self, tx: Transaction, table: str, touched: Mapping[str, set[str] | None]) -> Tally:
         self._catalog.refresh(tx, table)  # a column that another worker added must not be left out
-        resolutions = self.resolutions(tx, table, keys)
+        short = self._shortened(tx, table, {key: stores for key, stores in touched.items() if stores})
+        resolutions = self.resolutions(tx, table, [key for key in touched if key not in short]) | short
         gone = [key for key, resolution in resolutions.items() if not resolution.exists]
         if gone:
             tx.execute(render(statements.REMOVE.format(table=sql.Identifier(table))), [gone])
         present = {key: resolution for key, resolution in resolutions.items() if resolution.exists}
         if present:
-            self._write(tx, table, present)
+            self._write(tx, table, present, list(short))
         return Tally(
             contests=self._record_contests(tx, table, present),
             uncertain=sum(len(resolution.uncertain) for resolution in present.values()),
         )
 
-    def _write(self, tx: Transaction, table: str, resolutions: Mapping[str, Resolution]) -> None:
+    def _shortened(self, tx: Transaction, table: str, changed: Mapping[str, set[str]]) -> dict[str, Resolution]:
+        """Of keys that many stores have, those that are decided by a few of their rows; without the other stores."""
+        policy, columns = self.table_policy(table), self.decided_columns(table)
+        if not changed or not may_shorten(policy, columns):
+            return {}
+        found = {
+            key: Standing(winners=winners, newest=newest)
+            for key, winners, newest in tx.rows(
+                statements.standing(table), [list(changed), self._policy_id, MANY_STORES]
+            )
+        }
+        pairs = [(key, store) for key, was in found.items() for store in sorted(was.stores | changed[key])]
+        rows = read_contributions(tx, self._catalog, table, pairs=pairs)
+        doubt_us = self._catalog.clocks.greatest_doubt_us
+        answers = {
+            key: shortened(policy, columns, was, changed[key], rows.get(key, ()), doubt_us)
+            for key, was in found.items()
+        }
+        return {key: answer for key, answer in answers.items() if answer is not None}
+
+    def _write(self, tx: Transaction, table: str, resolutions: Mapping[str, Resolution], short: Sequence[str]) -> None:
+        """`short`: keys of which more stores stand already than their resolution names."""
         kinds = self._catalog.central_columns(table)
         policy = self.table_policy(table)
         create, copy, upsert = statements.stage(table, tuple(kinds), tuple(kinds.values()))
@@ -122,6 +145,8 @@ class Central:
                 for key, resolution in resolutions.items()
             ),
         )
+        if short:
+            tx.execute(statements.add_stores(table, tuple(kinds), tuple(kinds.values())), [short])
         tx.execute(upsert)
 
     def _record_contests(self, tx: Transaction, table: str, resolutions: Mapping[str, Resolution]) -> int:
@@ -142,11 +167,16 @@ def central_row(
         *values,
         key,
         list(resolution.stores),
-        msgspec.json.encode(dict(sorted(resolution.winners.items()))).decode(),
+        _json(resolution.winners),
+        _json(resolution.newest),
         sorted(contest.column for contest in resolution.contests),
         list(resolution.uncertain),
         version,
     )
+
+
+def _json(by_column: Mapping[str, str]) -> str:
+    return msgspec.json.encode(dict(sorted(by_column.items()))).decode()
 
 
 def _key_values(policy: TablePolicy, key: str) -> dict[str, str]:
@@ -155,13 +185,21 @@ def _key_values(policy: TablePolicy, key: str) -> dict[str, str]:
 
 
 def read_contributions(
-    tx: Transaction, catalog: Catalog, table: str, keys: Iterable[str], rekeyed: str | None = None
+    tx: Transaction,
+    catalog: Catalog,
+    table: str,
+    keys: Iterable[str] = (),
+    rekeyed: str | None = None,
+    *,
+    pairs: Sequence[tuple[str, str]] | None = None,
 ) -> dict[str, list[Contribution]]:
+    """By key; of these keys, or where `pairs` are given of these (key, store)."""
+    wanted = [list(keys)] if pairs is None else [[key for key, _ in pairs], [store for _, store in pairs]]
     kinds = catalog.columns(table)
     columns = tuple(kinds)
-    clocks = read_clocks(tx)
+    clocks = catalog.clocks.read(tx)
     found: dict[str, list[Contribution]] = defaultdict(list)
-    for row in tx.rows(statements.contributions(table, kinds, rekeyed), [list(keys)]):
+    for row in tx.rows(statements.contributions(table, kinds, rekeyed, of_stores=pairs is not None), wanted):
         key, store, pk, *position = row[:8]
         deleted, stamps, present, read_us, quarantined_us = row[8:13]
         known = read_stamps(clocks[store], stamps)

@@ -16,6 +16,7 @@ from tillstream.envelope import Stamp
 from tillstream.errors import PoisonError
 
 Keys = set[tuple[str, str]]  # (table, business key)
+Touched = dict[tuple[str, str], set[str] | None]  # the stores whose rows changed and are there; None: more than that
 _statements = lru_cache(maxsize=4096)(mirror_statements)
 
 
@@ -23,9 +24,19 @@ _statements = lru_cache(maxsize=4096)(mirror_statements)
 class Applied:
     """What one batch did: the business keys to decide again, and how many row changes were no news, or were."""
 
-    touched: Keys = field(default_factory=set)
+    touched: Touched = field(default_factory=dict)
     stale: int = 0
     news: int = 0
+
+    def touch(self, table: str, key: str | None, store: str | None) -> None:
+        """`store` is None where a row went, or came back."""
+        if key is None:
+            return
+        present = self.touched.setdefault((table, key), set())
+        if store is None:
+            self.touched[table, key] = None
+        elif present is not None:
+            present.add(store)
 
 
 class Mirror:
@@ -73,16 +84,18 @@ class Mirror:
 
     def _upsert_shared(self, tx: Transaction, stage: Stage, statements: MirrorStatements, applied: Applied) -> int:
         table = stage.codec.table
-        old_keys = [key for (key,) in tx.rows(statements.lock_rows)]
+        before = {(store, pk): was for store, pk, *was in tx.rows(statements.lock_rows)}
         tx.execute(statements.count_under)
         if stage.moved:
             tx.execute(statements.inherit)
         written = tx.rows(statements.upsert)
-        if any(inserted for _, inserted in written):
+        if any(inserted for *_, inserted in written):
             tx.execute(statements.drop_first)
-        if written:
-            new_keys = [key for key, _ in written]
-            applied.touched.update((table, key) for key in (*old_keys, *new_keys) if key is not None)
+        for store, pk, key, deleted, _ in written:
+            old_key, was_deleted = before.get((store, pk), (key, False))
+            stays = key == old_key and not deleted and not was_deleted
+            applied.touch(table, old_key, store if stays else None)
+            applied.touch(table, key, store if stays else None)
         return len(written)
 
     def statements(self, codec: RowCodec) -> MirrorStatements:

@@ -4,8 +4,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import msgspec
 import psycopg
 from psycopg import sql
+from psycopg.types.json import set_json_loads
 from sqlalchemy import create_engine, make_url
 from sqlalchemy import exc as sqlalchemy_errors
 from sqlalchemy.engine import Engine
@@ -15,6 +17,8 @@ from tillstream.errors import RefusedError, TillstreamError, TransientError, Unr
 
 Statement = str | sql.Composable
 CONNECT_TIMEOUT_SECONDS = 10
+
+set_json_loads(msgspec.json.decode)  # a fifth of the time of Python's own
 
 
 class DataError(TillstreamError):

@@ -11,6 +11,7 @@ CREATE TABLE IF NOT EXISTS central.{table} (
   _key text COLLATE "C" PRIMARY KEY,
   _stores text[] NOT NULL,
   _winners jsonb NOT NULL,
+  _newest jsonb NOT NULL,
   _contested text[] NOT NULL,
   _uncertain text[] NOT NULL,
   _policy int NOT NULL,
@@ -19,21 +20,32 @@ CREATE TABLE IF NOT EXISTS central.{table} (
 
 _STAGE = sql.SQL("""\
 CREATE TEMP TABLE IF NOT EXISTS {stage} (
-  {columns}, _key text COLLATE "C", _stores text[], _winners jsonb, _contested text[], _uncertain text[], _policy int
+  {columns}, _key text COLLATE "C", _stores text[], _winners jsonb, _newest jsonb, _contested text[],
+  _uncertain text[], _policy int
 ) ON COMMIT DELETE ROWS""")
 
 _UPSERT = sql.SQL("""\
-INSERT INTO central.{table} AS t ({columns}, _key, _stores, _winners, _contested, _uncertain, _policy)
-SELECT {columns}, _key, _stores, _winners, _contested, _uncertain, _policy FROM {stage}
+INSERT INTO central.{table} AS t ({columns}, _key, _stores, _winners, _newest, _contested, _uncertain, _policy)
+SELECT {columns}, _key, _stores, _winners, _newest, _contested, _uncertain, _policy FROM {stage}
 ON CONFLICT (_key) DO UPDATE SET
-  {assignments}, _stores = EXCLUDED._stores, _winners = EXCLUDED._winners, _contested = EXCLUDED._contested,
-  _uncertain = EXCLUDED._uncertain, _policy = EXCLUDED._policy, _decided_at = now()
-WHERE ({present}, t._stores, t._winners, t._contested, t._uncertain, t._policy)
+  {assignments}, _stores = EXCLUDED._stores, _winners = EXCLUDED._winners, _newest = EXCLUDED._newest,
+  _contested = EXCLUDED._contested, _uncertain = EXCLUDED._uncertain, _policy = EXCLUDED._policy, _decided_at = now()
+WHERE ({present}, t._stores, t._winners, t._newest, t._contested, t._uncertain, t._policy)
   IS DISTINCT FROM
-      ({incoming}, EXCLUDED._stores, EXCLUDED._winners, EXCLUDED._contested, EXCLUDED._uncertain, EXCLUDED._policy)
+      ({incoming}, EXCLUDED._stores, EXCLUDED._winners, EXCLUDED._newest, EXCLUDED._contested, EXCLUDED._uncertain,
+       EXCLUDED._policy)
 """)
 
-META = ("_key", "_stores", "_winners", "_contested", "_uncertain", "_policy")
+META = ("_key", "_stores", "_winners", "_newest", "_contested", "_uncertain", "_policy")
+
+# Of keys that were decided from a few rows: the stores that were there are there still.
+_ADD_STORES = sql.SQL("""\
+UPDATE {stage} s SET _stores = tillstream.with_stores(t._stores, s._stores)
+FROM central.{table} t WHERE t._key = s._key AND s._key = ANY(%s)""")
+
+_STANDING = sql.SQL("""\
+SELECT _key, _winners, _newest FROM central.{table}
+WHERE _key = ANY(%s) AND _policy = %s AND cardinality(_stores) >= %s AND _contested = '{{}}' AND _uncertain = '{{}}'""")
 
 REMOVE = sql.SQL("DELETE FROM central.{table} WHERE _key = ANY(%s)")
 
@@ -46,8 +58,11 @@ SELECT {key}, t._store, t._pk, t._epoch, t._file, t._pos, t._row, t._order, t._d
         WHERE q.store = t._store AND coalesce(q.table_name, {name}) = {name} AND q.lifted_at IS NULL), {columns}
 FROM stores.{table} t{rekeyed}
 LEFT JOIN tillstream.presence p ON p.table_name = {name} AND p.store = t._store
-WHERE {key} = ANY({keys}) AND t._op NOT IN ('t', 'm')
+WHERE {wanted} AND t._op NOT IN ('t', 'm')
   AND t._store <> ALL (ARRAY(SELECT store FROM tillstream.store_orders WHERE retired))""")
+
+_OF_KEYS = sql.SQL("{key} = ANY({given})")
+_OF_STORES = sql.SQL("({key}, t._store) IN (SELECT * FROM unnest({given}::text[], {given}::text[]))")
 
 # Keys that wait are as many as their contributions allow: a price list stands in every store.
 AT_ONCE = "SELECT greatest(1, least(%s, %s / greatest(1, count(*)))) FROM tillstream.ledger"
@@ -99,12 +114,25 @@ def stage(table: str, columns: tuple[str, ...], types: tuple[str, ...]) -> tuple
     )
 
 
-def contributions(table: str, columns: Mapping[str, str], rekeyed: str | None = None) -> str:
-    """Takes the list of keys: of `rekeyed` where given. Column names are quoted for a statement with parameters.
+def add_stores(table: str, columns: tuple[str, ...], types: tuple[str, ...]) -> str:
+    staged = sql.Identifier(stage_name("central", table, columns, types))
+    return render(_ADD_STORES.format(stage=staged, table=sql.Identifier(table)))
+
+
+def standing(table: str) -> str:
+    return render(_STANDING.format(table=sql.Identifier(table)))
+
+
+def contributions(
+    table: str, columns: Mapping[str, str], rekeyed: str | None = None, *, of_stores: bool = False
+) -> str:
+    """Takes the list of keys, of `rekeyed` where given; with `of_stores` a list of keys and one of stores, as pairs.
+    Column names are quoted for a statement with parameters.
 
     The types stand in the text, so that a prepared statement is never asked for a column that was widened since:
     PostgreSQL refuses it then ("cached plan must not change result type").
     """
+    key = sql.SQL("k._key" if rekeyed else "t._key")
     text = render(
         _CONTRIBUTIONS.format(
             table=sql.Identifier(table),
@@ -114,11 +142,11 @@ def contributions(table: str, columns: Mapping[str, str], rekeyed: str | None = 
                 sql.SQL("t.{}::{}").format(sql.Identifier(column), sql.SQL("text" if kind == "jsonb" else kind))
                 for column, kind in columns.items()
             ),
-            key=sql.SQL("k._key" if rekeyed else "t._key"),
+            key=key,
+            wanted=(_OF_STORES if of_stores else _OF_KEYS).format(given=sql.SQL("\x00"), key=key),
             rekeyed=sql.SQL(" JOIN {} k ON k._store = t._store AND k._pk = t._pk").format(sql.Identifier(rekeyed))
             if rekeyed
             else sql.SQL(""),
-            keys=sql.SQL("\x00"),
         )
     )
     return text.replace("%", "%%").replace("\x00", "%s")

@@ -95,7 +95,7 @@ ON CONFLICT (_store, _pk) DO UPDATE SET
   _stamps = tillstream.join_stamps(t._stamps, EXCLUDED._stamps, {missed})
 WHERE (t._epoch, t._file, t._pos, t._row, t._order)
     < (EXCLUDED._epoch, EXCLUDED._file, EXCLUDED._pos, EXCLUDED._row, EXCLUDED._order)
-RETURNING _key, xmax = 0""")
+RETURNING _store, _pk, _key, _deleted, xmax = 0""")
 
 # A row that arrives for the first time has nothing to be compared with: its batch's first stamp goes.
 _DROP_FIRST = sql.SQL("""\
@@ -114,7 +114,7 @@ _COUNT_UNDER = sql.SQL("""\
 UPDATE {stage} s SET _key = a.canonical FROM tillstream.aliases a WHERE a.table_name = {name} AND a.key = s._key""")
 
 _LOCK_ROWS = sql.SQL("""\
-SELECT t._key FROM stores.{table} t JOIN {stage} s ON t._store = s._store AND t._pk = s._pk
+SELECT t._store, t._pk, t._key, t._deleted FROM stores.{table} t JOIN {stage} s ON t._store = s._store AND t._pk = s._pk
 ORDER BY t._store, t._pk FOR UPDATE OF t""")
 
 _TAKE_KEYLESS = sql.SQL("""\

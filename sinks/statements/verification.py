@@ -92,7 +92,7 @@ DIRTY = """\
 SELECT k.key FROM unnest(%(keys)s::text[]) AS k(key)
 WHERE EXISTS (SELECT FROM tillstream.dirty_keys d WHERE d.table_name = %(table)s AND d.key = k.key)
    OR EXISTS (SELECT FROM tillstream.redecisions r WHERE r.table_name = %(table)s AND k.key COLLATE "C" > r.after)"""
-DECIDED = ("_stores", "_winners", "_contested", "_uncertain")
+DECIDED = ("_stores", "_winners", "_newest", "_contested", "_uncertain")
 
 _CENTRAL_KEYS = sql.SQL("""\
 (SELECT _key FROM central.{table} t WHERE _key > %(last)s AND (%(stores)s::text[] IS NULL OR EXISTS (

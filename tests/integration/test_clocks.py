@@ -16,7 +16,8 @@ from conflict.resolution import CHANGED, SNAPSHOT, ColumnStamp
 from connectors import examination
 from connectors.examination import Clock
 from sinks import migrations
-from sinks.clocks import Clocks, read_stamps
+from sinks.clock_looks import ClockLooks
+from sinks.clocks import read_stamps
 from sinks.warehouse import Warehouse
 from tillstream import metrics
 from tillstream.commands import main
@@ -154,7 +155,7 @@ def look(*place: int, off_seconds: float, doubt_seconds: float = 0.1, at_seconds
 def test_what_looks_come_to(warehouse: Warehouse) -> None:
     """The first reaches back to the epoch's beginning, a jump to the look before it; a new epoch goes by the last clock
     of the one before until it is looked at; a line so slow that nothing is seen counts as no look."""
-    clocks = Clocks(warehouse)
+    clocks = ClockLooks(warehouse)
     assert clocks.look("s1", look(1, 1, 500, off_seconds=7200, doubt_seconds=900)) is None
     assert clocks.look("s1", look(1, 1, 500, off_seconds=60)) == 60 * SECOND_US
     assert clocks.look("s1", look(1, 1, 900, off_seconds=61.5, at_seconds=30)) is None

@@ -10,7 +10,7 @@ import pytest
 from decided import DecidedChain
 
 from conflict.clock import Look
-from sinks.clocks import Clocks
+from sinks.clock_looks import ClockLooks
 
 POLICIES = """\
 version: 4
@@ -101,7 +101,7 @@ def test_a_clock_that_is_off_is_told(chain: DecidedChain, capsys: pytest.Capture
         tx.execute("INSERT INTO tillstream.epochs (store, epoch, reason) VALUES ('s2', 1, 'a test')")
     at_us = 1_767_268_800_000_000
     off = Look(place=(1, 9, 4), began_us=at_us, ended_us=at_us, offset_us=121_500_000, uncertainty_us=0)
-    Clocks(chain.warehouse).look("s2", off)
+    ClockLooks(chain.warehouse).look("s2", off)
     chain.take_in()
     assert chain.tillstream("explain", "members", "13800138000", "name") == 0
     told = capsys.readouterr().out.splitlines()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from conflict import rules
@@ -24,6 +24,7 @@ from conflict.policy import ColumnRule, Deletes, KeyPart, Normaliser, RuleName, 
 from conflict.resolution import ColumnStamp, Contribution
 from conflict.resolve import resolve
 from conflict.rules import Asked, Decided
+from conflict.shortcut import Standing, may_shorten, shortened
 
 SECOND_US = 1_000_000
 NOON_US = 1_767_268_800 * SECOND_US
@@ -32,6 +33,7 @@ BY_TIME = (RuleName.LATEST, RuleName.EARLIEST)
 
 # --- what is decided between times in doubt ---------------------------------------------------------------
 
+after_us = st.integers(0, 4).map(lambda n: n * SECOND_US // 2) | st.integers(0, 6).map(lambda n: 4 * n * SECOND_US)
 doubts_us = st.sampled_from([0, 0, SECOND_US, 3 * SECOND_US, 20 * SECOND_US])
 ranks = st.permutations(STORES).flatmap(
     lambda all_: st.sampled_from([(), ((all_[0],),), ((all_[0],), (all_[1],)), ((all_[0], all_[1]), (all_[2],))])
@@ -43,7 +45,7 @@ def dated(draw: st.DrawFn) -> list[Contribution]:
     """One row of each of some stores, with times that may be told apart, or not, or from some others only."""
     found = []
     for store in draw(st.sets(st.sampled_from(STORES), min_size=1)):
-        at = ColumnStamp((1, 1, 4, 0, 0), NOON_US + draw(st.integers(0, 12)) * SECOND_US // 2, draw(doubts_us))
+        at = ColumnStamp((1, 1, 4, 0, 0), NOON_US + draw(after_us), draw(doubts_us))
         found.append(
             Contribution(
                 store=store,
@@ -116,6 +118,58 @@ LAWS: tuple[Law, ...] = (the_order_does_not_matter, nobody_beyond_doubt_is_passe
 @pytest.mark.parametrize("law", LAWS)
 def test_of_times_in_doubt(law: Law) -> None:
     holds(law)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        ColumnRule(rule=RuleName.LATEST),
+        ColumnRule(rule=RuleName.EARLIEST),
+        ColumnRule(rule=RuleName.PRIORITY, ranks=(("s1",), ("s2", "s3"))),
+        ColumnRule(rule=RuleName.HIGHEST, order=("a",)),
+    ],
+    ids=lambda rule: rule.rule + " ranked" * bool(rule.ranks),
+)
+@given(rows=dated(), agree=st.booleans(), change=dated(), within_seconds=st.sampled_from([0, 0, 4, 600]))
+@settings(max_examples=500, deadline=None)
+def test_decided_from_a_few_rows_nothing_in_doubt_or_contested_is_missed(
+    rule: ColumnRule, rows: list[Contribution], agree: bool, change: list[Contribution], within_seconds: float
+) -> None:
+    """Of one store that changes, or comes, among some that were not contested: the shortcut says what all rows say, or
+    nothing."""
+    policy = replace(policy_of(rule.rule, ()), columns=MappingProxyType({"name": rule}), deletes=Deletes.LATEST,
+                     contest_within_seconds=within_seconds)  # fmt: skip
+    changed = change[0]
+    before = [replace(each, values={"name": "a"}) if agree else each for each in rows]
+    after = [*(each for each in before if each.store != changed.store), changed]
+    was = resolve(policy, ["name"], before)
+    assume(not was.contests and not was.uncertain and may_shorten(policy, ["name"]))
+    standing = Standing(winners=was.winners, newest=was.newest)
+    looked_at = [each for each in after if each.store in {*standing.stores, changed.store}]
+    doubt_us = max(each.stamps["name"].uncertainty_us for each in after)
+    found = shortened(policy, ["name"], standing, {changed.store}, looked_at, doubt_us)
+    if found is not None:
+        assert replace(found, stores=()) == replace(resolve(policy, ["name"], after), stores=())
+
+
+def test_the_same_value_by_a_clock_in_more_doubt_reads_all_rows() -> None:
+    """It may be as early as a store's with another value that the one before had been told from."""
+
+    def at(store: str, after_seconds: int, doubt_seconds: int, value: str) -> Contribution:
+        stamp = ColumnStamp((1, 1, 4, 0, 0), NOON_US + after_seconds * SECOND_US, doubt_seconds * SECOND_US)
+        return Contribution(
+            store=store, pk="1", position=stamp.position, changed_us=stamp.effective_us, deleted=False,
+            columns=frozenset({"name"}), values={"name": value}, stamps={"name": stamp},
+        )  # fmt: skip
+
+    policy = replace(policy_of(RuleName.LATEST, ()), deletes=Deletes.LATEST, contest_within_seconds=0)
+    unseen, chosen, doubted = at("s1", 0, 0, "b"), at("s2", 9, 0, "a"), at("s3", 10, 20, "a")
+    was = resolve(policy, ["name"], [unseen, chosen])
+    assert resolve(policy, ["name"], [unseen, chosen, doubted]).uncertain == ("name",) != was.uncertain
+    standing = Standing(winners=was.winners, newest=was.newest)
+    assert shortened(policy, ["name"], standing, {"s3"}, [chosen, doubted], 20 * SECOND_US) is None
+    certain = at("s3", 10, 0, "a")
+    assert shortened(policy, ["name"], standing, {"s3"}, [chosen, certain], 20 * SECOND_US) is not None
 
 
 def pair_by_pair(rule: ColumnRule, asked: Asked) -> Decided:

@@ -10,14 +10,25 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, event, given, settings
 from hypothesis import strategies as st
 from lanes import DATABASE, FakeStore, FakeTable, Log, column
 
 from conflict.explain import explain
-from conflict.policy import FALLING_BACK, LATEST, ColumnRule, Deletes, KeyPart, Normaliser, RuleName, TablePolicy
-from conflict.resolution import NEVER_OBSERVED, SINCE, ColumnStamp, Contribution
+from conflict.policy import (
+    BY_TIME,
+    FALLING_BACK,
+    LATEST,
+    ColumnRule,
+    Deletes,
+    KeyPart,
+    Normaliser,
+    RuleName,
+    TablePolicy,
+)
+from conflict.resolution import NEVER_OBSERVED, SINCE, UNSEEN, ColumnStamp, Contribution
 from conflict.resolve import resolve
+from conflict.shortcut import Standing, may_shorten, shortened
 from sinks.fold import Dated, Fold, Lane, Mark, fold
 from sinks.row_codec import RowCodec
 from tillstream.envelope import ORIGIN, Stamp, TableVersion
@@ -40,6 +51,7 @@ values = st.fixed_dictionaries(
         "home": st.none() | st.sampled_from([*STORES, "elsewhere"]),
     },
 )
+doubts_us = st.sampled_from([0, 0, 0, SECOND_US, 4 * SECOND_US])
 times_us = st.integers(0, 5).map(lambda seconds: seconds * SECOND_US) | st.just(700 * SECOND_US)
 
 
@@ -49,10 +61,11 @@ def contribution_lists(draw: st.DrawFn, *, least: int = 0) -> list[Contribution]
     found: list[Contribution] = []
     for number in range(draw(st.integers(least, 6))):
         observed = draw(st.sets(st.sampled_from(COLUMNS)))
-        stamps = {name: ColumnStamp((1, 1, number, 0, 0), draw(times_us)) for name in sorted(observed)}
+        doubt_us = draw(doubts_us)
+        stamps = {name: ColumnStamp((1, 1, number, 0, 0), draw(times_us), doubt_us) for name in sorted(observed)}
         latest = max((stamp.effective_us for stamp in stamps.values()), default=NEVER_OBSERVED)
         since = draw(st.sets(st.sampled_from(sorted(observed)))) if observed else set()
-        stamps |= {name + SINCE: ColumnStamp((1, 1, number, 0, 0), draw(times_us)) for name in sorted(since)}
+        stamps |= {name + SINCE: ColumnStamp((1, 1, number, 0, 0), draw(times_us), doubt_us) for name in sorted(since)}
         found.append(
             Contribution(
                 store=draw(st.sampled_from(STORES)),
@@ -79,7 +92,7 @@ def rules(*, then: int = 2) -> st.SearchStrategy[ColumnRule]:
 
     def rule(name: RuleName) -> st.SearchStrategy[ColumnRule]:
         plain = rule_of(name)
-        ranks = ranked if plain.ranks else st.just(())
+        ranks = ranked if plain.ranks or name in BY_TIME else st.just(())
         falls_back = then > 0 and name in FALLING_BACK
         after = st.none() | rules(then=then - 1).filter(lambda each: each.rule is not RuleName.PER_STORE)
         return st.builds(replace, st.just(plain), ranks=ranks, then=after if falls_back else st.none())
@@ -283,6 +296,69 @@ def test_deciding_again_decides_the_same(policy: TablePolicy, given_: list[Contr
 def _with(each: Contribution, **changes: Any) -> Contribution:
     facts = {name: getattr(each, name) for name in Contribution.__dataclass_fields__}
     return Contribution(**{**facts, **changes})
+
+
+# --- decided from a few rows ----------------------------------------------------------------------------------
+
+
+choosing = rules(then=1).filter(lambda rule: may_shorten(policy_of(rule), COLUMNS))
+
+
+@given(
+    policy=st.builds(policy_of, choosing, st.sampled_from([Deletes.LATEST, Deletes.ANY, Deletes.ALL])),
+    given_=contribution_lists(least=2),
+    data=st.data(),
+)
+@settings(max_examples=400, deadline=None)
+def test_decided_from_a_few_rows_is_decided_from_all(
+    policy: TablePolicy, given_: list[Contribution], data: st.DataObject
+) -> None:
+    """Where the shortcut answers, from the standing decision and the rows that changed, all rows say the same."""
+    one_each = list({each.store: _with(each, deleted=False) for each in given_}.values())
+    changing = data.draw(st.sets(st.sampled_from([each.store for each in one_each]), min_size=1, max_size=2))
+    arriving = data.draw(st.sets(st.sampled_from(sorted(changing))))
+    before = [each for each in one_each if each.store not in arriving]
+    after = [_changed(each, data) if each.store in changing - arriving else each for each in one_each]
+    was = resolve(policy, COLUMNS, before)
+    assume(was.exists and not was.contests and not was.uncertain)
+    standing = Standing(winners=was.winners, newest=was.newest)
+    looked_at = [each for each in after if each.store in standing.stores | changing]
+    doubt_us = max(stamp.uncertainty_us for each in after for stamp in (UNSEEN, *each.stamps.values()))
+    found = shortened(policy, COLUMNS, standing, changing, looked_at, doubt_us)
+    event("answered" if found else "all rows are read")
+    if found is not None:
+        whole = resolve(policy, COLUMNS, after)
+        assert _text(replace(found, stores=tuple(sorted({*found.stores, *was.stores})))) == _text(whole)
+
+
+def test_who_was_contested_by_nobody_may_be_so_once_he_changes_again() -> None:
+    """Others agreed with what he had, minutes ago: they are not looked at, and do not agree with what he has now."""
+    policy = policy_of(rule_of(RuleName.LATEST))
+    agreeing = [_with(row(store, at=at), values={"name": "a"}, columns=frozenset({"name"}))
+                for store, at in (("s1", 5), ("s2", 6))]  # fmt: skip
+    was = resolve(policy, ("name",), agreeing)
+    again = _with(row("s2", at=7, pos=2), values={"name": "b"}, columns=frozenset({"name"}))
+    assert resolve(policy, ("name",), [agreeing[0], again]).contests
+    standing = Standing(winners=was.winners, newest=was.newest)
+    assert shortened(policy, ("name",), standing, {"s2"}, [again], 0) is None
+
+
+def _changed(each: Contribution, data: st.DataObject) -> Contribution:
+    """Some columns get another value, at a time that may be in doubt; their stamps say so."""
+    columns = data.draw(st.sets(st.sampled_from(sorted(each.columns)))) if each.columns else set()
+    at = data.draw(times_us)
+    stamps = {
+        **each.stamps,
+        **{name: ColumnStamp((1, 1, 9, 0, 0), at, data.draw(doubts_us)) for name in sorted(columns)},
+    }
+    fresh = data.draw(values)
+    return _with(
+        each,
+        values={name: fresh[name] if name in columns else value for name, value in each.values.items()},
+        stamps=stamps,
+        changed_us=at if columns else each.changed_us,
+        position=(1, 1, 9, 0, 0),
+    )
 
 
 # --- deletes ----------------------------------------------------------------------------------------------
