@@ -3,14 +3,15 @@
 import itertools
 import math
 import random
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
-from conflict.cases import Case, ExpectedRow, GivenRow
-from conflict.explain import explain, quoted, rule_in_words
+from conflict.cases import Case, ExpectedRow, GivenRow, time_us
+from conflict.explain import explain, quoted, rule_in_words, shown
 from conflict.identity import business_key
 from conflict.policy import Policy, TablePolicy
 from conflict.resolution import NEVER_OBSERVED, SINCE, UNSEEN, ColumnStamp, Contribution, Resolution
@@ -19,6 +20,7 @@ from conflict.resolve import resolve
 FIRST_US = 1_767_268_800_000_000  # 2026-01-01 12:00 UTC: rows without a time are changed from then on, in turn
 APART_US = 60_000_000
 MOST_ORDERS = 120  # all of five rows; of more a sample, the same each time
+_PLAIN_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?")  # 007 is a code
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +29,7 @@ class Unexpected:
 
     table: str
     key: str
-    column: str | None  # None: the row as a whole
+    column: str | None = None  # None: the row as a whole
     expected: str
     found: str
     why: str = ""
@@ -37,106 +39,155 @@ def differences(policy: Policy, case: Case) -> list[Unexpected]:
     """Empty where all is as expected, whatever the order in which the rows come."""
     return [
         each
-        for table in case.expected
-        for each in _table_differences(policy.tables[table], case.given.get(table, ()), case.expected[table])
+        for table, rows in case.expected.items()
+        for each in _table_differences(policy.tables[table], case.given.get(table, ()), rows)
     ]
 
 
 def _table_differences(
     policy: TablePolicy, given: Sequence[GivenRow], expected: Sequence[ExpectedRow]
 ) -> Iterator[Unexpected]:
-    by_key: dict[str, list[Contribution]] = defaultdict(list)
+    under: dict[str, list[Contribution]] = defaultdict(list)
     for number, row in enumerate(given):
         key = business_key(policy.key, row.values)
         if key is not None:
-            by_key[key].append(_contribution(policy, row, number))
-    wanted = {business_key(policy.key, row.values) or "": row for row in expected}
-    for key in sorted(by_key.keys() | wanted.keys()):
-        yield from _key_differences(policy, key, by_key.get(key, []), wanted.get(key))
+            under[key].append(_contribution(policy, row, number))
+    wanted: dict[str, ExpectedRow] = {}
+    for each in expected:
+        key = business_key(policy.key, each.values)
+        if key is None:
+            written = ", ".join(quoted(each.values[part.column]) for part in policy.key)
+            yield Unexpected(
+                table=policy.table, key=written, expected="a row", found="none", why="this is no key, so no row has it"
+            )
+        elif key in wanted:
+            yield Unexpected(
+                table=policy.table, key=key, expected="two rows", found="one", why="a key has one central row"
+            )
+        else:
+            wanted[key] = each
+    for key in sorted(under.keys() | wanted.keys()):
+        comparison = _Comparison(policy, key, under.get(key, []), wanted.get(key))
+        yield from comparison.differences()
 
 
-def _key_differences(
-    policy: TablePolicy, key: str, rows: Sequence[Contribution], wanted: ExpectedRow | None
-) -> Iterator[Unexpected]:
-    def unlike(column: str | None, expected: str, found: str, why: str = "") -> Unexpected:
-        return Unexpected(table=policy.table, key=key, column=column, expected=expected, found=found, why=why)
+@dataclass(frozen=True, slots=True)
+class _Comparison:
+    """One business key: what its rows make, beside the row expected, if one is."""
 
-    own = {part.column for part in policy.key}
-    columns = tuple(sorted({column for each in rows for column in each.columns} - own))
-    try:
-        found = resolve(policy, columns, rows)
-        other = next((each for each in _in_other_orders(policy, columns, rows) if _facts(each) != _facts(found)), None)
-    except (TypeError, ArithmeticError, InvalidOperation) as error:
-        yield unlike(None, "a decision", "none", f"these values do not go together ({error})")
-        return
-    if other is not None:
-        yield unlike(None, "one decision", "another one in another order", "the rule depends on the order of arrival")
-    elif wanted is None:
-        if found.exists:
-            yield unlike(None, "no row", "a row", explain(policy, (), rows).because)
-    elif not found.exists:
-        yield unlike(None, "a row", "no row", explain(policy, (), rows).because)
-    else:
-        told = {each.column: each for each in explain(policy, columns, rows).columns}
-        for column, value in wanted.values.items():
-            if column in own or _same(value, found.values.get(column)):
-                continue
-            if column in told:
-                whose = f" of store {told[column].winner}" if told[column].winner else ""
-                why = f"{told[column].reason} ({rule_in_words(policy.rule_for(column))})"
-                yield unlike(column, quoted(value), f"{quoted(found.values[column])}{whose}", why)
-            elif value is not None:
-                yield unlike(column, quoted(value), "nothing", "no store's row has the column, or no rule decides it")
-        yield from _mark_differences(unlike, found, wanted)
+    policy: TablePolicy
+    key: str
+    rows: Sequence[Contribution]
+    wanted: ExpectedRow | None
 
+    def differences(self) -> Iterator[Unexpected]:
+        try:
+            decisions = [resolve(self.policy, self._columns(), rows) for rows in _orders(self.rows)]
+        except (TypeError, AttributeError, ArithmeticError):
+            yield from self._undecidable()
+            return
+        found = decisions[0]
+        if any(_facts(each) != _facts(found) for each in decisions[1:]):
+            why = "the rule depends on the order of arrival"
+            yield self._unlike("one decision", "another one in another order", why)
+        elif found.exists is not (self.wanted is not None):
+            words = {True: "a row", False: "no row"}
+            because = explain(self.policy, (), self.rows).because
+            yield self._unlike(words[self.wanted is not None], words[found.exists], because)
+        elif self.wanted is not None:
+            yield from self._of_values(self.wanted)
+            yield from self._of_marks(self.wanted, found)
 
-def _mark_differences(unlike: Any, found: Resolution, wanted: ExpectedRow) -> Iterator[Unexpected]:
-    for column, store in (wanted.winners or {}).items():
-        if found.winners.get(column) != store:
-            yield unlike(column, f"the value of store {store}", f"that of {found.winners.get(column) or 'no store'}")
-    contested = frozenset(each.column for each in found.contests)
-    for name, expected, marked in (
-        ("_contested", wanted.contested, contested),
-        ("_uncertain", wanted.uncertain, frozenset(found.uncertain)),
-    ):
-        if expected is not None and expected != marked:
-            yield unlike(name, _listed(expected), _listed(marked))
+    def _columns(self) -> tuple[str, ...]:
+        return tuple(sorted({column for each in self.rows for column in each.columns} - _key_columns(self.policy)))
+
+    def _unlike(self, expected: str, found: str, why: str = "", column: str | None = None) -> Unexpected:
+        return Unexpected(table=self.policy.table, key=self.key, column=column, expected=expected, found=found, why=why)
+
+    def _undecidable(self) -> Iterator[Unexpected]:
+        for column in self._columns():
+            try:
+                for rows in _orders(self.rows):
+                    resolve(self.policy, [column], rows)
+            except (TypeError, AttributeError, ArithmeticError):
+                values = ", ".join(quoted(each.values[column]) for each in self.rows if column in each.columns)
+                why = f"{rule_in_words(self.policy.rule_for(column))} can make nothing of {values}"
+                yield self._unlike("a decision", "none", why, column)
+
+    def _of_values(self, wanted: ExpectedRow) -> Iterator[Unexpected]:
+        told = {each.column: each for each in explain(self.policy, self._columns(), self.rows).columns}
+        for column in sorted(wanted.values.keys() - _key_columns(self.policy)):
+            value, decided = wanted.values[column], told.get(column)
+            if decided is None:
+                if value is not None:
+                    why = "each store keeps its own" if column in self._columns() else "no row under this key has it"
+                    yield self._unlike(quoted(value), "nothing", why, column)
+            elif not _same(value, decided.value):
+                whose = f" of store {decided.winner}" if decided.winner else ""
+                why = f"{decided.reason} ({decided.rule})"
+                yield self._unlike(quoted(value), f"{quoted(decided.value)}{whose}", why, column)
+
+    def _of_marks(self, wanted: ExpectedRow, found: Resolution) -> Iterator[Unexpected]:
+        for column, store in (wanted.winners or {}).items():
+            winner = found.winners.get(column)
+            if winner != store:
+                yield self._unlike(f"the value of store {store}", f"that of {winner or 'no store'}", column=column)
+        contested = frozenset(each.column for each in found.contests)
+        for name, expected, marked in (
+            ("_contested", wanted.contested, contested),
+            ("_uncertain", wanted.uncertain, frozenset(found.uncertain)),
+        ):
+            if expected is not None and expected != marked:
+                yield self._unlike(_listed(expected), _listed(marked), column=name)
 
 
 def _contribution(policy: TablePolicy, row: GivenRow, number: int) -> Contribution:
-    """As the warehouse would have it: times only of columns that are decided by them."""
-    by_default = row.at_us.get("", FIRST_US + number * APART_US)
-    at = {column: row.at_us.get(column, by_default) for column in row.values}
+    """As the warehouse would have it after the row's changes."""
+    turn_us = row.at_us.get("", FIRST_US + number * APART_US)
+    seen = row.at_us.keys() if row.snapshot else row.values.keys() - _key_columns(policy)
+    at = {column: row.at_us.get(column, turn_us) for column in seen}
+    since = {} if row.snapshot else {c: row.since_us.get(c, row.since_us.get("", us)) for c, us in at.items()}
+    changed_us = max(at.values(), default=turn_us if row.deleted or not row.snapshot else NEVER_OBSERVED)
+    if row.deleted_us is not None:
+        changed_us = row.deleted_us
     position = (1, 1, number, 0, 0)
-    stamps = {}
-    for column in row.values if not row.snapshot else ():
-        if policy.decides_by_time(column):
-            since = row.since_us.get(column, row.since_us.get("", at[column]))
-            stamps[column] = ColumnStamp(position, at[column])
-            stamps[column + SINCE] = ColumnStamp(position, since)
     return Contribution(
         store=row.store,
-        pk=row.row,
+        pk=str(number),
         position=position,
-        changed_us=NEVER_OBSERVED if row.snapshot and not row.deleted else max([by_default, *at.values()]),
+        changed_us=changed_us,
         deleted=row.deleted,
-        snapshot=ColumnStamp(position, by_default) if row.snapshot and row.at_us else UNSEEN,
-        inserted_us=NEVER_OBSERVED if row.snapshot else min([by_default, *at.values(), *row.since_us.values()]),
+        snapshot=ColumnStamp(position, _pos_time_us(policy, row)) if row.snapshot else UNSEEN,
+        inserted_us=NEVER_OBSERVED if row.snapshot else min([changed_us, *at.values(), *since.values()]),
         columns=frozenset(row.values),
         values=row.values,
-        stamps=stamps,
+        stamps={
+            **{column: ColumnStamp(position, us) for column, us in at.items() if policy.decides_by_time(column)},
+            **{column + SINCE: ColumnStamp(position, us) for column, us in since.items() if policy.asks_since(column)},
+        },
     )
 
 
-def _in_other_orders(
-    policy: TablePolicy, columns: tuple[str, ...], rows: Sequence[Contribution]
-) -> Iterator[Resolution]:
+def _key_columns(policy: TablePolicy) -> set[str]:
+    return {part.column for part in policy.key}
+
+
+def _pos_time_us(policy: TablePolicy, row: GivenRow) -> int:
+    at = row.values.get(policy.changed_at) if policy.changed_at else None
+    try:
+        return NEVER_OBSERVED if at is None else time_us(at)
+    except ValueError:
+        return NEVER_OBSERVED
+
+
+def _orders(rows: Sequence[Contribution]) -> Iterator[Sequence[Contribution]]:
+    """That of the file first."""
+    yield rows
     if math.factorial(len(rows)) <= MOST_ORDERS:
-        orders: Iterator[Sequence[Contribution]] = itertools.permutations(rows)
+        yield from itertools.permutations(rows)
     else:
         chance = random.Random(0)
-        orders = (chance.sample(rows, len(rows)) for _ in range(MOST_ORDERS))
-    return (resolve(policy, columns, order) for order in orders)
+        yield from (chance.sample(rows, len(rows)) for _ in range(MOST_ORDERS))
 
 
 def _facts(resolution: Resolution) -> str:
@@ -145,13 +196,12 @@ def _facts(resolution: Resolution) -> str:
 
 
 def _same(expected: Any, found: Any) -> bool:
-    """Numbers by their value, however they are written."""
-    if isinstance(expected, Decimal) != isinstance(found, Decimal) and None not in (expected, found):
-        try:
-            return Decimal(str(expected)) == Decimal(str(found))
-        except InvalidOperation:
-            return False
-    return bool(expected == found)
+    """Numbers by their value, however they are written; else as the text that they show."""
+    if isinstance(expected, Decimal) and isinstance(found, str):
+        expected, found = found, expected
+    if isinstance(expected, str) and isinstance(found, Decimal):
+        return _PLAIN_NUMBER.fullmatch(expected) is not None and Decimal(expected) == found
+    return bool(expected == found) or (isinstance(found, str) and shown(expected) == found)
 
 
 def _listed(columns: frozenset[str]) -> str:

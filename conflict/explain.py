@@ -3,16 +3,17 @@
 What would flip a value is not described but tried: the rule is asked once more with one contribution changed.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
 from conflict.clock import CLOCK_RESOLUTION_US
+from conflict.people import Decision, apart
 from conflict.policy import BY_TIME, ColumnRule, Deletes, RuleName, TablePolicy
 from conflict.quarantine import believed
-from conflict.resolution import NEVER_OBSERVED, SINCE, UNSEEN, ColumnStamp, Contribution
+from conflict.resolution import NEVER_OBSERVED, SINCE, ColumnStamp, Contribution
 from conflict.resolve import resolve
 from conflict.rules import Decided, changed, decide, either, had_since, standing
 
@@ -64,16 +65,17 @@ class KeyExplanation:
 def explain(policy: TablePolicy, columns: Collection[str], contributions: Sequence[Contribution]) -> KeyExplanation:
     """`columns` are those to explain; the key's own and those that no store of the key has are left out."""
     doubted = {each.store for each in contributions if each.quarantined_us is not None}
-    contributions = believed(policy, contributions)
+    rows, people = apart(contributions)
+    contributions = believed(policy, rows)
     live = [each for each in contributions if not each.deleted]
-    resolution = resolve(policy, columns, contributions)
+    resolution = resolve(policy, columns, [*contributions, *people.values()])
     if not resolution.exists:
         return KeyExplanation(exists=False, because=_why_gone(policy, contributions) + _quarantined(doubted))
     counting = live or list(contributions)
     return KeyExplanation(
         exists=True,
         because=_why_there(policy, live, contributions) + _quarantined(doubted),
-        columns=tuple(_column(policy, column, counting) for column in columns if column in resolution.values),
+        columns=tuple(_column(policy, column, counting, people) for column in columns if column in resolution.values),
     )
 
 
@@ -154,9 +156,11 @@ def _quarantined(stores: Collection[str]) -> str:
 # --- one column -------------------------------------------------------------------------------------------
 
 
-def _column(policy: TablePolicy, column: str, rows: Sequence[Contribution]) -> ColumnExplanation:
+def _column(
+    policy: TablePolicy, column: str, rows: Sequence[Contribution], people: Mapping[str, Decision]
+) -> ColumnExplanation:
     rule = policy.rule_for(column)
-    decided = decide(column, policy, rows)
+    decided = decide(column, policy, rows, people)
     assert decided is not None, "it is among what the resolution decided"
     return ColumnExplanation(
         column=column,
@@ -166,7 +170,7 @@ def _column(policy: TablePolicy, column: str, rows: Sequence[Contribution]) -> C
         reason=decided.reason,
         uncertain=decided.uncertain,
         candidates=tuple(_candidates(rule, column, rows, decided)),
-        flips=_flips(policy, column, rows, decided),
+        flips=_flips(policy, column, rows, decided, people),
     )
 
 
@@ -196,13 +200,23 @@ def _candidates(rule: ColumnRule, column: str, rows: Sequence[Contribution], dec
 def _known_from(stamp: ColumnStamp | None, at: ColumnStamp) -> KnownFrom:
     if stamp is not None:
         return KnownFrom.CHANGE
-    return KnownFrom.NOTHING if at is UNSEEN else KnownFrom.SNAPSHOT
+    return KnownFrom.NOTHING if at.effective_us == NEVER_OBSERVED else KnownFrom.SNAPSHOT
 
 
 # --- what would flip it -----------------------------------------------------------------------------------
 
 
-def _flips(policy: TablePolicy, column: str, rows: Sequence[Contribution], decided: Decided) -> str:
+def _flips(
+    policy: TablePolicy,
+    column: str,
+    rows: Sequence[Contribution],
+    decided: Decided,
+    people: Mapping[str, Decision],
+) -> str:
+    if decided.by_person:
+        return "another decision, or `tillstream reviews reopen`" + (
+            "" if people[column].seen is None else ", or another value in a store"
+        )
     told = [
         _by_any_value(policy.rule_for(column), decided),
         _by_a_row(policy, column, rows, decided),

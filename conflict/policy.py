@@ -13,6 +13,7 @@ from typing import Any
 
 from conflict.cases import Case
 
+REST = "*"  # in the place of a column's name: every column that is not named
 CONTEST_WITHIN_SECONDS = 600.0  # two tills that edit one member within ten minutes are worth a look
 
 
@@ -31,10 +32,18 @@ class RuleName(StrEnum):
     UNION = "union"
     CONSTANT = "constant"
     PER_STORE = "per_store"
+    EQUAL_OR_FLAG = "equal_or_flag"
+    REVIEW = "review"
 
 
-FALLING_BACK = frozenset({RuleName.PRIORITY, RuleName.OWNER, RuleName.MAJORITY, RuleName.HIGHEST, RuleName.LOWEST})
+FALLING_BACK = frozenset({
+    RuleName.PRIORITY, RuleName.OWNER, RuleName.MAJORITY, RuleName.HIGHEST, RuleName.LOWEST, RuleName.EQUAL_OR_FLAG,
+    RuleName.REVIEW,
+})  # fmt: skip
 """Rules that may find nothing to choose by, and then ask `then`: `latest` unless it is given."""
+
+TO_AGREE = frozenset({RuleName.EQUAL_OR_FLAG, RuleName.REVIEW})
+"""Rules by which stores that differ are contested, whenever they came to."""
 
 NO_ONES = frozenset({RuleName.SUM, RuleName.UNION, RuleName.CONSTANT, RuleName.PER_STORE})
 """Rules whose value is no single store's, so that no store loses by it."""
@@ -53,6 +62,8 @@ class Normaliser(StrEnum):
     UPPER = "upper"
     LOWER = "lower"
     DIGITS = "digits"
+    EMAIL = "email"
+    PHONE = "phone"  # of a region, such as phone:MY
     PHONE_CN = "phone_cn"
 
 
@@ -89,7 +100,13 @@ def chain(rule: ColumnRule) -> Iterator[ColumnRule]:
 class KeyPart:
     column: str
     normaliser: Normaliser
+    region: str = ""  # for PHONE: that of numbers which do not say theirs
     stop: frozenset[str] = frozenset()  # as written; compared once normalised
+
+    @property
+    def written(self) -> str:
+        """How the policy says it."""
+        return f"{self.normaliser}:{self.region}" if self.region else self.normaliser.value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +134,9 @@ class TablePolicy:
     def asks_since(self, column: str) -> bool:
         """Whether the column's rule, or one it falls back on, asks since when a store has had a value."""
         return any(rule.rule is RuleName.EARLIEST for rule in chain(self.rule_for(column)))
+
+    def is_reviewed(self, column: str) -> bool:
+        return self.rule_for(column).rule is RuleName.REVIEW
 
     def decides(self, column: str) -> bool:
         return self.rule_for(column).rule is not RuleName.PER_STORE
@@ -159,7 +179,7 @@ def policy_of(
 def _what_decides(table: TablePolicy) -> dict[str, Any]:
     """Written out field by field: the fingerprint is stored, so renaming a field must not change it."""
     return {
-        "key": [[part.column, part.normaliser, sorted(part.stop)] for part in table.key],
+        "key": [[part.column, part.written, sorted(part.stop)] for part in table.key],
         "changed_at": table.changed_at,
         "columns": {name: _rule(rule) for name, rule in table.columns.items() if rule != table.default},
         "default": _rule(table.default),

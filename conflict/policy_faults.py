@@ -6,11 +6,10 @@ Looked for in the raw data, so that it is found beside the faults of the parts.
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from conflict.policy import RuleName
+from conflict.case_faults import faults_of_cases
+from conflict.policy import REST, RuleName
 from tillstream.checked_yaml import Document, suggestion
 from tillstream.errors import Fault
-
-REST = "*"  # in `columns`: every column that is not named
 
 
 def faults_between_parts(document: Document, words: Collection[str]) -> Iterator[Fault]:
@@ -31,7 +30,7 @@ def faults_between_parts(document: Document, words: Collection[str]) -> Iterator
             yield document.fault(("tables", name, "key"), message)
         yield from _rules_of_key_columns(document, name, table)
         yield from _circles_of_owners(document, name, table)
-    yield from _cases_of_no_table(document)
+    yield from faults_of_cases(document)
 
 
 def _rules_without_scope(
@@ -99,27 +98,3 @@ def _owner_columns(rule: Any) -> Iterator[str]:
         if rule.get("rule") == RuleName.OWNER.value and isinstance(rule.get("column"), str):
             yield rule["column"]
         rule = rule.get("then")
-
-
-def _cases_of_no_table(document: Document) -> Iterator[Fault]:
-    """Of a table that no policy decides, or an expected row that no key leads to."""
-    data = document.data if isinstance(document.data, dict) else {}
-    tables, tests = data.get("tables"), data.get("tests")
-    keys = {
-        name: list(table["key"])
-        for name, table in (tables.items() if isinstance(tables, dict) else ())
-        if isinstance(table, dict) and table.get("scope") == "shared" and isinstance(table.get("key"), dict | list)
-    }
-    for number, case in enumerate(tests if isinstance(tests, list) else []):
-        for part in ("given", "expect") if isinstance(case, dict) else ():
-            rows_of = case.get(part)
-            for table, rows in rows_of.items() if isinstance(rows_of, dict) else ():
-                place = ("tests", number, part, table)
-                if table not in keys:
-                    near = suggestion(str(table), keys, otherwise="")
-                    yield document.fault(place, f'"{table}" is not a shared table of this file{near}')
-                    continue
-                for index, row in enumerate(rows if isinstance(rows, list) else []):
-                    missing = [column for column in keys[table] if isinstance(row, dict) and column not in row]
-                    if missing and part == "expect":
-                        yield document.fault((*place, index), f"lacks {', '.join(missing)}, the key of {table}")

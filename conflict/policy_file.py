@@ -7,25 +7,25 @@ from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
-from pydantic.functional_validators import AfterValidator
 
-from conflict.case_file import CaseEntry, Name, known_store
+from conflict.case_file import CaseEntry, Name, StoreId
+from conflict.key_file import KeyMapping
 from conflict.policy import (
     CONTEST_WITHIN_SECONDS,
     LATEST,
+    REST,
+    TO_AGREE,
     ColumnRule,
     Deletes,
-    KeyPart,
-    Normaliser,
     Policy,
     PolicySource,
     RuleName,
     TablePolicy,
     policy_of,
 )
-from conflict.policy_faults import REST, faults_between_parts
+from conflict.policy_faults import faults_between_parts
 from conflict.ranking import Ranks, Stores, attribute, ranks_by
-from tillstream.checked_yaml import Document, Entry, json_schema, validate
+from tillstream.checked_yaml import Document, Entry, WrittenNumber, json_schema, validate
 
 _UNITS_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -35,27 +35,19 @@ def _rule_mapping(given: Any) -> Any:
 
 
 def _exact_text(given: Any) -> Any:
-    """A number with a fraction was bent on the way here: it is refused."""
+    """A number as it is written."""
     if isinstance(given, bool):
         return str(given).lower()
     if given is None or isinstance(given, str):
         return given
+    if isinstance(given, WrittenNumber):
+        return given.text
     if isinstance(given, int):
         return str(given)
-    raise ValueError("must be text, a whole number, true or false; put anything else in quotes")
+    raise ValueError("must be text, a number, true or false; put anything else in quotes")
 
 
-def _normaliser_mapping(given: Any) -> Any:
-    return {"as": given} if isinstance(given, str) else given
-
-
-def _key_mapping(given: Any) -> Any:
-    """[sku] is short for {sku: exact}."""
-    if not isinstance(given, list):
-        return given
-    if not all(isinstance(column, str) for column in given) or len(set(given)) < len(given):
-        raise ValueError("must be a list of different columns, such as [sku], or {column: normaliser}")
-    return dict.fromkeys(given, Normaliser.EXACT.value)
+ExactText = BeforeValidator(_exact_text, json_schema_input_type=str | float | bool | None)
 
 
 def _duration_seconds(given: Any) -> float:
@@ -67,24 +59,22 @@ def _duration_seconds(given: Any) -> float:
 
 class RuleEntry(Entry):
     rule: RuleName = Field(title="rule", description="How the column's central value is decided.")
-    stores: tuple[Annotated[Name, AfterValidator(known_store)], ...] = Field(
+    stores: tuple[StoreId, ...] = Field(
         default=(),
-        description="Store ids, best first; for priority and first_non_null. For latest "
-        "and earliest: which stands where the clocks cannot tell.",
+        description="Store ids, best first; for priority and first_non_null. For latest and earliest: who comes first "
+        "where clocks cannot tell.",
     )
     by: Name | None = Field(
         default=None,
         description="In place of `stores`: an attribute of the stores in tillstream.yaml, the least number first, or "
         "distance_to_<store id>, the nearest first. For owner: the attribute that the column holds.",
     )
-    order: tuple[Annotated[str, BeforeValidator(_exact_text, json_schema_input_type=str | int)], ...] = Field(
+    order: tuple[Annotated[str, ExactText], ...] = Field(
         default=(), description="Values, the lowest first; for highest and lowest. With `by`: its words, best first."
     )
     column: Name | None = Field(default=None, description="For owner: the column whose value names the store.")
     separator: Name = Field(default=",", description="For union: what stands between the parts of a value.")
-    value: Annotated[str | None, BeforeValidator(_exact_text, json_schema_input_type=str | int | bool | None)] = Field(
-        default=None, description="For constant: the central value."
-    )
+    value: Annotated[str | None, ExactText] = Field(default=None, description="For constant: the central value.")
     then: Annotated[
         "RuleEntry | None",
         BeforeValidator(_rule_mapping, json_schema_input_type="RuleName | RuleEntry | None"),
@@ -107,8 +97,8 @@ class RuleEntry(Entry):
         for setting, what, listed in (("stores", "a store", self.stores), ("order", "a value", self.order)):
             if len(set(listed)) < len(listed):
                 raise ValueError(f"`{setting}` names {what} twice")
-        if self.then is not None and self.then.rule is RuleName.PER_STORE:
-            raise ValueError("`then: per_store` decides nothing, and the rule before it might")
+        if self.then is not None and self.then.rule in (RuleName.PER_STORE, *TO_AGREE):
+            raise ValueError(f"`then: {self.then.rule}` makes no value of its own; write the rule that does")
         _ranked(self, (info.context or {}).get("stores"))
         return self
 
@@ -134,6 +124,8 @@ _TAKES: dict[RuleName, tuple[str, ...]] = {
     RuleName.FIRST_NON_NULL: ("stores", "by", "order"),
     RuleName.OWNER: ("column", "by", "then"),
     RuleName.MAJORITY: ("then",),
+    RuleName.EQUAL_OR_FLAG: ("then",),
+    RuleName.REVIEW: ("then",),
     RuleName.HIGHEST: ("order", "then"),
     RuleName.LOWEST: ("order", "then"),
     RuleName.UNION: ("separator",),
@@ -174,13 +166,6 @@ def _ranked(entry: RuleEntry, stores: Stores | None) -> tuple[Ranks, tuple[tuple
     return (), tuple(owners)
 
 
-class KeyPartEntry(Entry):
-    normaliser: Normaliser = Field(
-        alias="as", title="normaliser", description="How the column's text is made comparable."
-    )
-    stop: tuple[Name, ...] = Field(default=(), description="Values that identify nothing, such as 00000000.")
-
-
 class ContestEntry(Entry):
     within: Annotated[
         float,
@@ -194,17 +179,6 @@ class ContestEntry(Entry):
         json_schema_extra={"default": "10m"},
     )
     ignore: tuple[Name, ...] = Field(default=(), description="Columns whose differences are no contest.")
-
-
-KeyForm = dict[str, Normaliser | KeyPartEntry] | list[str]
-KeyPartForm = Annotated[
-    KeyPartEntry, BeforeValidator(_normaliser_mapping, json_schema_input_type=Normaliser | KeyPartEntry)
-]
-KeyMapping = Annotated[
-    dict[Name, KeyPartForm],
-    Field(min_length=1),
-    BeforeValidator(_key_mapping, json_schema_input_type=KeyForm),
-]
 
 
 class TableEntry(Entry):
@@ -233,10 +207,7 @@ class TableEntry(Entry):
         rules = {column: entry.value_for(stores) for column, entry in self.columns.items()}
         return TablePolicy(
             table=table,
-            key=tuple(
-                KeyPart(column=column, normaliser=part.normaliser, stop=frozenset(part.stop))
-                for column, part in (self.key or {}).items()
-            ),
+            key=tuple(part.value(column) for column, part in (self.key or {}).items()),
             changed_at=self.changed_at,
             default=rules.pop(REST, LATEST),
             columns=MappingProxyType(rules),

@@ -5,26 +5,33 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from conflict.policy import NO_ONES, Deletes, TablePolicy
+from conflict.people import Decision, apart, fingerprint
+from conflict.policy import NO_ONES, TO_AGREE, Deletes, TablePolicy
 from conflict.quarantine import believed
-from conflict.resolution import Contest, Contribution, Resolution
-from conflict.rules import Decided, decide, effective_us, standing
+from conflict.resolution import NEVER_OBSERVED, Contest, Contribution, Resolution
+from conflict.rules import NOBODY, Decided, decide, effective_us, standing
 
 
 def resolve(policy: TablePolicy, columns: Collection[str], contributions: Sequence[Contribution]) -> Resolution:
     """The agreed row of one key. `columns` are those to decide; the key's own are not among them."""
-    contributions = believed(policy, contributions)
+    rows, people = apart(contributions)
+    contributions = believed(policy, rows)
     live = [each for each in contributions if not each.deleted]
     if _is_deleted(policy, live, contributions):
         return Resolution(exists=False)
-    return agreed(policy, columns, live or contributions)  # `never`: the last values outlive the rows
+    return agreed(policy, columns, live or contributions, people)  # `never`: the last values outlive the rows
 
 
-def agreed(policy: TablePolicy, columns: Collection[str], counting: Sequence[Contribution]) -> Resolution:
+def agreed(
+    policy: TablePolicy,
+    columns: Collection[str],
+    counting: Sequence[Contribution],
+    people: Mapping[str, Decision] = NOBODY,
+) -> Resolution:
     """The agreed row of a key that has one, by the rows that count."""
     decisions = {}
     for column in columns:
-        decided = decide(column, policy, counting) if policy.decides(column) else None
+        decided = decide(column, policy, counting, people) if policy.decides(column) else None
         if decided is not None:
             decisions[column] = decided
     stores = {each.store for each in counting}
@@ -75,22 +82,24 @@ def _newest(policy: TablePolicy, decisions: Mapping[str, Decided], rows: Sequenc
 def _contest(policy: TablePolicy, column: str, decided: Decided, rows: Sequence[Contribution]) -> Contest | None:
     """Whether stores that differ changed the column within the window of each other."""
     rule = policy.rule_for(column)
-    if rule.rule in NO_ONES or column in policy.contest_ignore:
+    if rule.rule in NO_ONES or column in policy.contest_ignore or decided.by_person:
         return None
-    observed = [each for each in rows if column in each.columns and column in each.stamps]
-    times = {id(each): effective_us(column, each) for each in observed}
-    if len({each.store for each in observed}) < 2:
-        return None
-    newest = max(times[id(each)] for each in observed)
-    window_us = int(policy.contest_within_seconds * 1_000_000)
-    rivals = [each for each in observed if newest - times[id(each)] <= window_us]
+    having = [each for each in rows if column in each.columns]
+    rivals = standing(having) if rule.rule in TO_AGREE else _lately(policy, column, having)
     losers = [each for each in rivals if each.values[column] != decided.value]
     if not losers or len({each.store for each in rivals}) < 2:
         return None
     listed = tuple(
-        (each.store, each.values[column], times[id(each)]) for each in sorted(losers, key=lambda e: (e.store, e.pk))
+        (each.store, each.values[column], effective_us(column, each))
+        for each in sorted(losers, key=lambda e: (e.store, e.pk))
     )
     winner = decided.winner.store if decided.winner else None
+    is_question = rule.rule in TO_AGREE
+    known_by = (
+        fingerprint(column, having)
+        if is_question
+        else _fingerprint(policy.table, column, winner, decided.value, rivals)
+    )
     return Contest(
         column=column,
         rule=rule.rule.value,
@@ -98,8 +107,16 @@ def _contest(policy: TablePolicy, column: str, decided: Decided, rows: Sequence[
         value=decided.value,
         losers=listed,
         reason=decided.reason,
-        fingerprint=_fingerprint(policy.table, column, winner, decided.value, rivals),
+        fingerprint=known_by,
     )
+
+
+def _lately(policy: TablePolicy, column: str, rows: Sequence[Contribution]) -> list[Contribution]:
+    """Those that changed the column within the policy's window of the last who did."""
+    observed = [each for each in rows if column in each.stamps]
+    newest = max((effective_us(column, each) for each in observed), default=NEVER_OBSERVED)
+    window_us = int(policy.contest_within_seconds * 1_000_000)
+    return [each for each in observed if newest - effective_us(column, each) <= window_us]
 
 
 def _fingerprint(table: str, column: str, winner: str | None, value: Any, rivals: Sequence[Contribution]) -> str:

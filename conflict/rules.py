@@ -6,12 +6,16 @@ always decides, and every tie ends at the store's id, so a decision is total.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from conflict.clock import cannot_tell
+from conflict.people import Decision, fingerprint
 from conflict.policy import FALLING_BACK, LATEST, ColumnRule, RuleName, TablePolicy
 from conflict.resolution import NEVER_OBSERVED, SINCE, ColumnStamp, Contribution
 from conflict.values import majority, place_in_order, total, united
+
+NOBODY: Mapping[str, Decision] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +24,7 @@ class Decided:
     winner: Contribution | None  # None where the value is no single store's
     reason: str
     close: tuple[str, ...] = ()  # stores with another value, of which the clocks cannot tell that it was not they
+    by_person: bool = False
 
     @property
     def uncertain(self) -> bool:
@@ -34,6 +39,7 @@ class Asked:
     policy: TablePolicy
     rows: Sequence[Contribution]
     having: Sequence[Contribution]
+    people: Mapping[str, Decision]  # by column
 
     def value(self, row: Contribution) -> Any:
         return row.values[self.column]
@@ -43,13 +49,15 @@ class Asked:
         return [row for row in standing(self.having) if self.value(row) is not None]
 
     def among(self, rows: Sequence[Contribution]) -> "Asked":
-        return Asked(self.column, self.policy, self.rows, rows)
+        return Asked(self.column, self.policy, self.rows, rows, self.people)
 
 
-def decide(column: str, policy: TablePolicy, rows: Sequence[Contribution]) -> Decided | None:
+def decide(
+    column: str, policy: TablePolicy, rows: Sequence[Contribution], people: Mapping[str, Decision] = NOBODY
+) -> Decided | None:
     """The column's central value by all rows that count; None where none of them has the column."""
     having = [each for each in rows if column in each.columns]
-    return _by(policy.rule_for(column), Asked(column, policy, rows, having)) if having else None
+    return _by(policy.rule_for(column), Asked(column, policy, rows, having, people)) if having else None
 
 
 def changed(column: str, contribution: Contribution) -> ColumnStamp:
@@ -194,7 +202,7 @@ def _first_non_null(rule: ColumnRule, asked: Asked) -> Decided:
 
 def _owner(rule: ColumnRule, asked: Asked) -> Decided | str:
     """The central value of another column names the store. That no column names itself so is seen to by the file."""
-    named = decide(rule.column, asked.policy, asked.rows)
+    named = decide(rule.column, asked.policy, asked.rows, asked.people)
     if named is None or named.value is None:
         return f"{rule.column} names no owner"
     owner = dict(rule.owners).get(str(named.value)) if rule.owners else str(named.value)
@@ -259,6 +267,22 @@ def _union(rule: ColumnRule, asked: Asked) -> Decided:
     return Decided(united(given, rule.separator), None, "all that any store has, in order") if given else NO_VALUE
 
 
+def _equal_or_flag(rule: ColumnRule, asked: Asked) -> Decided | str:
+    last = standing(asked.having)
+    if len({asked.value(each) for each in last}) > 1:
+        return f"{len(last)} stores differ"
+    winner = min(last, key=lambda each: each.store)
+    return Decided(asked.value(winner), winner, "all that have it agree")
+
+
+def _review(rule: ColumnRule, asked: Asked) -> Decided | str:
+    decided = asked.people.get(asked.column)
+    if decided is None or decided.seen not in (None, fingerprint(asked.column, asked.having)):
+        return _equal_or_flag(rule, asked)
+    reason = f"decided by {decided.author}{f': {decided.reason}' if decided.reason else ''}"
+    return Decided(asked.value(decided), None, reason, by_person=True)
+
+
 def _constant(rule: ColumnRule, asked: Asked) -> Decided:
     return Decided(rule.value, None, "the policy gives it")
 
@@ -289,4 +313,6 @@ _RULES: dict[RuleName, Rule] = {
     RuleName.UNION: _union,
     RuleName.CONSTANT: _constant,
     RuleName.PER_STORE: _per_store,
+    RuleName.EQUAL_OR_FLAG: _equal_or_flag,
+    RuleName.REVIEW: _review,
 }

@@ -94,7 +94,7 @@ def rules_of(column: str, old: TablePolicy, new: TablePolicy) -> tuple[str, str]
 def _rule(column: str, policy: TablePolicy) -> str:
     for part in policy.key:
         if part.column == column:
-            return f"key, {part.normaliser.value}"
+            return f"key, {part.written}"
     return rule_in_words(policy.rule_for(column))
 
 

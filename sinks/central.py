@@ -15,6 +15,7 @@ from conflict.shortcut import MANY_STORES, Standing, may_shorten, shortened
 from sinks.clocks import read_stamps
 from sinks.evolution import Catalog, key_columns
 from sinks.mirror import Keys, Touched
+from sinks.reviews import keep_reviews, with_decisions
 from sinks.statements import central as statements
 from sinks.statements import render
 from sinks.statements.verification import central_keys
@@ -88,7 +89,13 @@ class Central:
         policy = self.table_policy(table)
         columns = self.decided_columns(table)
         found = read_contributions(tx, self._catalog, table, keys, rekeyed)
+        if self._reviews(table):
+            with_decisions(tx, table, found)
         return {key: resolve(policy, columns, found.get(key, [])) for key in keys}
+
+    def _reviews(self, table: str) -> bool:
+        policy = self.table_policy(table)
+        return any(policy.is_reviewed(column) for column in self.decided_columns(table))
 
     def table_policy(self, table: str) -> TablePolicy:
         return self.policy.tables[table]
@@ -107,6 +114,8 @@ class Central:
         present = {key: resolution for key, resolution in resolutions.items() if resolution.exists}
         if present:
             self._write(tx, table, present, list(short))
+        if self._reviews(table):
+            keep_reviews(tx, table, resolutions)
         return Tally(
             contests=self._record_contests(tx, table, present),
             uncertain=sum(len(resolution.uncertain) for resolution in present.values()),

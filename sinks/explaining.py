@@ -14,6 +14,7 @@ from sinks.central import Central, read_contributions
 from sinks.evolution import Catalog
 from sinks.identities import Identity, aliases_of, standing_identities
 from sinks.policy_switch import require_applied
+from sinks.reviews import standing_decisions
 from sinks.statements import explaining as statements
 from sinks.statements.verification import DIRTY, ONE_SNAPSHOT
 from sinks.warehouse import Transaction
@@ -120,6 +121,7 @@ class Explainer:
         aliases = aliases_of(self._tx, self._policy)
         key = aliases.get(key, key)
         found = read_contributions(self._tx, self._catalog, self._table, [key]).get(key, [])
+        decisions = [each for _, each in standing_decisions(self._tx, self._table, [key])]
         not_counting = self._not_counting(key)
         row = self._standing(key)
         if not found and not not_counting and row is None:
@@ -136,7 +138,7 @@ class Explainer:
             pending=bool(self._tx.rows(DIRTY, {"table": self._table, "keys": [key]})),
             standing=dict(zip(self._catalog.central_columns(self._table), row[3:], strict=True)) if row else None,
             contested=row[2] if row else [],
-            explanation=explain(self._policy, wanted, found),
+            explanation=explain(self._policy, wanted, [*found, *decisions]),
             deleted=[each for each in found if each.deleted],
             not_counting=not_counting,
             floors=[

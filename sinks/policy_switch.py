@@ -30,6 +30,9 @@ STORES = "SELECT DISTINCT store FROM tillstream.schema_versions ORDER BY store"
 _REDECIDE = """\
 INSERT INTO tillstream.redecisions (table_name) VALUES (%s)
 ON CONFLICT (table_name) DO UPDATE SET after = '', began_at = clock_timestamp()"""
+_CLOSE_REVIEWS = """\
+UPDATE tillstream.reviews SET closed_at = clock_timestamp()
+WHERE closed_at IS NULL AND table_name || '.' || column_name <> ALL(%s)"""
 _STOP_REDECIDING = "DELETE FROM tillstream.redecisions WHERE table_name = %s"
 
 _UNKEY = sql.SQL("""\
@@ -93,6 +96,7 @@ def _switch(
             tx.execute(_STOP_REDECIDING, [table])
         elif was is None or was.tables.get(table) != policy.tables[table]:
             tx.execute(_REDECIDE, [table])
+    tx.execute(_CLOSE_REVIEWS, [_reviewed(policy, catalog)])
     number = keep(tx, policy, after, origin, author, reason)
     catalog.keep_views(tx)
     return number
@@ -105,6 +109,15 @@ def _make_room(tx: Transaction, catalog: Catalog, shapes: Shapes) -> None:
         for version in versions_at(tx, store) if store not in retired else ():
             with suppress(RefusedError):  # its lane is refused by it, and says so
                 catalog.ensure(tx, shapes.of(version))
+
+
+def _reviewed(policy: Policy, catalog: Catalog) -> list[str]:
+    return [
+        f"{table}.{column}"
+        for table, each in policy.tables.items()
+        for column in catalog.columns(table)
+        if each.is_reviewed(column)
+    ]
 
 
 def _known(present: PolicyVersion | None) -> Policy | None:
@@ -124,7 +137,7 @@ def require_applied(tx: Transaction, policy: Policy) -> None:
 
 def _keys(policy: Policy) -> dict[str, Any]:
     return {
-        table: [[part.column, part.normaliser.value, sorted(part.stop)] for part in each.key]
+        table: [[part.column, part.written, sorted(part.stop)] for part in each.key]
         for table, each in policy.tables.items()
     }
 

@@ -13,6 +13,7 @@ from conflict.resolution import Contribution, Resolution
 from conflict.resolve import resolve
 from sinks.central import Central, read_contributions
 from sinks.evolution import Catalog
+from sinks.reviews import with_decisions
 from sinks.statements import quoted
 from sinks.store_orders import decide_again, shared_tables
 from sinks.warehouse import Transaction, Warehouse
@@ -115,7 +116,9 @@ def _preview(tx: Transaction, catalog: Catalog, central: Central, table: str, st
     policy, columns = central.table_policy(table), central.decided_columns(table)
     for keys in _keys(tx, table, store):
         found.keys += len(keys)
-        for key, contributions in read_contributions(tx, catalog, table, keys).items():
+        rows = read_contributions(tx, catalog, table, keys)
+        with_decisions(tx, table, rows)
+        for key, contributions in rows.items():
             then = [_quarantined(each, store, since_us) for each in contributions]
             _compare(found, key, resolve(policy, columns, contributions), resolve(policy, columns, then))
     return found

@@ -12,7 +12,9 @@ from conflict.policy import Policy
 from conflict.policy_file import parse_policy
 from sinks.names import in_warehouse_names
 from sinks.policy_switch import switch_policy
+from sinks.policy_versions import version_in_force
 from sinks.row_codec import Shapes
+from sinks.verification.central_comparison import CentralComparison
 from sinks.warehouse import Warehouse
 from sinks.worker import Worker
 from tillstream.checked_yaml import load
@@ -72,6 +74,18 @@ class DecidedChain:
             self._taken[name] = len(store.log)
         self._work(lanes)
 
+    def take_up(self) -> None:
+        """Go on under the policy that a command has put in force."""
+        with self.warehouse.transaction() as tx:
+            present = version_in_force(tx)
+        assert present is not None
+        self.policy, self._policy_id = in_warehouse_names(present.policy), present.id
+        self.work()
+
+    def work(self) -> None:
+        """What is left to be decided, without anything new from the stores."""
+        self._work(RecordedLanes())
+
     def _work(self, lanes: RecordedLanes) -> None:
         worker = Worker(self.warehouse, lanes, Shapes(self.policy, self._policy_id))
         worker.run(lambda: not lanes.busy and not self.rows(WAITING))
@@ -89,3 +103,11 @@ class DecidedChain:
         with pytest.raises(SystemExit) as left:
             main([*arguments, "--config", str(self.directory / "tillstream.yaml")])
         return int(left.value.code or 0)
+
+
+def agreed_right(chain: DecidedChain) -> None:
+    """central.* is what the policy in force makes of all rows, and nothing waits to be decided."""
+    assert not chain.rows(WAITING)
+    with chain.warehouse.transaction() as tx:
+        for compared in CentralComparison(tx, chain.policy, None).run(None):
+            assert (compared.differences, compared.samples) == (0, [])

@@ -5,6 +5,8 @@ repeated where a password may stand: PyYAML's own messages and pydantic's inputs
 """
 
 import difflib
+import math
+import re
 import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping
@@ -26,6 +28,14 @@ LIKENESS = 0.7  # at difflib's own 0.6 "lowest" would be answered with "latest"
 
 _YAML = "tag:yaml.org,2002:"
 _SCALARS = frozenset(_YAML + name for name in ("null", "bool", "int", "float", "str", "timestamp"))
+_NUMBERS = frozenset(_YAML + name for name in ("int", "float"))
+_ODD_NUMBER = re.compile(r"[-+]?0[0-9xbo]|.*[:_]")  # 0012 is 10, 12:30 is 750, 1_0 is 10
+
+
+class WrittenNumber(float):
+    """A number with a fraction that keeps how it is written: a float loses digits."""
+
+    text: str
 
 
 class Entry(BaseModel):
@@ -75,8 +85,16 @@ def dotted(path: Steps) -> str:
 
 def load(path: Path, *, remedy: str = "create it or correct the path") -> Document:
     """Read a YAML file; ConfigError if it is missing, empty or not YAML. `remedy` says what to do then."""
-    shown = _shown(path)
+    shown = shown_path(path)
     return _document(_text(path, shown, remedy), shown, path.resolve().parent, remedy)
+
+
+def shown_path(path: Path) -> str:
+    """As faults name it: from the working directory, where it is below that."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
 
 
 def parse(text: str, shown: str) -> Document:
@@ -110,7 +128,9 @@ def validate(
         entry = model.model_validate(document.data, context=context)
     except ValidationError as error:
         details = _without_echoes(error.errors(include_url=False))
-        faults += [_plain_fault(document, model, detail) for detail in details]
+        noted = {fault.path for fault in document.faults}  # what stands there was not read
+        found = (_plain_fault(document, model, detail) for detail in details)
+        faults += [fault for fault in found if fault.path not in noted]
     else:
         if not faults:
             return entry
@@ -135,13 +155,6 @@ def suggestion(word: str, allowed: Iterable[str], *, otherwise: str | None = Non
 
 
 # --- from text to nodes to data ---------------------------------------------------------------------------
-
-
-def _shown(path: Path) -> str:
-    try:
-        return str(path.resolve().relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
 
 
 def _text(path: Path, shown: str, remedy: str) -> str:
@@ -223,11 +236,18 @@ class _Reading:
         return str(node.value)
 
     def scalar(self, node: yaml.ScalarNode, path: Steps) -> Any:
+        if node.tag in _NUMBERS and _ODD_NUMBER.match(node.value):
+            message = "YAML reads this as another number than it looks like; put it in quotes or write it plainly"
+            return self.refuse(node, path, message)
         try:
-            return self.loader.construct_object(node)
+            value = self.loader.construct_object(node)
         except (ValueError, KeyError, TypeError):  # such as the date 2026-02-31
             kind = _kind_of_tag(node.tag)
             return self.refuse(node, path, f"looks like {kind} but is none; correct it or put it in quotes")
+        if isinstance(value, float) and math.isfinite(value):
+            value = WrittenNumber(value)
+            value.text = node.value
+        return value
 
     def refuse(self, node: yaml.Node, path: Steps, message: str) -> None:
         line = node.start_mark.line + 1
@@ -348,11 +368,16 @@ def _unknown_word(model: type[BaseModel], steps: Steps, given: object) -> str:
 
 
 def _not_text(given: object) -> str:
-    kind = {type(None): "nothing", bool: "true or false", int: "a number", float: "a number"}.get(type(given))
-    if kind is None:
-        kind = "a list or a mapping" if isinstance(given, list | dict) else "a date"
-        return f"must be text, not {kind}" if isinstance(given, list | dict) else _quote_it(kind)
-    return "must be text; nothing stands here" if given is None else _quote_it(kind)
+    match given:
+        case None:
+            return "must be text; nothing stands here"
+        case list() | dict():
+            return "must be text, not a list or a mapping"
+        case bool():
+            return _quote_it("true or false")
+        case int() | float():
+            return _quote_it("a number")
+    return _quote_it("a date")
 
 
 def _quote_it(kind: str) -> str:

@@ -269,7 +269,7 @@ def _normaliser(kind: Kind, column: "StoredColumn") -> Normaliser:
     if kind is Kind.MEMBERS and _is_phone(column.name):
         return Normaliser.PHONE_CN
     if kind is Kind.MEMBERS and _has(column.name, _EMAILS):
-        return Normaliser.LOWER
+        return Normaliser.EMAIL
     is_code = kind in (Kind.PRODUCTS, Kind.PRICES) and any(names(column.name) for names in _key_names(kind))
     return Normaliser.UPPER if is_code else Normaliser.TRIM
 
@@ -277,7 +277,7 @@ def _normaliser(kind: Kind, column: "StoredColumn") -> Normaliser:
 _NORMALISER_WHY = {
     Normaliser.PHONE_CN: "138 0013 8000 and +86 13800138000 are one",
     Normaliser.UPPER: "without regard to case and to spaces around it",
-    Normaliser.LOWER: "without regard to case and to spaces around it",
+    Normaliser.EMAIL: "without regard to case and to spaces around it; what is no address is no key",
     Normaliser.TRIM: "without regard to spaces around it",
     Normaliser.EXACT: "exactly as it stands",
 }

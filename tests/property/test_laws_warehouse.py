@@ -1231,7 +1231,11 @@ def rules(column: str) -> st.SearchStrategy[ColumnRule]:
         st.builds(ColumnRule, rule=st.just(RuleName.CONSTANT), value=st.sampled_from(["7", None])),
         st.builds(ColumnRule, rule=st.just(RuleName.FIRST_NON_NULL), ranks=orders),
         st.builds(ColumnRule, rule=st.just(RuleName.PRIORITY), ranks=orders, then=then),
-        st.builds(ColumnRule, rule=st.just(RuleName.MAJORITY), then=then),
+        st.builds(
+            ColumnRule,
+            rule=st.sampled_from([RuleName.MAJORITY, RuleName.EQUAL_OR_FLAG, RuleName.REVIEW]),
+            then=then,
+        ),
         st.builds(
             ColumnRule,
             rule=st.sampled_from([RuleName.HIGHEST, RuleName.LOWEST]),

@@ -97,6 +97,8 @@ class TestReadingYaml:
             ("data: !!python/object:os.system x", "YAML tag"),
             ("data: !!python/object:os.system {}", "YAML tag"),
             ("data: 2026-02-31", "looks like a date but is none"),
+            ("data: 0012", "another number than it looks like"),
+            ("metrics: {port: 12:30}", "another number than it looks like"),
             ("data: {[a]: 1}", "a key must be plain text"),
             ("<<: {data: x}", "merging"),
         ],

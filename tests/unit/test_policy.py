@@ -139,7 +139,7 @@ def test_an_unknown_rule_is_answered_with_the_likely_word() -> None:
 @pytest.mark.parametrize(
     "rule",
     [
-        *("sum_of_changes", "equal_or_flag", "review", "'python: m:f'"),
+        *("sum_of_changes", "'python: m:f'"),
     ],
 )
 def test_rules_that_are_designed_but_not_built_are_refused(rule: str) -> None:
@@ -155,7 +155,7 @@ def test_rules_that_are_designed_but_not_built_are_refused(rule: str) -> None:
         ("{a: {rule: sum, stores: [hq]}}", "sum does not look at `stores`"),
         (
             "{a: {rule: sum, then: latest}}",
-            "only priority, owner, majority, highest and lowest do",
+            "only priority, owner, majority, equal_or_flag, review, highest and lowest do",
         ),
         ("{a: {rule: priority, stores: [hq, hq]}}", "names a store twice"),
         ("{a: {rule: priority, stores: [hq], then: latets}}", 'did you mean "latest"?'),
@@ -168,8 +168,8 @@ def test_rules_that_are_designed_but_not_built_are_refused(rule: str) -> None:
         ("{a: {rule: lowest, order: [x, x]}}", "`order` names a value twice"),
         ("{a: {rule: owner}}", "owner needs `column`"),
         ("{a: {rule: constant}}", "constant needs `value`"),
-        ("{a: {rule: constant, value: 1.10}}", "put anything else in quotes"),
-        ("{a: {rule: priority, stores: [hq], then: per_store}}", "decides nothing"),
+        ("{a: {rule: constant, value: 2026-01-01}}", "put anything else in quotes"),
+        ("{a: {rule: priority, stores: [hq], then: per_store}}", "makes no value of its own"),
         ("{a: {rule: owner, column: phone}}", "phone is part of the key and decided by no rule"),
         ("{a: {rule: owner, column: a}}", "which is decided by a itself"),
         (
@@ -219,6 +219,15 @@ def test_a_fault_stands_in_its_line(rest: str, words: str) -> None:
             '"phone" is not a normaliser; did you mean "phone_cn"?',
         ),
         ("{scope: shared, key: {a: {as: uper}}}", "t.key.a.as", 'did you mean "upper"?'),
+        ("{scope: shared, key: {a: phone:my}}", "t.key.a", '"my" is not a region; did you mean "phone:MY"?'),
+        ("{scope: shared, key: {a: phone:UK}}", "t.key.a", 'did you mean "phone:GB"?'),
+        ("{scope: shared, key: {a: phone:CN}}", "t.key.a", 'did you mean "phone_cn"?'),
+        ("{scope: shared, key: {a: phone:Malaysia}}", "t.key.a", "write its two letters, such as phone:MY"),
+        (
+            "{scope: shared, key: {a: soundex}}",
+            "t.key.a",
+            "allowed: exact, trim, upper, lower, digits, email, phone_cn, phone:",
+        ),
         ("{scope: shared, key: {a: {as: upper, stop: [0000]}}}", "t.key.a.stop[0]", "put it in quotes"),
         ("{scope: share}", "t.scope", 'did you mean "shared"?'),
         ("{key: [a]}", "t.key", "means nothing in an isolated table"),
@@ -232,6 +241,22 @@ def test_scope_and_key_fit_together(table: str, path: str, words: str) -> None:
     (fault,) = faults_of(f"version: 1\ntables:\n  t: {table}\n")
     assert (fault.line, fault.path) == (3, f"tables.{path}")
     assert words in fault.message
+
+
+@pytest.mark.parametrize(("written", "value"), [("1.10", "1.10"), ("7", "7"), ("true", "true"), ("'08'", "08")])
+def test_a_constant_is_what_is_written(written: str, value: str) -> None:
+    """To the last zero: YAML itself would make 1.1 of 1.10."""
+    table = policy_of(members(f"{{a: {{rule: constant, value: {written}}}}}")).tables["members"]
+    assert table.rule_for("a").value == value
+
+
+def test_the_region_of_a_number_is_part_of_what_decides() -> None:
+    """And a policy without one is what it was before there were regions."""
+    text = members().replace("phone_cn", "phone:MY")
+    assert policy_of(text).tables["members"].key == (KeyPart(column="phone", normaliser=Normaliser.PHONE, region="MY"),)
+    assert policy_of(text).tables["members"].key[0].written == "phone:MY"
+    assert policy_of(text).fingerprint != policy_of(text.replace(":MY", ":SG")).fingerprint
+    assert policy_of(members()).fingerprint == "902fa96a9d4a2a4f1ed3440a924e922677a473cabd712f2dfb674ad9cfaeec94"
 
 
 def test_references_name_shared_tables() -> None:

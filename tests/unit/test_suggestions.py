@@ -114,7 +114,7 @@ def test_chinese_names_are_understood() -> None:
         (("phone bigint",), {"phone": Normaliser.PHONE_CN}),
         (("cardNo varchar(20)", "email varchar(50)"), {"cardNo": Normaliser.TRIM}),
         (("member_code varchar(20)", "zip_code varchar(9)"), {"member_code": Normaliser.TRIM}),
-        (("id_card varchar(18)", "email varchar(50)"), {"email": Normaliser.LOWER}),
+        (("id_card varchar(18)", "email varchar(50)"), {"email": Normaliser.EMAIL}),
     ],
 )
 def test_members_are_known_by_the_likeliest_column(columns: tuple[str, ...], key: dict[str, Normaliser]) -> None:

@@ -27,6 +27,7 @@ from tillstream.commands import (
     policy,
     quarantine,
     resync,
+    reviews,
     run,
     status,
     stores,
@@ -51,6 +52,7 @@ VERBS = (
     stores,
     migrate,
     quarantine,
+    reviews,
     dead_letters,
     config,
 )  # each has register(app)

@@ -33,6 +33,7 @@ ConfigPath = Annotated[Path, typer.Option("--config", "-c", help="The configurat
 OutputOption = Annotated[Output, typer.Option("--output", help="text for people, json for programs.")]
 
 DEFAULT_PATH = Path("tillstream.yaml")
+FAULTY = 1
 
 
 def register(app: typer.Typer) -> None:
@@ -43,14 +44,9 @@ def register(app: typer.Typer) -> None:
 
 
 def validate(config: ConfigPath = DEFAULT_PATH, output: OutputOption = Output.TEXT) -> None:
-    """Check tillstream.yaml and its policies."""
-    try:
+    """Check tillstream.yaml and its policies, and run nothing: `tillstream policy test` runs their tests."""
+    with told(output):
         found, policy = load_all(config)
-    except ConfigError as error:
-        if output is Output.TEXT:
-            raise
-        print(json.dumps(answer(error.faults), ensure_ascii=False))
-        raise typer.Exit(1) from None
     stores, tables = len(found.stores), len(policy.tables)
     if output is Output.JSON:
         print(json.dumps({**answer([]), "stores": stores, "shared_tables": tables}))
@@ -70,17 +66,18 @@ def print_schema(of: Subject) -> None:
     print(json.dumps(document, ensure_ascii=False, indent=2))
 
 
-def load_all(path: Path) -> tuple[Config, Policy]:
-    """The configuration and its policies; ConfigError with the faults of both files."""
+def load_all(path: Path, new: Path | None = None) -> tuple[Config, Policy]:
+    """The configuration and its policies, or those of `new`; ConfigError with the faults of both files."""
     faults: list[Fault] = []
     config, policy = None, EMPTY_POLICY
     document = read_config(path)
     with _gathered(faults):
         config = parse_config(document)
-    policies = policies_path(document)
+    policies = new or policies_path(document)
     if policies is not None:
         with _gathered(faults):
-            policy = parse_policy(load(policies, remedy=POLICIES_REMEDY), store_attributes(document))
+            read = load(policies) if new else load(policies, remedy=POLICIES_REMEDY)
+            policy = parse_policy(read, store_attributes(document))
     if config is None or faults:
         raise ConfigError(faults)
     return config, policy
@@ -92,6 +89,18 @@ def _gathered(faults: list[Fault]) -> Iterator[None]:
         yield
     except ConfigError as error:
         faults.extend(error.faults)
+
+
+@contextmanager
+def told(output: Output) -> Iterator[None]:
+    """Faults in a file end the command, as JSON where that is asked for."""
+    try:
+        yield
+    except ConfigError as error:
+        if output is Output.TEXT:
+            raise
+        print(json.dumps(answer(error.faults), ensure_ascii=False))
+        raise typer.Exit(FAULTY) from None
 
 
 def answer(faults: list[Fault]) -> dict[str, object]:

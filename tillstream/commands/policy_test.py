@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from conflict.cases import Case
-from conflict.policy import Policy
+from conflict.policy import REST, Policy, chain
 from conflict.policy_file import parse_policy
-from tillstream.checked_yaml import load
+from tillstream.checked_yaml import load, shown_path
 from tillstream.commands.config import (
     DEFAULT_PATH,
     ConfigPath,
@@ -20,8 +20,10 @@ from tillstream.commands.config import (
     counted,
     load_all,
     print_schema,
+    told,
 )
-from tillstream.errors import ConfigError, RefusedError
+from tillstream.commands.policy_diff import policies_file
+from tillstream.errors import RefusedError
 
 if TYPE_CHECKING:  # it knows phone numbers, which take time to load
     from conflict.case_run import Unexpected
@@ -38,28 +40,27 @@ def check(new: PolicyPath = None, config: ConfigPath = DEFAULT_PATH, output: Out
 
     Where there is no tillstream.yaml beside it, nothing is said of the stores that it names.
     """
-    try:
+    with told(output):
         file, policy = _parsed(new, config)
-    except ConfigError as error:
-        if output is Output.TEXT:
-            raise
-        print(json.dumps(answer(error.faults), ensure_ascii=False))
-        raise typer.Exit(FAILED) from None
     tables, tests = len(policy.tables), len(policy.cases)
+    knows_stores = policy.source is not None and policy.source.stores is not None
     if output is Output.JSON:
-        print(json.dumps({**answer([]), "shared_tables": tables, "tests": tests}))
+        print(json.dumps({**answer([]), "shared_tables": tables, "tests": tests, "stores_checked": knows_stores}))
         return
     unrun = ", not run: `tillstream policy test`" if tests else ""
-    print(f"{file}: ok, {counted(tables, 'shared table')}, {counted(tests, 'test')}{unrun}")
+    alone = "" if knows_stores else f"\nwithout {config}: nothing is said of the stores that it names"
+    print(f"{file}: ok, {counted(tables, 'shared table')}, {counted(tests, 'test')}{unrun}{alone}")
 
 
 def run_tests(new: PolicyPath = None, config: ConfigPath = DEFAULT_PATH, output: OutputOption = Output.TEXT) -> None:
     """Run the `tests:` of a policies file: each decided in many orders of arrival. Exit code 1 if one fails."""
     from conflict.case_run import differences
 
-    file, policy = _parsed(new, config)
+    with told(output):
+        file, policy = _parsed(new, config)
     if not policy.cases:
         raise RefusedError(f"{file} has no tests; `tests:` lists rows `given` in stores and the rows to `expect`")
+    _require_known_stores(file, policy)
     results = [(case, differences(policy, case)) for case in policy.cases]
     failed = sum(bool(found) for _, found in results)
     if output is Output.JSON:
@@ -80,15 +81,21 @@ def schema() -> None:
 
 def _parsed(new: Path | None, config: Path) -> tuple[str, Policy]:
     if new is not None and config == DEFAULT_PATH and not config.exists():
-        document = load(new)
-        return document.file, parse_policy(document, None)
-    settings, policy = load_all(config)
-    if new is not None:
-        document = load(new)
-        return document.file, parse_policy(document, settings.store_attributes)
-    if settings.policies is None:
-        raise RefusedError(f"{settings.file} names no `policies:` file")
-    return settings.policies.name, policy
+        return shown_path(new), parse_policy(load(new), None)
+    settings, policy = load_all(config, new)
+    return shown_path(new or policies_file(settings)), policy
+
+
+def _require_known_stores(file: str, policy: Policy) -> None:
+    if policy.source is not None and policy.source.stores is None:
+        for table in policy.tables.values():
+            for column, rule in (*table.columns.items(), (REST, table.default)):
+                by = next((each.by for each in chain(rule) if each.by), None)
+                if by:
+                    raise RefusedError(
+                        f"{file}: tables.{table.table}.columns.{column} ranks stores by {by}, of which tillstream.yaml "
+                        "tells; run this beside it or name it with --config"
+                    )
 
 
 def _in_words(file: str, case: Case, found: "list[Unexpected]") -> list[str]:

@@ -43,6 +43,7 @@ def _answer(settings: Config, warehouse: "Warehouse") -> dict[str, Any]:
     known = {row["store"]: row for row in StoreStates(warehouse).read()}
     with warehouse.transaction() as tx:
         letters = tx.value("SELECT count(*) FROM tillstream.dead_letters WHERE status = 'open'")
+        reviews = tx.value("SELECT count(*) FROM tillstream.reviews WHERE closed_at IS NULL")
         conflicts = tx.value("SELECT count(*) FROM tillstream.conflicts")
         dirty = tx.value("SELECT count(*) FROM tillstream.dirty_keys")
         anew = requests.open_requests(tx)
@@ -58,6 +59,7 @@ def _answer(settings: Config, warehouse: "Warehouse") -> dict[str, Any]:
             {"store": each.store, "table": each.table, "error": each.error, "reason": each.reason} for each in unread
         ],
         "dead_letters": letters,
+        "reviews": reviews,
         "conflicts": conflicts,
         "keys_to_decide": dirty,
     }  # fmt: skip
@@ -155,5 +157,7 @@ def _print(found: dict[str, Any]) -> None:
         console.print(told, soft_wrap=True, highlight=False)
     if not found["running"]:
         console.print("`tillstream run` is not at work on this warehouse.")
+    if found["reviews"]:
+        console.print(f"{found['reviews']} values wait to be decided by a person: `tillstream reviews list`")
     if found["dead_letters"]:
         console.print(f"{found['dead_letters']} events are set aside: `tillstream dead-letters list`")
