@@ -14,7 +14,7 @@ from conflict.cases import Case, ExpectedRow, GivenRow, time_us
 from conflict.explain import explain, quoted, rule_in_words, shown
 from conflict.identity import business_key
 from conflict.policy import Policy, TablePolicy
-from conflict.resolution import NEVER_OBSERVED, SINCE, ColumnStamp, Contribution, Resolution
+from conflict.resolution import NEVER_OBSERVED, SINCE, UNSEEN, ColumnStamp, Contribution, Resolution
 from conflict.resolve import resolve
 
 FIRST_US = 1_767_268_800_000_000  # 2026-01-01 12:00 UTC: rows without a time are changed from then on, in turn
@@ -157,7 +157,7 @@ def _contribution(policy: TablePolicy, row: GivenRow, number: int) -> Contributi
         position=position,
         changed_us=changed_us,
         deleted=row.deleted,
-        snapshot_us=_pos_time_us(policy, row) if row.snapshot else NEVER_OBSERVED,
+        snapshot=ColumnStamp(position, _pos_time_us(policy, row)) if row.snapshot else UNSEEN,
         inserted_us=NEVER_OBSERVED if row.snapshot else min([changed_us, *at.values(), *since.values()]),
         columns=frozenset(row.values),
         values=row.values,

@@ -3,20 +3,19 @@
 What would flip a value is not described but tried: the rule is asked once more with one contribution changed.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
+from conflict.clock import CLOCK_RESOLUTION_US
 from conflict.people import Decision, apart
-from conflict.policy import ColumnRule, Deletes, RuleName, TablePolicy
+from conflict.policy import BY_TIME, ColumnRule, Deletes, RuleName, TablePolicy
 from conflict.quarantine import believed
 from conflict.resolution import NEVER_OBSERVED, SINCE, ColumnStamp, Contribution
 from conflict.resolve import resolve
-from conflict.rules import CLOCK_RESOLUTION_US, Decided, decide, effective_us, either, since_us, standing
-
-TimeOf = Callable[[str, Contribution], int]
+from conflict.rules import Decided, changed, decide, either, had_since, standing
 
 
 class KnownFrom(StrEnum):
@@ -36,7 +35,9 @@ class Candidate:
     pk: str
     value: Any
     position: tuple[int, ...]  # of the column's last seen change, else of the row's
-    effective_us: int  # NEVER_OBSERVED where no time is known
+    effective_us: int  # by our clock; NEVER_OBSERVED where no time is known
+    correction_us: int  # what the store's own time of it was corrected by
+    uncertainty_us: int  # how far that may be off, beside the second that a clock shows
     known_from: KnownFrom
     wins: bool
     uncertain: bool  # too close to the winner's time for the clocks to tell
@@ -177,8 +178,9 @@ def _column(
 def _candidates(rule: ColumnRule, column: str, rows: Sequence[Contribution], decided: Decided) -> Iterator[Candidate]:
     having = [each for each in rows if column in each.columns]
     last = {id(each) for each in standing(having)}
+    doubted = {*decided.close, decided.winner.store} if decided.close and decided.winner else set()
     since = rule.rule is RuleName.EARLIEST
-    time_of = since_us if since else effective_us
+    time_of = had_since if since else changed
     for each in sorted(having, key=lambda each: (each is not decided.winner, each.store, each.pk)):
         stamp, at = each.stamps.get(column + SINCE if since else column), time_of(column, each)
         yield Candidate(
@@ -186,24 +188,20 @@ def _candidates(rule: ColumnRule, column: str, rows: Sequence[Contribution], dec
             pk=each.pk,
             value=each.values[column],
             position=stamp.position if stamp else each.position,
-            effective_us=at,
+            effective_us=at.effective_us,
+            correction_us=at.correction_us,
+            uncertainty_us=at.uncertainty_us,
             known_from=_known_from(stamp, at),
             wins=each is decided.winner,
-            uncertain=_is_uncertain(time_of, column, each, decided),
+            uncertain=id(each) in last and each.store in doubted,
             superseded=id(each) not in last,
         )
 
 
-def _known_from(stamp: ColumnStamp | None, at: int) -> KnownFrom:
+def _known_from(stamp: ColumnStamp | None, at: ColumnStamp) -> KnownFrom:
     if stamp is not None:
         return KnownFrom.READING if stamp.was_read else KnownFrom.CHANGE
-    return KnownFrom.NOTHING if at == NEVER_OBSERVED else KnownFrom.SNAPSHOT
-
-
-def _is_uncertain(time_of: TimeOf, column: str, each: Contribution, decided: Decided) -> bool:
-    if not decided.uncertain or decided.winner is None:
-        return False
-    return abs(time_of(column, decided.winner) - time_of(column, each)) < CLOCK_RESOLUTION_US
+    return KnownFrom.NOTHING if at.effective_us == NEVER_OBSERVED else KnownFrom.SNAPSHOT
 
 
 # --- what would flip it -----------------------------------------------------------------------------------
@@ -251,7 +249,7 @@ _BETTER = {
 
 def _by_a_row(policy: TablePolicy, column: str, rows: Sequence[Contribution], decided: Decided) -> str:
     """A ranked store, before the winner, that has no row: tried with the winner's row in its place."""
-    if decided.winner is None:
+    if decided.winner is None or policy.rule_for(column).rule in BY_TIME:  # its time is what would count
         return ""
     present = {each.store for each in rows if column in each.columns}
     missing = [store for store in policy.rule_for(column).stores if store not in present]
@@ -261,18 +259,20 @@ def _by_a_row(policy: TablePolicy, column: str, rows: Sequence[Contribution], de
 
 def _by_a_change(policy: TablePolicy, column: str, rows: Sequence[Contribution], decided: Decided) -> str:
     having = [each for each in rows if column in each.columns]
-    newest = max(effective_us(column, each) for each in having)
+    times = [changed(column, each) for each in having]
+    newest = max(each.effective_us for each in times)
+    certain = newest + max(each.uncertainty_us for each in times)  # later than that is later beyond doubt
     would = sorted(
         each.store
         for each in standing(having)
         if decided.winner is not None
         and each.store != decided.winner.store
-        and _wins(policy, column, _with_change(column, rows, each, newest + CLOCK_RESOLUTION_US), each.store)
+        and _wins(policy, column, _with_change(column, rows, each, certain + CLOCK_RESOLUTION_US), each.store)
     )
     if not would:
         return ""
     after = (
-        "as soon as it is changed there" if newest == NEVER_OBSERVED else f"if it were changed after {moment(newest)}"
+        "as soon as it is changed there" if newest == NEVER_OBSERVED else f"if it were changed after {moment(certain)}"
     )
     return f"the value of {either(would)} would win {after}"
 

@@ -85,7 +85,7 @@ class ColumnRule:
 
 
 LATEST = ColumnRule(rule=RuleName.LATEST)
-_BY_TIME = frozenset({RuleName.LATEST, RuleName.EARLIEST})
+BY_TIME = frozenset({RuleName.LATEST, RuleName.EARLIEST})
 
 
 def chain(rule: ColumnRule) -> Iterator[ColumnRule]:
@@ -129,7 +129,7 @@ class TablePolicy:
         """Whether the column's rule, or one it falls back on, asks when a store changed it."""
         if any(part.column == column for part in self.key):
             return False
-        return any(rule.rule in _BY_TIME for rule in chain(self.rule_for(column)))
+        return any(rule.rule in BY_TIME for rule in chain(self.rule_for(column)))
 
     def asks_since(self, column: str) -> bool:
         """Whether the column's rule, or one it falls back on, asks since when a store has had a value."""

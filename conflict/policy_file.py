@@ -60,7 +60,9 @@ def _duration_seconds(given: Any) -> float:
 class RuleEntry(Entry):
     rule: RuleName = Field(title="rule", description="How the column's central value is decided.")
     stores: tuple[StoreId, ...] = Field(
-        default=(), description="Store ids, best first; for priority and first_non_null."
+        default=(),
+        description="Store ids, best first; for priority and first_non_null. For latest and earliest: who comes first "
+        "where clocks cannot tell.",
     )
     by: Name | None = Field(
         default=None,
@@ -90,7 +92,7 @@ class RuleEntry(Entry):
             raise ValueError(f"priority needs `stores`, best first, or `by`: {_EXAMPLES[self.rule]}")
         if self.stores and self.by:
             raise ValueError("`stores` and `by` both say which store comes first; take one out")
-        if self.order and self.rule in (RuleName.PRIORITY, RuleName.FIRST_NON_NULL) and not self.by:
+        if self.order and self.rule not in (RuleName.HIGHEST, RuleName.LOWEST) and not self.by:
             raise ValueError("`order` is of the words that `by` names, and there is no `by`")
         for setting, what, listed in (("stores", "a store", self.stores), ("order", "a value", self.order)):
             if len(set(listed)) < len(listed):
@@ -116,6 +118,8 @@ class RuleEntry(Entry):
 
 
 _TAKES: dict[RuleName, tuple[str, ...]] = {
+    RuleName.LATEST: ("stores", "by", "order"),
+    RuleName.EARLIEST: ("stores", "by", "order"),
     RuleName.PRIORITY: ("stores", "by", "order", "then"),
     RuleName.FIRST_NON_NULL: ("stores", "by", "order"),
     RuleName.OWNER: ("column", "by", "then"),

@@ -7,19 +7,26 @@ from typing import Any, NamedTuple
 NEVER_OBSERVED = -1  # an effective time before all others: the value was only ever seen in a snapshot
 # No column's name can end in a space, so registers that are not of a column's last change are named by one.
 SINCE = " "  # after a column: when it last came to have a value
-INSERTED = "  "  # alone: when the row was last inserted
+SNAPSHOT = " "  # alone: the POS's own time of change when a snapshot first saw the row
+INSERTED = "  "  # when the row was last inserted
+CHANGED = "   "  # the row's last observed change, whatever it changed
 
 
 class ColumnStamp(NamedTuple):
     """The last observed change of one column: where in its store's log, and its effective time."""
 
     position: tuple[int, ...]  # (epoch, file, pos, row, order)
-    effective_us: int
+    effective_us: int  # by our clock
+    uncertainty_us: int = 0  # how far that may be off, beside the second that a clock shows
+    correction_us: int = 0  # what was added to the store's own time of it
 
     @property
     def was_read(self) -> bool:
         """Found in a row read anew, which stands in front of all rows that the log has at its position."""
         return self.position[3] < 0
+
+
+UNSEEN = ColumnStamp((), NEVER_OBSERVED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +38,7 @@ class Contribution:
     position: tuple[int, ...]  # of the row's last change in that store's log
     changed_us: int  # effective time of the row's last observed change, NEVER_OBSERVED without one
     deleted: bool
-    snapshot_us: int = NEVER_OBSERVED  # the POS's own time of change when a snapshot first saw the row
+    snapshot: ColumnStamp = UNSEEN  # the POS's own time of change when a snapshot first saw the row
     inserted_us: int = NEVER_OBSERVED  # effective time of its last observed insert
     read_us: int = NEVER_OBSERVED  # our time, where the row came from the store itself and not from its log
     quarantined_us: int | None = None  # what its store changed since then is not believed

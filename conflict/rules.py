@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
+from conflict.clock import cannot_tell
 from conflict.people import Decision, fingerprint
 from conflict.policy import FALLING_BACK, LATEST, ColumnRule, RuleName, TablePolicy
-from conflict.resolution import NEVER_OBSERVED, SINCE, Contribution
+from conflict.resolution import NEVER_OBSERVED, SINCE, ColumnStamp, Contribution
 from conflict.values import majority, place_in_order, total, united
 
 NOBODY: Mapping[str, Decision] = MappingProxyType({})
-CLOCK_RESOLUTION_US = 1_000_000  # MySQL 5.6 stamps an event with the whole second in which its statement began
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +23,12 @@ class Decided:
     value: Any
     winner: Contribution | None  # None where the value is no single store's
     reason: str
-    uncertain: bool = False
+    close: tuple[str, ...] = ()  # stores with another value, of which the clocks cannot tell that it was not they
     by_person: bool = False
+
+    @property
+    def uncertain(self) -> bool:
+        return bool(self.close)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +60,22 @@ def decide(
     return _by(policy.rule_for(column), Asked(column, policy, rows, having, people)) if having else None
 
 
-def effective_us(column: str, contribution: Contribution) -> int:
+def changed(column: str, contribution: Contribution) -> ColumnStamp:
     """When the store last changed the column, as far as anyone can know.
 
     A column that was only ever seen in a snapshot has the time that the POS itself gave the row then (`changed_at`), or
     none, and loses to every observed change. Never the row's present `changed_at`: other columns move that.
     """
-    stamp = contribution.stamps.get(column)
-    return stamp.effective_us if stamp is not None else contribution.snapshot_us
+    return contribution.stamps.get(column, contribution.snapshot)
 
 
-def since_us(column: str, contribution: Contribution) -> int:
+def had_since(column: str, contribution: Contribution) -> ColumnStamp:
     """Since when the store has had a value, corrected or not. One that was never seen to come was there before."""
-    stamp = contribution.stamps.get(column + SINCE)
-    return stamp.effective_us if stamp is not None else contribution.snapshot_us
+    return contribution.stamps.get(column + SINCE, contribution.snapshot)
+
+
+def effective_us(column: str, contribution: Contribution) -> int:
+    return changed(column, contribution).effective_us
 
 
 def standing(contributions: Sequence[Contribution]) -> list[Contribution]:
@@ -104,44 +110,60 @@ def either(stores: Iterable[str]) -> str:
 
 
 def _latest(rule: ColumnRule, asked: Asked) -> Decided:
-    last = standing(asked.having)
-    times = {each.store: effective_us(asked.column, each) for each in last}
-    winner = max(last, key=lambda each: (times[each.store], each.store))
-    newest = times[winner.store]
-    value = asked.value(winner)
-    close = [
-        each.store
-        for each in last
-        if each is not winner and asked.value(each) != value and newest - times[each.store] < CLOCK_RESOLUTION_US
-    ]
-    if newest == NEVER_OBSERVED:
-        reason = "no store was seen changing it; the last store id stands"
-    elif close:
-        reason = f"as late as {', '.join(sorted(close))} within a second; the last store id stands"
-    else:
-        reason = "changed last"
-    return Decided(value, winner, reason, uncertain=bool(close))
+    rows = standing(asked.having)
+    return _by_time(rule, asked, rows, {each.store: changed(asked.column, each) for each in rows}, _LATEST)
 
 
 def _earliest(rule: ColumnRule, asked: Asked) -> Decided:
-    given = asked.given()
-    if not given:
+    rows = asked.given()
+    if not rows:
         return NO_VALUE
-    times = {each.store: since_us(asked.column, each) for each in given}
-    winner = min(given, key=lambda each: (times[each.store], each.store))
-    first, value = times[winner.store], asked.value(winner)
-    close = [
-        each.store
-        for each in given
-        if each is not winner and asked.value(each) != value and times[each.store] - first < CLOCK_RESOLUTION_US
-    ]
-    if first == NEVER_OBSERVED:
-        reason = "was there when the store was first read" + ("; the first store id stands" if close else "")
-    elif close:
-        reason = f"as early as {', '.join(sorted(close))} within a second; the first store id stands"
+    return _by_time(rule, asked, rows, {each.store: had_since(asked.column, each) for each in rows}, _EARLIEST)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _End:
+    """One end of time, and its words."""
+
+    pick: Callable[..., Contribution]
+    alone: str
+    never: str
+    close: str
+    time: str
+    store: str
+
+
+_LATEST = _End(pick=max, alone="changed last", never="no store was seen changing it", close="as late as",
+               time="later time", store="last store id")  # fmt: skip
+_EARLIEST = _End(pick=min, alone="has had a value for longest", never="was there when the store was first read",
+                 close="as early as", time="earlier time", store="first store id")  # fmt: skip
+
+
+def _by_time(
+    rule: ColumnRule, asked: Asked, rows: Sequence[Contribution], times: Mapping[str, ColumnStamp], end: _End
+) -> Decided:
+    """The one at that end. If the clocks cannot tell others from it, one of them all: by the rule's order of stores,
+    then by time, then by store id."""
+
+    def place(each: Contribution) -> tuple[int, str]:
+        return times[each.store].effective_us, each.store
+
+    at_end = times[end.pick(rows, key=place).store]
+    candidates = [each for each in rows if cannot_tell(at_end, times[each.store])]
+    best = min(_rank(rule, each.store) for each in candidates)
+    winner = end.pick((each for each in candidates if _rank(rule, each.store) == best), key=place)
+    value, at_us = asked.value(winner), times[winner.store].effective_us
+    close = sorted(each.store for each in candidates if asked.value(each) != value)
+    if not close:
+        return Decided(value, winner, end.never if at_us == NEVER_OBSERVED else end.alone)
+    if any(_rank(rule, store) > best for store in close):
+        stands = f"first {_ranked_by(rule)}"
     else:
-        reason = "has had a value for longest"
-    return Decided(value, winner, reason, uncertain=bool(close))
+        stands = end.store if any(times[store].effective_us == at_us for store in close) else end.time
+    doubted = any(times[each.store].uncertainty_us for each in candidates)
+    doubt = "as far as their clocks tell" if doubted else "within a second"
+    found = end.never if at_us == NEVER_OBSERVED else f"{end.close} {', '.join(close)} {doubt}"
+    return Decided(value, winner, f"{found}; the {stands} stands", tuple(close))
 
 
 # --- by store ---------------------------------------------------------------------------------------------
@@ -161,16 +183,20 @@ def _priority(rule: ColumnRule, asked: Asked) -> Decided | str:
     return f"no row in {either(rule.stores)}" if rule.stores else "no store is listed"
 
 
+def _rank(rule: ColumnRule, store: str) -> int:
+    """Those that are not ranked come last."""
+    return next((rank for rank, equals in enumerate(rule.ranks) if store in equals), len(rule.ranks))
+
+
 def _ranked_by(rule: ColumnRule) -> str:
     return f"by {rule.by}" if rule.by else "in the list of stores"
 
 
 def _first_non_null(rule: ColumnRule, asked: Asked) -> Decided:
-    ranks = {store: rank for rank, equals in enumerate(rule.ranks) for store in equals}
     given = asked.given()
     if not given:
         return NO_VALUE
-    winner = min(given, key=lambda each: (ranks.get(each.store, len(ranks)), each.store))
+    winner = min(given, key=lambda each: (_rank(rule, each.store), each.store))
     return Decided(asked.value(winner), winner, "first that is not NULL")
 
 

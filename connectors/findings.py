@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from conflict.clock import LET_PASS_US
 from connectors.examination import BinlogFile, Clock, Server
 from connectors.rights import EVERYWHERE, lacking, least_grants
 from tillstream.config import Store
@@ -14,7 +15,6 @@ from tillstream.envelope import file_number
 LARGE_FILE_BYTES = 2 * 1024**3  # a position has 32 bits; some readers count with a sign
 WEEK_SECONDS = 7 * 86_400
 SHORT_RETENTION_HOURS = 72.0  # a long weekend
-CLOCK_SECONDS = 2.0  # beyond it `latest` between stores is no longer what a person would call the latest
 XA_AT_PREPARE = (5, 7, 7)  # from here on XA writes its rows to the binlog at PREPARE
 MARIADB_XA_AT_PREPARE = (10, 5, 0)
 OLDEST_TRIED, OLDEST_MARIADB_TRIED = (5, 6, 0), (10, 11, 0)
@@ -270,13 +270,12 @@ def of_reach(server: Server, oldest: BinlogFile, reaches_back_hours: float) -> I
 
 def of_clock(store: Store, clock: Clock, now: datetime) -> Iterator[Finding]:
     """`now`: any time of the hour in which the clock was read, with its zone."""
-    if abs(clock.offset_seconds) - clock.uncertainty_seconds > CLOCK_SECONDS:
-        side = "ahead of" if clock.offset_seconds > 0 else "behind"
+    if abs(clock.offset_seconds) - clock.uncertainty_seconds > LET_PASS_US / 1_000_000:
         yield Finding(
             level=Level.WARN,
             subject="clock",
-            sentence=f"the store's clock is {duration(abs(clock.offset_seconds))} {side} ours: `latest` between stores "
-            "goes by it",
+            sentence=f"the store's clock is {beside_ours(clock.offset_seconds)}: its changes are timed "
+            "without that, in doubt by some seconds",
             remedy="let the store's machine follow a time server: one line on Windows, the other on Linux",
             paste=("w32tm /resync", "timedatectl set-ntp true"),
         )
@@ -302,6 +301,11 @@ def of_xa(server: Server, prepared: int) -> Iterator[Finding]:
             "that never was",
             remedy="have the program that uses XA use plain transactions; `tillstream verify` finds such rows",
         )
+
+
+def beside_ours(offset_seconds: float) -> str:
+    """Of a store's clock, in words."""
+    return f"{duration(abs(offset_seconds))} {'ahead of' if offset_seconds > 0 else 'behind'} ours"
 
 
 def duration(seconds: float) -> str:

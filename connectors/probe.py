@@ -3,13 +3,16 @@ another log under the same name, a right that was taken away, a setting, a table
 
 import hashlib
 import logging
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from conflict.clock import Look
 from connectors import examination, history
 from connectors.examination import Clock, Server, StoredColumn
+from connectors.findings import beside_ours, duration
 from connectors.history import Break, SeenLog
 from connectors.preflight import require_capturable, store_connection
 from tillstream.config import Store
@@ -18,11 +21,12 @@ from tillstream.errors import RefusedError
 
 log = logging.getLogger(__name__)
 
-CLOCK_JUMP_SECONDS = 2.0
-
 
 class Known(Protocol):
     """What the warehouse knows of the log it follows: see sinks/epochs.py."""
+
+    @property
+    def epoch(self) -> int: ...
 
     @property
     def position(self) -> tuple[int, int]: ...
@@ -40,6 +44,8 @@ class HistoryBooks(Protocol):
     def known(self, store: str) -> Known | None: ...
 
     def remember(self, store: str, server_uuid: str, witness: Witness | None) -> None: ...
+
+    def look_at_clock(self, store: str, look: Look) -> int | None: ...
 
     def changed_unseen(self, store: str, fingerprints: Mapping[str, str]) -> list[str]: ...
 
@@ -71,11 +77,10 @@ class Probe:
         self._store, self._books = store, books
         self._ended: tuple[str, int] | None = None  # where the log ended at the last look
         self._altered: frozenset[str] = frozenset()
-        self._clock: Clock | None = None
 
     def look(self) -> Looked | None:
         """BrokenHistoryError, RefusedError for what forbids to go on, UnreachableError; None before the first start."""
-        store = self._store
+        store, began_us = self._store, _now_us()
         known = self._books.known(store.id)  # before the log's end is asked for, which only grows
         if known is None:
             return None
@@ -85,7 +90,7 @@ class Probe:
             assert server.head is not None
             head = (server.head.file, server.head.position)
             columns = examination.read_columns(connection, store.database)  # after the head: see _altered_unseen
-            clock = examination.read_clock(connection, server.version)
+            clock, ended_us = examination.read_clock(connection, server.version), _now_us()
             again = history.again(connection, known.witness)
             binlogs = examination.read_binlogs(connection)  # after that: what is purged in between is not missed
             seen = SeenLog(
@@ -99,7 +104,10 @@ class Probe:
             witness = history.next_witness(connection, self._ended, head)
         self._ended = head
         self._books.remember(store.id, server.uuid, witness)
-        self._tell_clock(clock)
+        self._note_clock(Look(
+            place=(known.epoch, *seen.head), began_us=began_us, ended_us=ended_us,
+            offset_us=_us(clock.offset_seconds), uncertainty_us=_us(clock.uncertainty_seconds),
+        ))  # fmt: skip
         return Looked(
             head=seen.head,
             clock=clock,
@@ -122,15 +130,13 @@ class Probe:
         self._books.keep_fingerprints(self._store.id, head, kept)
         return tuple(sorted(certain))
 
-    def _tell_clock(self, clock: Clock) -> None:
-        before, self._clock = self._clock, clock
-        if before is None:
-            return
-        jump = clock.offset_seconds - before.offset_seconds
-        if abs(jump) > CLOCK_JUMP_SECONDS + clock.uncertainty_seconds + before.uncertainty_seconds:
+    def _note_clock(self, look: Look) -> None:
+        moved_us = self._books.look_at_clock(self._store.id, look)
+        if moved_us is not None:
             log.warning(
-                "store %s: its clock was put %s by %.1f s; changes are timed by it",
-                self._store.id, "forward" if jump > 0 else "back", abs(jump),
+                "store %s: its clock was put %s by %s, it is %s now; its changes are timed without that",
+                self._store.id, "forward" if moved_us > 0 else "back", duration(abs(moved_us) / 1_000_000),
+                beside_ours(look.offset_us / 1_000_000),
             )  # fmt: skip
 
 
@@ -139,6 +145,14 @@ def retention_seconds(server: Server) -> int | None:
     seconds = server.setting("binlog_expire_logs_seconds", "0")
     days = server.setting("expire_logs_days", "0")
     return int(float(seconds)) or int(float(days) * 86_400) or None
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1000
+
+
+def _us(seconds: float) -> int:
+    return round(seconds * 1_000_000)
 
 
 def _fingerprints(columns: Iterable[StoredColumn]) -> dict[str, str]:

@@ -39,6 +39,7 @@ class Committed:
     dropped: Mapping[str, int]  # delivered again, and in the warehouse already
     last_event_us: Mapping[str, int]  # the stores' own time of their last change
     conflicts: int
+    uncertain: int
     dead_letters: int
 
 
@@ -168,12 +169,13 @@ class BatchWriter:
         applied = self._mirror.apply(tx, batch.folded, batch.stages)
         letters = len(self._dead_letters.flush(tx)) + len(batch.folded.dead_letters)
         waiting = self._central.take_waiting(tx) if keys_wait else set()
-        conflicts = self._central.decide(tx, applied.touched | dict.fromkeys(waiting))
+        decided = self._central.decide(tx, applied.touched | dict.fromkeys(waiting))
         committed = Committed(
             events=dict(batch.folded.events),
             dropped=dict(batch.folded.dropped),
             last_event_us=dict(batch.folded.last_event_us),
-            conflicts=conflicts,
+            conflicts=decided.contests,
+            uncertain=decided.uncertain,
             dead_letters=letters,
         )
         if batch.advances:

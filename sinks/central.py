@@ -2,17 +2,18 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 from psycopg import sql
 
 from conflict.policy import Policy, TablePolicy
-from conflict.resolution import INSERTED, NEVER_OBSERVED, ColumnStamp, Contest, Contribution, Resolution
+from conflict.resolution import CHANGED, INSERTED, NEVER_OBSERVED, SNAPSHOT, UNSEEN, Contest, Contribution, Resolution
 from conflict.resolve import resolve
 from conflict.shortcut import MANY_STORES, Standing, may_shorten, shortened
+from sinks.clocks import read_stamps
 from sinks.evolution import Catalog, key_columns
-from sinks.fold import SNAPSHOT
 from sinks.mirror import Keys, Touched
 from sinks.reviews import keep_reviews, with_decisions
 from sinks.statements import central as statements
@@ -22,7 +23,17 @@ from sinks.warehouse import Transaction
 
 MOST_KEYS = 500  # decided in a batch's transaction beside those that it touched
 MOST_CONTRIBUTIONS = 5_000  # that those may have: about a third of a second
-NO_STAMP = (0, 0, 0, 0, 0, NEVER_OBSERVED)
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What deciding came to: contests not seen before, and values decided between times that cannot be told apart."""
+
+    contests: int = 0
+    uncertain: int = 0
+
+    def __add__(self, other: "Tally") -> "Tally":
+        return Tally(self.contests + other.contests, self.uncertain + other.uncertain)
 
 
 class Central:
@@ -36,17 +47,17 @@ class Central:
         self.policy = policy
         self._policy_id = policy_id
 
-    def decide(self, tx: Transaction, touched: Touched) -> int:
-        """Lock the keys in one order, read what all stores contribute, write what follows; the contests it saw."""
+    def decide(self, tx: Transaction, touched: Touched) -> Tally:
+        """Lock the keys in one order, read what all stores contribute, write what follows."""
         if not touched:
-            return 0
+            return Tally()
         tables, keys = zip(*sorted(touched), strict=True)
         tx.execute(statements.KEYS_LOCK, [list(tables), list(keys)])
         tx.rows(statements.KEYS_WAIT, [list(tables), list(keys)])
         by_table: dict[str, dict[str, set[str] | None]] = defaultdict(dict)
         for table, key in zip(tables, keys, strict=True):
             by_table[table][key] = touched[table, key]
-        return sum(self._decide_table(tx, table, keys) for table, keys in by_table.items())
+        return sum((self._decide_table(tx, table, keys) for table, keys in by_table.items()), Tally())
 
     def take_waiting(self, tx: Transaction) -> Keys:
         """Some of the keys that a change of schema or floor, a quarantine or a switch of the policy left to be decided:
@@ -93,7 +104,7 @@ class Central:
         own = key_columns(self.table_policy(table))
         return tuple(name for name in self._catalog.central_columns(table) if name not in own)
 
-    def _decide_table(self, tx: Transaction, table: str, touched: Mapping[str, set[str] | None]) -> int:
+    def _decide_table(self, tx: Transaction, table: str, touched: Mapping[str, set[str] | None]) -> Tally:
         self._catalog.refresh(tx, table)  # a column that another worker added must not be left out
         short = self._shortened(tx, table, {key: stores for key, stores in touched.items() if stores})
         resolutions = self.resolutions(tx, table, [key for key in touched if key not in short]) | short
@@ -105,7 +116,10 @@ class Central:
             self._write(tx, table, present, list(short))
         if self._reviews(table):
             keep_reviews(tx, table, resolutions)
-        return self._record_contests(tx, table, present)
+        return Tally(
+            contests=self._record_contests(tx, table, present),
+            uncertain=sum(len(resolution.uncertain) for resolution in present.values()),
+        )
 
     def _shortened(self, tx: Transaction, table: str, changed: Mapping[str, set[str]]) -> dict[str, Resolution]:
         """Of keys that many stores have, those that are decided by a few of their rows; without the other stores."""
@@ -120,7 +134,11 @@ class Central:
         }
         pairs = [(key, store) for key, was in found.items() for store in sorted(was.stores | changed[key])]
         rows = read_contributions(tx, self._catalog, table, pairs=pairs)
-        answers = {key: shortened(policy, columns, was, changed[key], rows.get(key, ())) for key, was in found.items()}
+        doubt_us = self._catalog.clocks.greatest_doubt_us
+        answers = {
+            key: shortened(policy, columns, was, changed[key], rows.get(key, ()), doubt_us)
+            for key, was in found.items()
+        }
         return {key: answer for key, answer in answers.items() if answer is not None}
 
     def _write(self, tx: Transaction, table: str, resolutions: Mapping[str, Resolution], short: Sequence[str]) -> None:
@@ -188,24 +206,26 @@ def read_contributions(
     wanted = [list(keys)] if pairs is None else [[key for key, _ in pairs], [store for _, store in pairs]]
     kinds = catalog.columns(table)
     columns = tuple(kinds)
+    clocks = catalog.clocks.read(tx)
     found: dict[str, list[Contribution]] = defaultdict(list)
     for row in tx.rows(statements.contributions(table, kinds, rekeyed, of_stores=pairs is not None), wanted):
         key, store, pk, *position = row[:8]
-        changed_us, deleted, stamps, present, read_us, quarantined_us = row[8:14]
+        deleted, stamps, present, read_us, quarantined_us = row[8:13]
+        known = read_stamps(clocks[store], stamps)
         found[key].append(
             Contribution(
                 store=store,
                 pk=pk,
                 position=tuple(position),
-                changed_us=NEVER_OBSERVED if changed_us is None else changed_us,
+                changed_us=known.pop(CHANGED, UNSEEN).effective_us,
                 deleted=deleted,
                 columns=frozenset(present or columns),
-                values=dict(zip(columns, row[14:], strict=True)),
+                values=dict(zip(columns, row[13:], strict=True)),
                 read_us=NEVER_OBSERVED if read_us is None else read_us,
                 quarantined_us=quarantined_us,
-                inserted_us=(stamps or {}).pop(INSERTED, NO_STAMP)[5],
-                snapshot_us=(stamps or {}).pop(SNAPSHOT, [NEVER_OBSERVED])[0],
-                stamps={name: ColumnStamp(tuple(stamp[:5]), stamp[5]) for name, stamp in (stamps or {}).items()},
+                inserted_us=known.pop(INSERTED, UNSEEN).effective_us,
+                snapshot=known.pop(SNAPSHOT, UNSEEN),
+                stamps=known,
             )
         )
     return found

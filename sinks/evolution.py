@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from psycopg import sql
 
 from conflict.policy import RuleName, TablePolicy, chain
+from sinks.clocks import KnownClocks
 from sinks.columns import column_type, wider
 from sinks.defaults import value_of_old_rows
 from sinks.names import META_COLUMNS, identifier
@@ -41,11 +42,13 @@ _PG_NAMES = {"timestamp without time zone": "timestamp", "timestamp with time zo
 class Catalog:
     """The warehouse's own columns, as its catalog has them; read anew after anything that may have changed it.
 
-    `views` are those that stand on the tables, for whoever changes tables.
+    `clocks` are the stores', as contributions are read by them; `views` those that stand on the tables, for whoever
+    changes tables.
     """
 
     def __init__(self, views: Views | None = None) -> None:
         self._views = views
+        self.clocks = KnownClocks()
         self._stores: dict[str, dict[str, str]] = {}
         self._central: dict[str, dict[str, str]] = {}
 

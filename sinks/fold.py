@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from conflict.resolution import INSERTED, SINCE
+from conflict.resolution import CHANGED, INSERTED, SINCE, SNAPSHOT
 from sinks.columns import UntoldError
 from sinks.row_codec import RowCodec
 from tillstream.envelope import ChangeEvent, LaneBatch, Source, Stamp, file_number
@@ -22,6 +22,8 @@ from tillstream.errors import PoisonError, RefusedError
 MOVED = "m"  # the old half of a primary-key change: a withdrawal, not a delete
 _new_stamp = tuple.__new__  # a third of the time of Stamp(...), once an event
 TableId = tuple[str, str]  # (database, table) as the store names them
+Dated = tuple[Stamp, int]  # a change and the store's own time of it, in us
+Mark = tuple[Stamp, int, Dated | None]  # and of the row's changes before it the one dated the latest, if that is later
 
 
 @dataclass(slots=True)
@@ -58,13 +60,13 @@ class KeylessChange(Change):
 class SharedChange(Change):
     """Also what was observed on the way to it."""
 
-    __slots__ = ("effective_us", "first", "first_us", "moved_from", "stamps")
+    __slots__ = ("first", "first_us", "latest", "moved_from", "stamps")
 
     def __init__(self, codec: RowCodec, stamp: Stamp, event: ChangeEvent, at_us: int) -> None:
         super().__init__(codec, stamp, event)
         self.first, self.first_us = stamp, at_us
-        self.effective_us = 0  # never runs backwards within the row
-        self.stamps: dict[str, tuple[Stamp, int]] = {}
+        self.latest: Dated | None = None  # of the row's changes so far the one that the store dates the latest
+        self.stamps: dict[str, Mark] = {}
         self.moved_from: str | None = None
 
 
@@ -208,7 +210,11 @@ def _observe(earlier: SharedChange | None, codec: RowCodec, stamp: Stamp, event:
     change.stamp, change.event = stamp, event
     if event.op == "r":
         return change
-    change.effective_us = max(change.effective_us, at_us)
+    latest = change.latest
+    if latest is None or latest[1] <= at_us:
+        latest = change.latest = (stamp, at_us)
+    mark = (stamp, at_us, None if latest[0] is stamp else latest)
+    change.stamps[CHANGED] = mark
     if event.op == "d" and event.newkey is not None:
         return change
     before, after = event.before, event.after
@@ -219,7 +225,6 @@ def _observe(earlier: SharedChange | None, codec: RowCodec, stamp: Stamp, event:
         with suppress(ValueError, KeyError):  # an old row whose key cannot be read was never kept
             change.moved_from = codec.pk_of(event.oldkey)
             return change
-    mark = (stamp, change.effective_us)
     for name, column in codec.stamped:
         if before is None or before.get(name) != after.get(name):
             change.stamps[column] = mark
@@ -248,15 +253,13 @@ def decoded(change: Change, store: str, *, odd_text: bool = True) -> list[Any]:
         ) from None
 
 
-SNAPSHOT = " "  # no column's name can end in a space: under it stands the POS's own time of change, in us
-
-
 def stamps_json(change: SharedChange, changed_at_us: int | None) -> str:
     """The sparse stamps as `tillstream.join_stamps` takes them; "" holds the batch's first stamp."""
-    document: dict[str, list[int]] = {
-        column: [*stamp, effective_us, 0] for column, (stamp, effective_us) in change.stamps.items()
+    document: dict[str, list[Any]] = {
+        column: [*stamp, at_us, 0] if ahead is None else [*stamp, at_us, 0, [*ahead[0], ahead[1]]]
+        for column, (stamp, at_us, ahead) in change.stamps.items()
     }
     document[""] = [*change.first, change.first_us, 0]
     if changed_at_us is not None and change.event.op == "r":
-        document[SNAPSHOT] = [changed_at_us]
+        document[SNAPSHOT] = [*change.stamp, changed_at_us, 0]
     return msgspec.json.encode(document).decode()

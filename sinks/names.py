@@ -10,7 +10,7 @@ MOST_BYTES = 63  # PostgreSQL cuts longer identifiers silently, and then two of 
 
 META_COLUMNS = (
     "_store", "_pk", "_epoch", "_file", "_pos", "_row", "_order", "_event_at", "_seen_at", "_op", "_deleted",
-    "_key", "_changed_us", "_stamps", "_stores", "_policy", "_decided_at", "_contested", "_uncertain", "_winners",
+    "_key", "_stamps", "_stores", "_policy", "_decided_at", "_contested", "_uncertain", "_winners",
     "_newest",
 )  # fmt: skip
 

@@ -86,7 +86,6 @@ def _line(store: str, pk: str, change: Change, values: list[Any], odd_text: bool
     assert isinstance(change, SharedChange)
     shared = (
         codec.key_of(values),
-        change.effective_us or None,
         stamps_json(change, codec.changed_at_us(values)),
         change.moved_from,
     )

@@ -25,14 +25,19 @@ RETURNING extract(epoch FROM s.caught_up_at + s.retention_seconds * interval '1 
 
 _NAMES = ("store", "name", "state", "reason", "lag_seconds", "reported_at", "epoch", "file", "pos", "snapshot_done",
           "events", "last_event_at", "moved_at", "head_file", "head_pos", "clock_offset_seconds",
-          "clock_uncertainty_seconds", "binlog_seconds_left")  # fmt: skip
+          "clock_uncertainty_seconds", "binlog_seconds_left", "clock_correction_seconds", "clock_moved_at")  # fmt: skip
 # What was written since the warehouse last had all is at most that old: so much sooner is the first of it purged.
 _READ = """\
 SELECT store, s.name, s.state, s.reason, s.lag_seconds, s.reported_at, l.epoch, l.file, l.pos,
        l.snapshot_done, l.events, l.last_event_at, l.moved_at, s.head_file, s.head_pos,
        s.clock_offset_seconds, s.clock_uncertainty_seconds,
-       extract(epoch FROM s.caught_up_at + s.retention_seconds * interval '1 second' - clock_timestamp())::float8
-FROM tillstream.ledger l FULL JOIN tillstream.store_states s USING (store) ORDER BY store"""
+       extract(epoch FROM s.caught_up_at + s.retention_seconds * interval '1 second' - clock_timestamp())::float8,
+       -c.offset_us / 1e6::float8, c.found_at
+FROM tillstream.ledger l FULL JOIN tillstream.store_states s USING (store)
+LEFT JOIN (
+  SELECT DISTINCT ON (store) store, offset_us, found_at FROM tillstream.clock_corrections ORDER BY store, id DESC
+) c USING (store)
+ORDER BY store"""
 
 
 class StoreStates:

@@ -14,8 +14,9 @@ from typing import Any
 
 import msgspec
 
+from conflict.clock import StoreClock
 from conflict.policy import TablePolicy
-from conflict.resolution import NEVER_OBSERVED, ColumnStamp, Contribution
+from conflict.resolution import CHANGED, NEVER_OBSERVED, ColumnStamp, Contribution
 from tillstream.envelope import (
     ChangeEvent,
     DeclaredChange,
@@ -247,12 +248,38 @@ class Kept:
 
     values: Row
     position: Stamp
-    changed_us: int = NEVER_OBSERVED
-    stamps: dict[str, tuple[Stamp, int, int]] = field(default_factory=dict)  # column → where, when, 1 if missed
-    since: dict[str, tuple[Stamp, int]] = field(default_factory=dict)  # column → when it last came to have a value
-    inserted: tuple[Stamp, int] | None = None
+    changed: "Mark | None" = None
+    stamps: dict[str, "Mark"] = field(default_factory=dict)
+    since: dict[str, "Mark"] = field(default_factory=dict)  # column → when it last came to have a value
+    inserted: "Mark | None" = None
     deleted: bool = False
     withdrawn: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A change: where in the log, the store's own time, 1 if its event was missed, and of the changes before it on its
+    row the one with the latest time, if that is later."""
+
+    at: Stamp
+    us: int
+    missed: int = 0
+    ahead: "Mark | None" = None
+
+    @property
+    def latest(self) -> "Mark":
+        return self.ahead or self
+
+    def after(self, *others: "Mark | None") -> "Mark":
+        known = [each.latest for each in others if each is not None and each.latest.us > self.latest.us]
+        return replace(self, ahead=max(known, key=lambda each: each.us)) if known else self
+
+    @property
+    def stored(self) -> list[Any]:
+        return [*self.at, self.us, self.missed, *([[*self.ahead.at, self.ahead.us]] if self.ahead else [])]
+
+    def by(self, clock: StoreClock) -> ColumnStamp:
+        return clock.timed(self.at, self.us, (self.ahead.at, self.ahead.us) if self.ahead else None)
 
 
 class FakeStore:
@@ -263,6 +290,7 @@ class FakeStore:
         self.tables = {table.name: table for table in tables}
         self.compressed = compressed  # transactions share one position, as MySQL 8.0.20+ may write them
         self.seconds = 1_700_000_000
+        self.clock = StoreClock()  # what is known of it
         self._file, self._pos = 1, 4
         self._entries: list[Entry] = []
         self._listening = False
@@ -461,30 +489,29 @@ class FakeStore:
                     store=self.name,
                     pk=pk,
                     position=tuple(kept.position),
-                    changed_us=kept.changed_us,
+                    changed_us=kept.changed.by(self.clock).effective_us if kept.changed else NEVER_OBSERVED,
                     deleted=kept.deleted,
                     columns=frozenset(it.names),
                     values=values,
-                    stamps={
-                        name: ColumnStamp(tuple(at), us)
-                        for name, (at, us, _) in kept.stamps.items()
-                        if name in it.names
-                    }
+                    stamps={name: mark.by(self.clock) for name, mark in kept.stamps.items() if name in it.names}
                     | {
-                        f"{name} ": ColumnStamp(tuple(at), us)
-                        for name, (at, us) in kept.since.items()
+                        f"{name} ": mark.by(self.clock)
+                        for name, mark in kept.since.items()
                         if name in it.stamped and _asks(it.policy, name, "earliest")
                     },
-                    inserted_us=kept.inserted[1] if kept.inserted and _asks_inserts(it.policy) else NEVER_OBSERVED,
+                    inserted_us=kept.inserted.by(self.clock).effective_us
+                    if kept.inserted and _asks_inserts(it.policy)
+                    else NEVER_OBSERVED,
                 )
             )
         return found
 
-    def stamps(self, table: str) -> dict[str, dict[str, list[int]]]:
-        """By key, the stamps of columns that stores.<table> must hold for the rows of a shared table."""
+    def stamps(self, table: str) -> dict[str, dict[str, list[Any]]]:
+        """By key, the stamps of columns, and of the last change, that stores.<table> must hold of a shared table."""
         it = self.tables[table]
         return {
-            pk: {name: [*at, us, missed] for name, (at, us, missed) in kept.stamps.items() if name in it.names}
+            pk: {name: mark.stored for name, mark in kept.stamps.items() if name in it.names}
+            | ({CHANGED: kept.changed.stored} if kept.changed else {})
             for pk, kept in it.kept.items()
         }
 
@@ -563,24 +590,24 @@ class FakeStore:
         assert image is not None
         old = it.kept.get(it.pk_text(image))
         came_from = it.kept.get(it.pk_text(event.oldkey)) if event.oldkey is not None else None
-        changed_us = max(at_us, *(each.changed_us for each in (old, came_from) if each), NEVER_OBSERVED)
-        stamps: dict[str, tuple[Stamp, int, int]] = {}
+        change = Mark(stamp, at_us)
+        stamps: dict[str, Mark] = {}
         if came_from is not None:
             stamps = dict(came_from.stamps)
             for name in it.stamped:
                 if image.get(name) != came_from.values.get(name):
-                    stamps[name] = (stamp, max(at_us, came_from.changed_us), 1)
+                    stamps[name] = Mark(stamp, at_us, 1).after(came_from.changed)
         elif event.after is not None:
             for name in it.stamped:
                 if event.before is None or event.before.get(name) != event.after.get(name):
-                    stamps[name] = (stamp, changed_us, 0)
+                    stamps[name] = change
         it.kept[it.pk_text(image)] = Kept(
             values=dict(image),
             position=stamp,
-            changed_us=changed_us,
-            stamps=self._joined(it, old, image, stamps, (stamp, at_us)),
-            since=self._since(it, old, came_from, event, (stamp, changed_us)),
-            inserted=self._inserted(old, came_from, event, (stamp, changed_us)),
+            changed=change.after(*(each.changed for each in (came_from, old) if each)),
+            stamps=self._joined(it, old, image, stamps, change),
+            since=self._since(it, old, came_from, event, change),
+            inserted=self._inserted(old, came_from, event, change),
             deleted=event.after is None,
             withdrawn=event.newkey is not None,
         )
@@ -590,50 +617,45 @@ class FakeStore:
         it.kept[it.pk_text(row)] = Kept(
             values=dict(row),
             position=stamp,
-            changed_us=old.changed_us if old else NEVER_OBSERVED,
-            stamps=self._joined(it, old, row, {}, (stamp, self.seconds * 1_000_000)),
+            changed=old.changed if old else None,
+            stamps=self._joined(it, old, row, {}, Mark(stamp, self.seconds * 1_000_000)),
             since=dict(old.since) if old else {},
             inserted=old.inserted if old else None,
         )
 
     def _since(
-        self, it: FakeTable, old: Kept | None, came_from: Kept | None, event: ChangeEvent, mark: tuple[Stamp, int]
-    ) -> dict[str, tuple[Stamp, int]]:
+        self, it: FakeTable, old: Kept | None, came_from: Kept | None, event: ChangeEvent, change: Mark
+    ) -> dict[str, Mark]:
         since = dict(old.since) if old else {}
+        known = old.changed if old else None
         if came_from is not None:  # what was known of the row goes with it
-            floor = old.changed_us if old else NEVER_OBSERVED
-            since |= {name: (at, max(us, floor)) for name, (at, us) in came_from.since.items()}
+            since |= {name: mark.after(known) for name, mark in came_from.since.items()}
         elif event.after is not None and event.oldkey is None:
             before = event.before or {}
-            since |= {name: mark for name in it.names if before.get(name) is None and event.after[name] is not None}
+            had = (name for name in it.names if before.get(name) is None and event.after[name] is not None)
+            since |= dict.fromkeys(had, change.after(known))
         return since
 
-    def _inserted(
-        self, old: Kept | None, came_from: Kept | None, event: ChangeEvent, mark: tuple[Stamp, int]
-    ) -> tuple[Stamp, int] | None:
-        known = old.inserted if old else None
-        if came_from is not None:
-            floor = old.changed_us if old else NEVER_OBSERVED
-            return (came_from.inserted[0], max(came_from.inserted[1], floor)) if came_from.inserted else known
-        return mark if event.op == "c" and event.oldkey is None else known
+    def _inserted(self, old: Kept | None, came_from: Kept | None, event: ChangeEvent, change: Mark) -> Mark | None:
+        known = old.changed if old else None
+        if came_from is not None and came_from.inserted:
+            return came_from.inserted.after(known)
+        if event.op == "c" and event.oldkey is None:
+            return change.after(known)
+        return old.inserted if old else None
 
     def _joined(
-        self,
-        it: FakeTable,
-        old: Kept | None,
-        image: Row,
-        stamps: Mapping[str, tuple[Stamp, int, int]],
-        first: tuple[Stamp, int],
-    ) -> dict[str, tuple[Stamp, int, int]]:
+        self, it: FakeTable, old: Kept | None, image: Row, stamps: Mapping[str, Mark], first: Mark
+    ) -> dict[str, Mark]:
         """A column that differs from what is known although no event changed it was changed by one that was missed."""
         if old is None:
             return dict(stamps)
         joined = dict(old.stamps)
-        for name, (at, us, missed) in stamps.items():
-            joined[name] = (at, max(us, old.changed_us), missed)
+        for name, mark in stamps.items():
+            joined[name] = mark.after(old.changed)
         for name in it.stamped:
             if name not in stamps and image.get(name) != old.values.get(name):
-                joined[name] = (first[0], max(first[1], old.changed_us), 1)
+                joined[name] = replace(first, missed=1).after(old.changed)
         return joined
 
     def _stamp(self, event: ChangeEvent) -> Stamp:

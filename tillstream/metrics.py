@@ -23,6 +23,10 @@ BATCH_SECONDS = Histogram(
 CONFLICTS = Counter(
     "tillstream_conflicts", "Contests between stores that were decided and recorded.", registry=REGISTRY
 )
+UNCERTAIN_DECISIONS = Counter(
+    "tillstream_uncertain_decisions", "Column values decided between times that the clocks cannot tell apart.",
+    registry=REGISTRY,
+)  # fmt: skip
 DEAD_LETTERS = Counter("tillstream_dead_letters", "Events set aside.", registry=REGISTRY)
 RETRIES = Counter("tillstream_retries", "Batches tried again after a fault that may pass.", registry=REGISTRY)
 LAST_EVENT_TIMESTAMP_SECONDS = Gauge(
@@ -39,6 +43,10 @@ STORE_LAG_SECONDS = Gauge(
 STORE_CLOCK_OFFSET_SECONDS = Gauge(
     "tillstream_store_clock_offset_seconds", "The store's clock minus ours.", ["store"], registry=REGISTRY
 )
+CLOCK_CORRECTIONS = Counter(
+    "tillstream_clock_corrections", "Times that a store's clock was found to be another than it was taken for.",
+    ["store"], registry=REGISTRY,
+)  # fmt: skip
 STORE_BINLOG_SECONDS_LEFT = Gauge(
     "tillstream_store_binlog_seconds_left",
     "How soon the store may purge what the warehouse does not have, by its own retention.", ["store"],

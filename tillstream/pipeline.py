@@ -13,6 +13,7 @@ from connectors.debezium import OffsetStore
 from connectors.embedded import EmbeddedLanes
 from connectors.supervisor import PROBE_SECONDS, Supervisor
 from sinks.batch import Committed
+from sinks.clock_looks import ClockLooks
 from sinks.engine_offsets import EngineOffsets
 from sinks.epochs import Epochs
 from sinks.policy_switch import take_up_file
@@ -50,6 +51,7 @@ class _Books:
         self.must_begin_anew, self.begin_anew = requests.must_begin_anew, requests.begin_anew
         self.read_anew = requests.read_anew
         self.known, self.remember = epochs.known, epochs.remember
+        self.look_at_clock = ClockLooks(warehouse).look
         self.begin_epoch, self.note_break = epochs.begin, epochs.note_break
         self.changed_unseen, self.keep_fingerprints = epochs.changed_unseen, epochs.keep_fingerprints
         self._states, self._on_report = states, on_report

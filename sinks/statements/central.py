@@ -52,8 +52,8 @@ REMOVE = sql.SQL("DELETE FROM central.{table} WHERE _key = ANY(%s)")
 # Read in a statement of its own after the keys are locked, or it would not see what the lock waited for.
 # 't' and 'm' are withdrawals: they count for nothing, not even for deletes.
 _CONTRIBUTIONS = sql.SQL("""\
-SELECT {key}, t._store, t._pk, t._epoch, t._file, t._pos, t._row, t._order, t._changed_us, t._deleted,
-       t._stamps, p.columns, CASE WHEN t._op = 'r' THEN (extract(epoch FROM t._seen_at) * 1000000)::bigint END,
+SELECT {key}, t._store, t._pk, t._epoch, t._file, t._pos, t._row, t._order, t._deleted, t._stamps,
+       p.columns, CASE WHEN t._op = 'r' THEN (extract(epoch FROM t._seen_at) * 1000000)::bigint END,
        (SELECT (extract(epoch FROM min(q.since)) * 1000000)::bigint FROM tillstream.quarantines q
         WHERE q.store = t._store AND coalesce(q.table_name, {name}) = {name} AND q.lifted_at IS NULL), {columns}
 FROM stores.{table} t{rekeyed}

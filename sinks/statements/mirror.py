@@ -8,7 +8,7 @@ from sinks.statements import names, quoted, render, stage_name
 
 STAMP = ("_epoch", "_file", "_pos", "_row", "_order")
 ROW_META = ("_store", "_pk", *STAMP, "_event_us", "_op", "_deleted")
-SHARED_META = ("_key", "_changed_us", "_stamps", "_moved_from")
+SHARED_META = ("_key", "_stamps", "_moved_from")
 
 CREATE = sql.SQL("""\
 CREATE TABLE IF NOT EXISTS stores.{table} (
@@ -20,7 +20,6 @@ CREATE TABLE IF NOT EXISTS stores.{table} (
   _op text NOT NULL,
   _deleted boolean NOT NULL,
   _key text COLLATE "C",
-  _changed_us bigint,
   _stamps jsonb,
   PRIMARY KEY (_store, _pk)
 )""")
@@ -34,7 +33,7 @@ CREATE TEMP TABLE IF NOT EXISTS {stage} (
   _store text COLLATE "C", _pk text COLLATE "C",
   _epoch int, _file int, _pos bigint, _row int, _order bigint,
   _event_us bigint, _op text, _deleted boolean,
-  _key text COLLATE "C", _changed_us bigint, _stamps jsonb, _moved_from text COLLATE "C"
+  _key text COLLATE "C", _stamps jsonb, _moved_from text COLLATE "C"
 ) ON COMMIT DELETE ROWS""")
 
 _COPY = sql.SQL("COPY {stage} ({columns}) FROM STDIN")
@@ -81,10 +80,10 @@ DELETE FROM {stage} s USING same WHERE s._store = same._store AND s._pk = same._
 _UPSERT_SHARED = sql.SQL("""\
 INSERT INTO stores.{table} AS t
   ({columns}, _store, _pk, _epoch, _file, _pos, _row, _order, _event_at, _op, _deleted,
-   _key, _changed_us, _stamps)
+   _key, _stamps)
 SELECT {staged}, s._store, s._pk, s._epoch, s._file, s._pos, s._row, s._order,
        timestamptz 'epoch' + s._event_us * interval '1 microsecond', s._op, s._deleted,
-       s._key, s._changed_us, s._stamps
+       s._key, s._stamps
 FROM {stage} s
 ORDER BY s._store, s._pk
 ON CONFLICT (_store, _pk) DO UPDATE SET
@@ -93,8 +92,7 @@ ON CONFLICT (_store, _pk) DO UPDATE SET
   _row = EXCLUDED._row, _order = EXCLUDED._order,
   _event_at = EXCLUDED._event_at, _seen_at = EXCLUDED._seen_at,
   _op = EXCLUDED._op, _deleted = EXCLUDED._deleted, _key = EXCLUDED._key,
-  _changed_us = greatest(t._changed_us, EXCLUDED._changed_us),
-  _stamps = tillstream.join_stamps(t._stamps, t._changed_us, EXCLUDED._stamps, {missed})
+  _stamps = tillstream.join_stamps(t._stamps, EXCLUDED._stamps, {missed})
 WHERE (t._epoch, t._file, t._pos, t._row, t._order)
     < (EXCLUDED._epoch, EXCLUDED._file, EXCLUDED._pos, EXCLUDED._row, EXCLUDED._order)
 RETURNING _store, _pk, _key, _deleted, xmax = 0""")
@@ -107,9 +105,7 @@ FROM {stage} s WHERE t._store = s._store AND t._pk = s._pk AND t._stamps ? ''"""
 # A primary key changed, nothing else need have: the new row inherits the old row's stamps.
 _INHERIT = sql.SQL("""\
 UPDATE {stage} s SET
-  _stamps = tillstream.join_stamps(o._stamps, o._changed_us, s._stamps, {missed})
-            || jsonb_build_object('', s._stamps->''),
-  _changed_us = greatest(o._changed_us, s._changed_us)
+  _stamps = tillstream.join_stamps(o._stamps, s._stamps, {missed}) || jsonb_build_object('', s._stamps->'')
 FROM stores.{table} o
 WHERE s._moved_from IS NOT NULL AND o._store = s._store AND o._pk = s._moved_from""")
 

@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 from decided import DecidedChain
 
+from conflict.clock import Look
+from sinks.clock_looks import ClockLooks
+
 POLICIES = """\
 version: 4
 tables:
@@ -90,6 +93,25 @@ def test_the_words(chain: DecidedChain, capsys: pytest.CaptureFixture[str]) -> N
     assert told[6].startswith('  store s1  row 7  "s1"    changed 2026-01-01 12:00:00 UTC  at 000001:')
     assert told[-1].startswith("contest of ")
     assert '"Wang" of store s2 won over "s1" of store s1, changed last (latest)' in told[-1]
+
+
+def test_a_clock_that_is_off_is_told(chain: DecidedChain, capsys: pytest.CaptureFixture[str]) -> None:
+    """What it was corrected by, how far the time may be off, and what that leaves undecided."""
+    with chain.warehouse.transaction() as tx:
+        tx.execute("INSERT INTO tillstream.epochs (store, epoch, reason) VALUES ('s2', 1, 'a test')")
+    at_us = 1_767_268_800_000_000
+    off = Look(place=(1, 9, 4), began_us=at_us, ended_us=at_us, offset_us=121_500_000, uncertainty_us=0)
+    ClockLooks(chain.warehouse).look("s2", off)
+    chain.take_in()
+    assert chain.tillstream("explain", "members", "13800138000", "name") == 0
+    told = capsys.readouterr().out.splitlines()
+    doubt = "as late as s2 as far as their clocks tell; the later time stands"
+    assert told[3] == f'name: "s1" of store s1, {doubt} (uncertain, contested)'
+    assert '"s1"    changed 2026-01-01 12:00:00 UTC  ' in told[5]
+    assert "changed 2026-01-01 11:59:58.500000 UTC (clock corrected by -121.5 s, ± 2.0 s)  at " in told[6]
+    assert told[5].endswith("  wins, uncertain")
+    assert told[6].endswith("  uncertain")
+    assert "if it were changed after 2026-01-01 12:00:02 UTC" in told[7]
 
 
 def test_deletes_withdrawals_and_floors_are_told(chain: DecidedChain, capsys: pytest.CaptureFixture[str]) -> None:

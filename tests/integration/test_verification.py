@@ -99,7 +99,7 @@ class Shop:
         meta = {"_store": self.store.id, "_pk": pk, "_epoch": 1, "_file": 1, "_pos": 4, "_row": 0, "_order": 1,
                 "_op": "c", "_deleted": False}  # fmt: skip
         if codec.policy is not None:
-            meta |= {"_key": codec.key_of(values), "_changed_us": 1, "_stamps": "{}"}
+            meta |= {"_key": codec.key_of(values), "_stamps": "{}"}
         row = dict(zip(codec.columns, values, strict=True)) | meta
         tx.execute(
             sql.SQL("INSERT INTO stores.{} ({}) VALUES ({})").format(
@@ -790,7 +790,7 @@ def shared(shop: Shop, tmp_path: Path) -> Shop:
     shop.declare("members", declared, ("id",))
     shop.mirror("members")
     shop.change("INSERT INTO stores.members SELECT 's2', _pk, _epoch, _file, _pos, _row, _order, _event_at, _seen_at,"
-                " _op, _deleted, _key, _changed_us, _stamps, id, phone, 'Wang Wei', 12 FROM stores.members"
+                " _op, _deleted, _key, _stamps, id, phone, 'Wang Wei', 12 FROM stores.members"
                 " WHERE id = 1")  # fmt: skip
     shop.change("INSERT INTO tillstream.presence SELECT 's2', table_name, columns FROM tillstream.presence")
     policy = in_warehouse_names(shop.policy)

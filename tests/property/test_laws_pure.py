@@ -15,11 +15,21 @@ from hypothesis import strategies as st
 from lanes import DATABASE, FakeStore, FakeTable, Log, column
 
 from conflict.explain import explain
-from conflict.policy import FALLING_BACK, LATEST, ColumnRule, Deletes, KeyPart, Normaliser, RuleName, TablePolicy
-from conflict.resolution import NEVER_OBSERVED, SINCE, ColumnStamp, Contribution
+from conflict.policy import (
+    BY_TIME,
+    FALLING_BACK,
+    LATEST,
+    ColumnRule,
+    Deletes,
+    KeyPart,
+    Normaliser,
+    RuleName,
+    TablePolicy,
+)
+from conflict.resolution import NEVER_OBSERVED, SINCE, UNSEEN, ColumnStamp, Contribution
 from conflict.resolve import resolve
 from conflict.shortcut import Standing, may_shorten, shortened
-from sinks.fold import Fold, Lane, fold
+from sinks.fold import Dated, Fold, Lane, Mark, fold
 from sinks.row_codec import RowCodec
 from tillstream.envelope import ORIGIN, Stamp, TableVersion
 
@@ -41,6 +51,7 @@ values = st.fixed_dictionaries(
         "home": st.none() | st.sampled_from([*STORES, "elsewhere"]),
     },
 )
+doubts_us = st.sampled_from([0, 0, 0, SECOND_US, 4 * SECOND_US])
 times_us = st.integers(0, 5).map(lambda seconds: seconds * SECOND_US) | st.just(700 * SECOND_US)
 
 
@@ -50,10 +61,11 @@ def contribution_lists(draw: st.DrawFn, *, least: int = 0) -> list[Contribution]
     found: list[Contribution] = []
     for number in range(draw(st.integers(least, 6))):
         observed = draw(st.sets(st.sampled_from(COLUMNS)))
-        stamps = {name: ColumnStamp((1, 1, number, 0, 0), draw(times_us)) for name in sorted(observed)}
+        doubt_us = draw(doubts_us)
+        stamps = {name: ColumnStamp((1, 1, number, 0, 0), draw(times_us), doubt_us) for name in sorted(observed)}
         latest = max((stamp.effective_us for stamp in stamps.values()), default=NEVER_OBSERVED)
         since = draw(st.sets(st.sampled_from(sorted(observed)))) if observed else set()
-        stamps |= {name + SINCE: ColumnStamp((1, 1, number, 0, 0), draw(times_us)) for name in sorted(since)}
+        stamps |= {name + SINCE: ColumnStamp((1, 1, number, 0, 0), draw(times_us), doubt_us) for name in sorted(since)}
         found.append(
             Contribution(
                 store=draw(st.sampled_from(STORES)),
@@ -80,7 +92,7 @@ def rules(*, then: int = 2) -> st.SearchStrategy[ColumnRule]:
 
     def rule(name: RuleName) -> st.SearchStrategy[ColumnRule]:
         plain = rule_of(name)
-        ranks = ranked if plain.ranks else st.just(())
+        ranks = ranked if plain.ranks or name in BY_TIME else st.just(())
         falls_back = then > 0 and name in FALLING_BACK
         after = st.none() | rules(then=then - 1).filter(lambda each: each.rule is not RuleName.PER_STORE)
         return st.builds(replace, st.just(plain), ranks=ranks, then=after if falls_back else st.none())
@@ -311,18 +323,34 @@ def test_decided_from_a_few_rows_is_decided_from_all(
     assume(was.exists and not was.contests and not was.uncertain)
     standing = Standing(winners=was.winners, newest=was.newest)
     looked_at = [each for each in after if each.store in standing.stores | changing]
-    found = shortened(policy, COLUMNS, standing, changing, looked_at)
+    doubt_us = max(stamp.uncertainty_us for each in after for stamp in (UNSEEN, *each.stamps.values()))
+    found = shortened(policy, COLUMNS, standing, changing, looked_at, doubt_us)
     event("answered" if found else "all rows are read")
     if found is not None:
         whole = resolve(policy, COLUMNS, after)
         assert _text(replace(found, stores=tuple(sorted({*found.stores, *was.stores})))) == _text(whole)
 
 
+def test_who_was_contested_by_nobody_may_be_so_once_he_changes_again() -> None:
+    """Others agreed with what he had, minutes ago: they are not looked at, and do not agree with what he has now."""
+    policy = policy_of(rule_of(RuleName.LATEST))
+    agreeing = [_with(row(store, at=at), values={"name": "a"}, columns=frozenset({"name"}))
+                for store, at in (("s1", 5), ("s2", 6))]  # fmt: skip
+    was = resolve(policy, ("name",), agreeing)
+    again = _with(row("s2", at=7, pos=2), values={"name": "b"}, columns=frozenset({"name"}))
+    assert resolve(policy, ("name",), [agreeing[0], again]).contests
+    standing = Standing(winners=was.winners, newest=was.newest)
+    assert shortened(policy, ("name",), standing, {"s2"}, [again], 0) is None
+
+
 def _changed(each: Contribution, data: st.DataObject) -> Contribution:
-    """Some columns get another value, at no earlier time than the row had; their stamps say so."""
+    """Some columns get another value, at a time that may be in doubt; their stamps say so."""
     columns = data.draw(st.sets(st.sampled_from(sorted(each.columns)))) if each.columns else set()
-    at = max(each.changed_us, data.draw(times_us))
-    stamps = {**each.stamps, **{name: ColumnStamp((1, 1, 9, 0, 0), at) for name in sorted(columns)}}
+    at = data.draw(times_us)
+    stamps = {
+        **each.stamps,
+        **{name: ColumnStamp((1, 1, 9, 0, 0), at, data.draw(doubts_us)) for name in sorted(columns)},
+    }
     fresh = data.draw(values)
     return _with(
         each,
@@ -477,7 +505,7 @@ def facts_of(folded: Fold) -> Facts:
                 "stamp": change.stamp,
                 "op": event.op,
                 "image": event.after if event.after is not None else event.before,
-                "at": getattr(change, "effective_us", 0),
+                "latest": getattr(change, "latest", None),
                 "stamps": dict(getattr(change, "stamps", {})),
                 "moved_from": getattr(change, "moved_from", None),
             }
@@ -489,15 +517,22 @@ def joined(earlier: Facts, later: Facts) -> Facts:
     result = dict(earlier)
     for row_key, change in later.items():
         before = earlier.get(row_key)
-        at = before["at"] if before else 0
-        stamps = {name: (stamp, max(us, at)) for name, (stamp, us) in change["stamps"].items()}
+        latest = before["latest"] if before else None
+        stamps = {name: after(mark, latest) for name, mark in change["stamps"].items()}
         result[row_key] = {
             **change,
-            "at": max(at, change["at"]),
+            "latest": max(
+                (each for each in (latest, change["latest"]) if each), key=lambda e: (e[1], e[0]), default=None
+            ),
             "stamps": {**(before["stamps"] if before else {}), **stamps},
             "moved_from": change["moved_from"] or (before["moved_from"] if before else None),
         }
     return result
+
+
+def after(mark: Mark, latest: Dated | None) -> Mark:
+    stamp, at_us, ahead = mark
+    return (stamp, at_us, latest) if latest and latest[1] > (ahead[1] if ahead else at_us) else mark
 
 
 def folded_facts(log: Log, table: FakeTable, cuts: list[int]) -> Facts:
@@ -519,7 +554,7 @@ def folded_facts(log: Log, table: FakeTable, cuts: list[int]) -> Facts:
 def test_cut_anywhere_the_fold_is_the_same(
     policy: TablePolicy | None, acts_: list[tuple[str, int, int, int]], cuts: list[int], compressed: bool
 ) -> None:
-    """One batch or many: each row ends with the same image, stamp, effective time and stamps of its columns."""
+    """One batch or many: each row ends with the same image, stamp, latest time and stamps of its columns."""
     table = FakeTable("members", list(MEMBERS), ("id",), policy)
     log = recorded(table, acts_, compressed=compressed)
     assert folded_facts(log, table, cuts) == folded_facts(log, table, [])

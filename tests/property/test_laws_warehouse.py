@@ -22,13 +22,17 @@ from lanes import DATABASE, FakeStore, FakeTable, Log, RecordedLanes, Row, colum
 from psycopg import sql
 from psycopg.rows import dict_row
 
+from conflict.clock import Look
 from conflict.identity import business_key
 from conflict.policy import ColumnRule, Deletes, KeyPart, Normaliser, Policy, RuleName, TablePolicy
+from conflict.resolution import CHANGED
 from conflict.resolve import resolve
 from sinks import batch as batch_module
 from sinks import central
 from sinks import worker as worker_module
 from sinks.central import key_columns
+from sinks.clock_looks import ClockLooks
+from sinks.clocks import KnownClocks
 from sinks.policy_switch import switch_policy
 from sinks.policy_trial import PolicyTrial
 from sinks.policy_versions import version_in_force
@@ -272,15 +276,18 @@ class Place:
     def rows(self, statement: str, *values: Any) -> list[dict[str, Any]]:
         return self.connection.execute(statement, values).fetchall()  # type: ignore[arg-type]
 
-    def empty(self) -> None:
+    def empty(self, *, clocks: bool = True) -> None:
+        """`clocks=False`: what is known of them stays."""
         for row in self.rows("SELECT schemaname, tablename FROM pg_tables WHERE schemaname IN ('stores', 'central')"):
             name = sql.Identifier(row["schemaname"], row["tablename"])
             self.connection.execute(sql.SQL("DROP TABLE {} CASCADE").format(name))  # its views
         self.connection.execute(
             "TRUNCATE tillstream.ledger, tillstream.schema_versions, tillstream.presence, tillstream.floors,"
             " tillstream.keys, tillstream.dirty_keys, tillstream.dead_letters, tillstream.conflicts,"
-            " tillstream.policies, tillstream.redecisions RESTART IDENTITY"
+            " tillstream.policies, tillstream.redecisions, tillstream.epochs RESTART IDENTITY"
         )
+        if clocks:
+            self.connection.execute("TRUNCATE tillstream.clock_corrections")
 
     @property
     def settled(self) -> bool:
@@ -375,7 +382,7 @@ class Place:
         return shown if it.primary_key else Counter(tuple(row.values()) for row in shown.values())
 
     def stamps(self, store: FakeStore) -> dict[str, dict[str, list[int]]]:
-        names = set(store.tables["members"].names)
+        names = {*store.tables["members"].names, CHANGED}
         found = self.rows("SELECT _pk, _stamps FROM stores.members WHERE _store = %s", store.name)
         return {row["_pk"]: {n: s for n, s in row["_stamps"].items() if n in names} for row in found}
 
@@ -543,6 +550,55 @@ def test_policies_switched_and_stores_doubted_beside_the_workers_leave_no_trace(
     place.run_all([RecordedLanes()], last)
     assert_truth(place, stores, last)
     assert place.everything() == straight
+
+
+looks = st.lists(
+    st.tuples(
+        st.sampled_from(STORES),
+        st.integers(0, 2000),  # how far in its log, in positions
+        st.sampled_from([0, 3, -8, 60, 3 * 3600]),  # seconds that its clock is found to be off
+        st.sampled_from([0.0, 0.002, 0.01]),  # how long after the look before
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+@given(history=st.tuples(histories, histories, histories), way=ways, looks=looks,
+       deletes=st.sampled_from(list(Deletes)))  # fmt: skip
+@settings(few, max_examples=12, phases=[Phase.generate])
+def test_clocks_found_wrong_beside_the_workers_are_as_if_that_had_been_known_before(
+    place: Place, history: tuple[list[Act], ...], way: Way, looks: list[tuple[str, int, int, float]], deletes: Deletes
+) -> None:
+    """Corrections that reach back behind what is decided already, at any moment: at the end everything is as a replay
+    makes it that knows them from the beginning."""
+    policy = policy_with(deletes)
+    stores = [lived(name, each, policy=policy) for name, each in zip(STORES, history, strict=True)]
+    place.empty()
+    place.switch(policy)
+    for name in STORES:
+        place.rows("INSERT INTO tillstream.epochs (store, epoch, reason) VALUES (%s, 1, 'law') RETURNING 1", name)
+    hands = [place._recorded([store.log for store in stores], [n], way) for n in range(len(stores))]
+    done = threading.Thread(target=place.run_all, args=(hands, policy))
+    done.start()
+    clocks = ClockLooks(place.warehouse)
+    for number, (store, pos, off_seconds, pause) in enumerate(sorted(looks, key=lambda each: each[1])):
+        time.sleep(pause)
+        if number == len(looks) // 2:
+            done.join(60)  # what is found from now on finds everything decided
+        at_us = (1_700_000_000 + pos) * 1_000_000
+        clocks.look(store, Look(place=(1, 1, pos), began_us=at_us, ended_us=at_us + 1000,
+                                offset_us=off_seconds * 1_000_000, uncertainty_us=500))  # fmt: skip
+    place.run_all([RecordedLanes()], policy)
+    with place.warehouse.transaction() as tx:
+        known = KnownClocks().read(tx)
+    for store in stores:
+        store.clock = known[store.name]
+    assert_truth(place, stores, policy)
+    found = place.everything()
+    place.empty(clocks=False)
+    place.take_in(stores, Way(), policy)
+    assert place.everything() == found
 
 
 def changes_key(store: FakeStore) -> None:
@@ -754,9 +810,8 @@ def test_two_workers_at_one_key_see_each_other(place: Place, phone: str) -> None
     assert_truth(place, stores)
 
 
-def test_a_key_that_is_being_decided_is_not_left_out_of_a_quarantine(place: Place) -> None:
-    """A member that its store's worker has decided and not committed is decided again without that store, too."""
-    store = lived("s1", [])
+def disturbed(place: Place, store: FakeStore, change: Callable[[], object], disturb: Callable[[], object]) -> None:
+    """What the store's `change` brings is decided and not committed while `disturb` begins; then both go on."""
     held = HeldWarehouse(place.warehouse.url.render_as_string(hide_password=False))
     lanes = RecordedLanes()
     worker = place.worker(lanes, warehouse=held)
@@ -769,23 +824,53 @@ def test_a_key_that_is_being_decided_is_not_left_out_of_a_quarantine(place: Plac
 
     take_in(0)
     at = len(store.log)
-    store.insert("members", member(9, 3))
+    change()
     held.armed = True
     working = threading.Thread(target=take_in, args=(at,))
     working.start()
     assert held.reached.wait(WAIT_SECONDS)
-    doubted = {"reason": "tried", "author": "law"}
-    doubting = threading.Thread(target=Quarantines(place.warehouse).add, args=("s1", None, LONG_AGO), kwargs=doubted)
-    doubting.start()
-    doubting.join(LONG_ENOUGH_SECONDS)
+    disturbing = threading.Thread(target=disturb)
+    disturbing.start()
+    disturbing.join(LONG_ENOUGH_SECONDS)
     held.may_commit.set()
-    doubting.join(WAIT_SECONDS)
+    disturbing.join(WAIT_SECONDS)
     working.join(WAIT_SECONDS)
     take_in(len(store.log))
     held.dispose()
+
+
+def test_a_key_that_is_being_decided_is_not_left_out_of_a_quarantine(place: Place) -> None:
+    """A member that its store's worker has decided and not committed is decided again without that store, too."""
+    store = lived("s1", [])
+    disturbed(
+        place,
+        store,
+        lambda: store.insert("members", member(9, 3)),
+        lambda: Quarantines(place.warehouse).add("s1", None, LONG_AGO, reason="tried", author="law"),
+    )
     (number,) = (row["id"] for row in place.rows("SELECT id FROM tillstream.quarantines WHERE lifted_at IS NULL"))
     Quarantines(place.warehouse).lift(number)
     assert place.central() == {}
+
+
+def test_a_key_that_is_being_decided_is_not_left_out_of_a_correction(place: Place) -> None:
+    """A member that its store's worker has decided by a clock that is found wrong meanwhile is decided again, too."""
+    fast, right = lived("s1", []), lived("s2", [])
+    right.insert("members", {**member(9, 3), "name": "later"})
+    fast.tick(60)
+    place.take_in([right], Way())
+    place.rows("INSERT INTO tillstream.epochs (store, epoch, reason) VALUES ('s1', 1, 'law') RETURNING 1")
+    look = Look(place=(1, 1, 100_000), began_us=0, ended_us=0, offset_us=100_000_000, uncertainty_us=500)
+    disturbed(
+        place,
+        fast,
+        lambda: fast.insert("members", {**member(9, 3), "name": "seems later"}),
+        lambda: ClockLooks(place.warehouse).look("s1", look),
+    )
+    assert place.central()["p3"]["name"] == "later"
+    with place.warehouse.transaction() as tx:
+        fast.clock = KnownClocks().read(tx)["s1"]
+    assert_truth(place, [fast, right])
 
 
 # --- monotone, floors, absence ----------------------------------------------------------------------------

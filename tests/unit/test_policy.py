@@ -163,6 +163,7 @@ def test_rules_that_are_designed_but_not_built_are_refused(rule: str) -> None:
         ("{a: {rule: priority, by: distance_to_hq, stores: [hq]}}", "both say which store comes first"),
         ("{a: {rule: priority, stores: [hq], order: [gold]}}", "there is no `by`"),
         ("{a: {rule: latest, separator: ','}}", "only union does"),
+        ("{a: {rule: latest, order: [hq]}}", "`order` is of the words that `by` names"),
         ("{a: {rule: highest}}", "highest needs `order`: {rule: highest, order: [basic, silver, gold]}"),
         ("{a: {rule: lowest, order: [x, x]}}", "`order` names a value twice"),
         ("{a: {rule: owner}}", "owner needs `column`"),

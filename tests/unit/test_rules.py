@@ -7,8 +7,8 @@ from types import MappingProxyType
 
 import pytest
 
-from conflict.policy import ColumnRule, KeyPart, Normaliser, RuleName, TablePolicy
-from conflict.resolution import NEVER_OBSERVED, ColumnStamp, Contribution
+from conflict.policy import LATEST, ColumnRule, KeyPart, Normaliser, RuleName, TablePolicy
+from conflict.resolution import NEVER_OBSERVED, UNSEEN, ColumnStamp, Contribution
 from conflict.resolve import resolve
 from conflict.rules import decide
 from sinks.row_codec import RowCodec
@@ -28,13 +28,11 @@ LEVELS = ColumnRule(rule=RuleName.HIGHEST, order=("basic", "silver", "gold"))
 OWNED = ColumnRule(rule=RuleName.OWNER, column="home")
 
 
-def _row(
-    store: str, birthday: str, *, observed_us: int | None = None, snapshot_us: int = NEVER_OBSERVED
-) -> Contribution:
+def _row(store: str, birthday: str, *, observed_us: int | None = None, snapshot: ColumnStamp = UNSEEN) -> Contribution:
     stamp = {"birthday": ColumnStamp((1, 1, 4, 0, 0), observed_us)} if observed_us is not None else {}
     return Contribution(
         store=store, pk="1", position=(1, 1, 4, 0, 0), changed_us=observed_us or NEVER_OBSERVED, deleted=False,
-        columns=frozenset({"birthday"}), values={"birthday": birthday}, stamps=stamp, snapshot_us=snapshot_us,
+        columns=frozenset({"birthday"}), values={"birthday": birthday}, stamps=stamp, snapshot=snapshot,
     )  # fmt: skip
 
 
@@ -49,7 +47,7 @@ def test_a_value_only_seen_in_a_snapshot_loses_to_every_observed_change() -> Non
 
 def test_a_snapshot_value_has_the_time_the_pos_gave_its_row() -> None:
     """With `changed_at` the later of two snapshot values wins, and an observed change after it wins over both."""
-    early, late = _row("s9", "early", snapshot_us=NINE), _row("s1", "late", snapshot_us=NINE + HOUR)
+    early, late = _row("s9", "early", snapshot=_at(0)), _row("s1", "late", snapshot=_at(HOUR))
     assert _birthday(early, late) == "late"
     assert _birthday(early, late, _row("s2", "observed", observed_us=NINE + 2 * HOUR)) == "observed"
 
@@ -98,6 +96,35 @@ def test_rules(rule: ColumnRule, rows: dict[str, object], value: object, winner:
     assert decided is not None
     assert (decided.value, decided.winner and decided.winner.store) == (value, winner)
     assert reason in decided.reason
+
+
+@pytest.mark.parametrize(
+    ("rule", "doubt_us", "winner", "reason"),
+    [
+        (LATEST, 0, "s3", "changed last"),
+        (LATEST, 30_000_000, "s3", "as late as s2 as far as their clocks tell; the later time stands"),
+        (ColumnRule(rule=RuleName.LATEST, ranks=(("s1",),)), 30_000_000, "s3", "the later time stands"),
+        (ColumnRule(rule=RuleName.LATEST, ranks=(("s2",),)), 0, "s3", "changed last"),
+        (ColumnRule(rule=RuleName.LATEST, ranks=(("s2",),)), 30_000_000, "s2",
+         "as late as s3 as far as their clocks tell; the first in the list of stores stands"),
+        (ColumnRule(rule=RuleName.LATEST, by="tier", ranks=(("s1", "s2"),)), 60_000_000, "s2",
+         "as late as s1, s3 as far as their clocks tell; the first by tier stands"),
+    ],
+)  # fmt: skip
+def test_clocks_in_doubt(rule: ColumnRule, doubt_us: int, winner: str, reason: str) -> None:
+    """Three stores, a minute apart: who may have been last by what is known of their clocks is decided among by the
+    rule's order of stores, then by time."""
+    policy = replace(POLICY, columns=MappingProxyType({"a": rule}))
+    rows = [
+        replace(each, stamps={"a": each.stamps["a"]._replace(uncertainty_us=doubt_us)})
+        for each in _rows(s1="x", s2="y", s3="z")
+    ]
+    decided = decide("a", policy, rows)
+    assert decided is not None
+    assert decided.winner is not None
+    assert decided.winner.store == winner
+    assert decided.reason.endswith(reason)
+    assert decided.uncertain == (reason != "changed last")
 
 
 def _at(after_us: int) -> ColumnStamp:

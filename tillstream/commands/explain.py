@@ -135,13 +135,22 @@ def _candidate_in_words(each: Candidate) -> tuple[str, ...]:
 def _time(each: Candidate) -> str:
     match each.known_from:
         case KnownFrom.CHANGE:
-            return f"changed {moment(each.effective_us)}"
+            return f"changed {moment(each.effective_us)}{_clock(each)}"
         case KnownFrom.READING:
-            return f"found changed {moment(each.effective_us)}"
+            return f"found changed {moment(each.effective_us)}{_clock(each)}"
         case KnownFrom.SNAPSHOT:
-            return f"dated {moment(each.effective_us)} by the POS"
+            return f"dated {moment(each.effective_us)} by the POS{_clock(each)}"
         case KnownFrom.NOTHING:
             return "never seen changing"
+
+
+def _clock(each: Candidate) -> str:
+    """What its store's clock was corrected by, and how far the time may be off; nothing of a clock that is right."""
+    said = [
+        f"clock corrected by {each.correction_us / 1_000_000:+,.1f} s" if each.correction_us else "",
+        f"± {each.uncertainty_us / 1_000_000:,.1f} s" if each.uncertainty_us else "",
+    ]
+    return f" ({', '.join(filter(None, said))})" if any(said) else ""
 
 
 def place(position: Collection[int]) -> str:
@@ -249,7 +258,8 @@ def _column_as_json(each: ColumnExplanation, *, contested: bool) -> dict[str, An
         "candidates": [
             {
                 "store": one.store, "row": one.pk, "value": shown(one.value), "position": list(one.position),
-                "effective_us": _us(one.effective_us), "known_from": one.known_from.value, "wins": one.wins,
+                "effective_us": _us(one.effective_us), "correction_us": one.correction_us,
+                "uncertainty_us": one.uncertainty_us, "known_from": one.known_from.value, "wins": one.wins,
                 "uncertain": one.uncertain, "superseded": one.superseded,
             }
             for one in each.candidates

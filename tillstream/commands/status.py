@@ -1,7 +1,7 @@
 """tillstream status: how every store is doing, from what the warehouse knows."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -81,6 +81,8 @@ def _store(store: str, name: str, row: dict[str, Any] | None) -> dict[str, Any]:
         "events": (row and row["events"]) or 0,
         "last_event_at": row["last_event_at"].isoformat() if row and row["last_event_at"] else None,
         "clock_offset_seconds": row["clock_offset_seconds"] if row else None,
+        "clock_correction_seconds": (row and row["clock_correction_seconds"]) or 0.0,
+        "clock_moved_at": row["clock_moved_at"].isoformat() if row and row["clock_moved_at"] else None,
         "binlog_hours_left": _hours(row["binlog_seconds_left"] if row else None),
         "reported_seconds_ago": round(ago, 1) if ago is not None else None,
     }
@@ -109,6 +111,22 @@ def _in_words(reading: dict[str, Any]) -> str:
     return f"{reading['store']}: reading {reading['table']} anew, {far}{left} ({reading['reason']})"
 
 
+def _clock_in_words(store: dict[str, Any]) -> str:
+    """Of a clock that is off, or was put right within the last day."""
+    from connectors.findings import beside_ours
+
+    moved_at, off = store["clock_moved_at"], -store["clock_correction_seconds"]
+    if moved_at is None or (not off and datetime.now(UTC) - datetime.fromisoformat(moved_at) > timedelta(days=1)):
+        return ""
+    at = datetime.fromisoformat(moved_at).astimezone(UTC)
+    how = (
+        f"{beside_ours(off)}, noticed {at:%Y-%m-%d %H:%M} UTC: its changes are timed without that"
+        if off
+        else (f"put right, noticed {at:%Y-%m-%d %H:%M} UTC")
+    )
+    return f"{store['id']}: its clock is {how}"
+
+
 def _print(found: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
@@ -128,6 +146,8 @@ def _print(found: dict[str, Any]) -> None:
         left = store["binlog_hours_left"]
         if left is not None and left < LITTLE_BINLOG_HOURS:
             console.print(f"{store['id']}: its MySQL may purge what the warehouse does not have in {left:.0f} hours")
+        if told := _clock_in_words(store):
+            console.print(told, soft_wrap=True, highlight=False)
         if store["reason"]:
             console.print(f"{store['id']}: {store['reason']}", soft_wrap=True, highlight=False)
     for each in found["reading_anew"]:

@@ -30,12 +30,13 @@ RESUME = Resume(file="mysql-bin.000001", pos=1, in_snapshot=False, raw={})
 # Each store has all members, or the first `keys` of them; what is stored is what its log would have left.
 _FILL = """\
 INSERT INTO stores.members
-  (_store, _pk, _epoch, _file, _pos, _row, _order, _event_at, _op, _deleted, _key, _changed_us, _stamps,
+  (_store, _pk, _epoch, _file, _pos, _row, _order, _event_at, _op, _deleted, _key, _stamps,
    id, phone, name, address, points)
-SELECT s.store, n::text, 1, 1, 1000 + n, 0, 0, now(), 'c', false, 'p' || n, 1790000000000000 + hash.h,
+SELECT s.store, n::text, 1, 1, 1000 + n, 0, 0, now(), 'c', false, 'p' || n,
        jsonb_build_object(
          'name', jsonb_build_array(1, 1, 1000 + n, 0, 0, 1790000000000000 + hash.h, 0),
-         'address', jsonb_build_array(1, 1, 1000 + n, 0, 0, 1790000000000000 + hash.h, 0)),
+         'address', jsonb_build_array(1, 1, 1000 + n, 0, 0, 1790000000000000 + hash.h, 0),
+         '   ', jsonb_build_array(1, 1, 1000 + n, 0, 0, 1790000000000000 + hash.h, 0)),
        n, 'p' || n, 'name of ' || s.store, 'address of ' || s.store, n %% 100
 FROM (SELECT DISTINCT store FROM tillstream.schema_versions) s, generate_series(2, %s) AS n,
      LATERAL (SELECT 3600000000 * (abs(hashtext(s.store || n)) %% 1000)::bigint AS h) hash"""

@@ -1,0 +1,53 @@
+"""What is known of the stores' clocks, for whoever reads what the stores contribute."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+from conflict.clock import Correction, StoreClock
+from conflict.resolution import ColumnStamp
+from sinks.warehouse import Transaction
+
+# Whoever adds some is alone while doing so (see `sinks.policy_versions`): the numbers are seen in their order.
+_CORRECTIONS = """\
+SELECT id, store, epoch, file, pos, offset_us, uncertainty_us, earliest_us, latest_us
+FROM tillstream.clock_corrections WHERE id > %s ORDER BY id"""
+
+
+class KnownClocks:
+    """Corrections are only ever added, so those that were read once are not read again."""
+
+    def __init__(self) -> None:
+        self._last = 0
+        self._corrections: dict[str, list[Correction]] = defaultdict(list)
+        self._clocks: dict[str, StoreClock] = defaultdict(StoreClock)
+        self.greatest_doubt_us = 0  # of any store's times, as last read
+
+    def read(self, tx: Transaction) -> Mapping[str, StoreClock]:
+        """Of every store; one that is not named has never been off."""
+        rows = tx.rows(_CORRECTIONS, [self._last])
+        for self._last, store, *since, offset_us, uncertainty_us, earliest_us, latest_us in rows:
+            self._corrections[store].append(
+                Correction(
+                    since=tuple(since),
+                    offset_us=offset_us,
+                    uncertainty_us=uncertainty_us,
+                    earliest_us=earliest_us,
+                    latest_us=latest_us,
+                )
+            )
+        for store in {row[1] for row in rows}:
+            self._clocks[store] = StoreClock(self._corrections[store])
+        self.greatest_doubt_us = max((self.greatest_doubt_us, *(row[6] for row in rows)))
+        return self._clocks
+
+
+def read_stamps(clock: StoreClock, stored: Mapping[str, list[Any]] | None) -> dict[str, ColumnStamp]:
+    """`_stamps` as the warehouse keeps them: see `tillstream.join_stamps`."""
+    return {name: _timed(clock, *stamp) for name, stamp in (stored or {}).items()}
+
+
+def _timed(
+    clock: StoreClock, epoch: int, file: int, pos: int, row: int, order: int, at_us: int, _: int, ahead: Any = None
+) -> ColumnStamp:
+    return clock.timed((epoch, file, pos, row, order), at_us, None if ahead is None else (tuple(ahead[:5]), ahead[5]))
