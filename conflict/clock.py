@@ -48,10 +48,12 @@ class StoreClock:
         found = bisect_right(self._since, tuple(place[:3]))
         return self._corrections[found - 1] if found else RIGHT
 
-    def timed(self, place: Place, at_us: int, ahead: tuple[Place, int] | None = None) -> ColumnStamp:
-        """When a change was made that the store dates `at_us`. `ahead` is the one before it on its row that the store
-        dates later, if any, the latest of all: a row's time does not run backwards."""
-        own = self.at(place)
+    def timed(
+        self, place: Place, at_us: int, ahead: tuple[Place, int] | None = None, *, is_ours: bool = False
+    ) -> ColumnStamp:
+        """When a change was made that the store dates `at_us`, or our own clock does. `ahead` is the one before it on
+        its row that the store dates later, if any, the latest of all: a row's time does not run backwards."""
+        own = RIGHT if is_ours else self.at(place)
         effective_us = corrected_us = own.corrected(at_us)
         uncertainty_us = own.uncertainty_us
         if ahead is not None:

@@ -44,10 +44,23 @@ class KnownClocks:
 
 def read_stamps(clock: StoreClock, stored: Mapping[str, list[Any]] | None) -> dict[str, ColumnStamp]:
     """`_stamps` as the warehouse keeps them: see `tillstream.join_stamps`."""
-    return {name: _timed(clock, *stamp) for name, stamp in (stored or {}).items()}
+    return {name: _timed(clock, name, *stamp) for name, stamp in (stored or {}).items()}
 
 
 def _timed(
-    clock: StoreClock, epoch: int, file: int, pos: int, row: int, order: int, at_us: int, _: int, ahead: Any = None
+    clock: StoreClock,
+    name: str,
+    epoch: int,
+    file: int,
+    pos: int,
+    row: int,
+    order: int,
+    at_us: int,
+    _: int,
+    ahead: Any = None,
 ) -> ColumnStamp:
-    return clock.timed((epoch, file, pos, row, order), at_us, None if ahead is None else (tuple(ahead[:5]), ahead[5]))
+    # What a column was found to hold when the store was asked (`asked_stamp`) we dated ourselves. A snapshot's rows,
+    # which have no number there, are dated by the store, and so is what stands under a blank.
+    is_ours = row < 0 < order and not name.endswith(" ")
+    before = None if ahead is None else (tuple(ahead[:5]), ahead[5])
+    return clock.timed((epoch, file, pos, row, order), at_us, before, is_ours=is_ours)

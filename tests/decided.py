@@ -110,22 +110,24 @@ class DecidedChain:
         worker.run(lambda: not lanes.busy and not self.rows(WAITING))
         assert not lanes.refused
 
-    def read_anew(self, name: str, meanwhile: Callable[[], object] = lambda: None) -> dict[str, tuple[int, int, int]]:
+    def read_anew(
+        self, name: str, meanwhile: Callable[[], object] = lambda: None, *, clock: FakeStore | None = None
+    ) -> dict[str, tuple[int, int, int]]:
         """What was asked of the store, as `run` does it: by table, rows read, mended and withdrawn. `meanwhile` happens
-        when a table was read and the warehouse does not have it yet."""
-        store = self.stores[name]
+        when a table was read and the warehouse does not have it yet. `clock`: the store whose clock goes as ours does,
+        if that is not this one."""
+        store, right = self.stores[name], clock or self.stores[name]
 
         def follow() -> None:
             meanwhile()
             self.take_in([name])
 
         shapes, pace = Shapes(self.policy, self._policy_id), Pace(100, lambda seconds: False)
-        # what is found changed counts from its reading, by our clock: here the store's
-        clock = SimpleNamespace(time_ns=lambda: store.seconds * 1_000_000_000)
+        ours = SimpleNamespace(time_ns=lambda: right.seconds * 1_000_000_000)  # what is found counts from its reading
         with self.warehouse.transaction() as tx:
             asked = open_requests(tx, name)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(table_resync, "time", clock)
+            patch.setattr(table_resync, "time", ours)
             for request in asked:
                 TableResync(AskedStore(store, follow), self.warehouse, shapes, request, pace).run(lambda: False)  # type: ignore[arg-type]
         self.work()

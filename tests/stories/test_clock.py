@@ -44,6 +44,44 @@ def test_a_clock_three_hours_fast(open_chain: Any, say: Any) -> None:
     agreed_right(chain)
 
 
+def test_a_fast_till_read_anew(open_chain: Any, say: Any, explains: Any) -> None:
+    """What a script wrote past the log of a till whose clock is three hours fast is found by reading it anew. It is
+    dated by our clock, which found it, and not set back by what the till's clock is off: another shop's edit of half an
+    hour before loses. A minute later that shop's next edit wins."""
+    chain = open_chain(policy(points="{rule: sum}"), "s1", "s2")
+    till, other = chain.stores["s1"], chain.stores["s2"]
+    till.tick(3 * HOUR)
+    till.insert("members", member(1, "Wnag", 30))
+    other.insert("members", member(2, "Wang", 12))
+    chain.take_in()
+    looked_at(chain, "s1", off_seconds=3 * HOUR)
+    later(chain, HOUR)
+    other.update("members", (2,), name="Wang Xiu")
+    with till.unlogged():
+        till.update("members", (1,), name="Wang Wei")
+    later(chain, HOUR // 2)
+    chain.take_in()
+    say(chain, "resync", "s1", "members", "--no-wait")
+    assert chain.read_anew("s1", clock=other) == {"members": (1, 1, 0)}
+    assert chain.rows(AGREED) == [("Wang Wei", 42, 1)]
+    explains(chain, "members", PHONE, "name", shows="""\
+        members +8613800138000: stores s1 and s2 have it
+        ...
+        name: "Wang Wei" of store s1, changed last
+          rule: latest
+          store s1  row 1  "Wang Wei"  found changed 2026-01-01 13:30:00 UTC  at 000001:...  wins
+          store s2  row 2  "Wang Xiu"  changed 2026-01-01 13:00:00 UTC        at 000001:...
+        ...
+        """)  # fmt: skip
+    agreed_right(chain)
+
+    later(chain)
+    other.update("members", (2,), name="Wang Xi")
+    chain.take_in()
+    assert chain.rows(AGREED) == [("Wang Xi", 42, 1)]
+    agreed_right(chain)
+
+
 def looked_at(chain: DecidedChain, store: str, *, off_seconds: int) -> None:
     """As the probe does it, half a minute before the store's next change."""
     source = chain.stores[store].log.entries[-1].event.source
