@@ -22,6 +22,7 @@ class KnownFrom(StrEnum):
     """What the time of a value is known from."""
 
     CHANGE = "change"  # the store was seen changing it
+    READING = "reading"  # it was found changed when its store was read anew; nobody knows since when
     SNAPSHOT = "snapshot"  # the POS's own time of the row when it was first read
     NOTHING = "nothing"
 
@@ -199,7 +200,7 @@ def _candidates(rule: ColumnRule, column: str, rows: Sequence[Contribution], dec
 
 def _known_from(stamp: ColumnStamp | None, at: ColumnStamp) -> KnownFrom:
     if stamp is not None:
-        return KnownFrom.CHANGE
+        return KnownFrom.READING if stamp.was_read else KnownFrom.CHANGE
     return KnownFrom.NOTHING if at.effective_us == NEVER_OBSERVED else KnownFrom.SNAPSHOT
 
 

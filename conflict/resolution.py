@@ -20,6 +20,11 @@ class ColumnStamp(NamedTuple):
     uncertainty_us: int = 0  # how far that may be off, beside the second that a clock shows
     correction_us: int = 0  # what was added to the store's own time of it
 
+    @property
+    def was_read(self) -> bool:
+        """Found in a row read anew, which stands in front of all rows that the log has at its position."""
+        return self.position[3] < 0
+
 
 UNSEEN = ColumnStamp((), NEVER_OBSERVED)
 

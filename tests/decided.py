@@ -1,24 +1,33 @@
 """A warehouse that the real worker filled from stores in memory, and the commands that look at what was decided."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from asked import AskedStore
 from invocation import write_config
-from lanes import FakeStore, FakeTable, RecordedLanes, column
+from lanes import FakeStore, FakeTable, RecordedLanes, Row, column
 
 from conflict.policy import Policy
-from conflict.policy_file import parse_policy
+from sinks.engine_offsets import EngineOffsets
+from sinks.epochs import Epochs
+from sinks.ledger import versions_at
 from sinks.names import in_warehouse_names
 from sinks.policy_switch import switch_policy
 from sinks.policy_versions import version_in_force
+from sinks.resync import table_resync
+from sinks.resync.pace import Pace
+from sinks.resync.requests import add, finish, found, open_requests
+from sinks.resync.table_resync import TableResync
 from sinks.row_codec import Shapes
 from sinks.verification.central_comparison import CentralComparison
 from sinks.warehouse import Warehouse
 from sinks.worker import Worker
-from tillstream.checked_yaml import load
 from tillstream.commands import main
+from tillstream.commands.config import load_all
 
 TEXT = {"length": 40, "charset_name": "utf8mb4"}
 WAITING = "SELECT FROM tillstream.dirty_keys UNION ALL SELECT FROM tillstream.redecisions LIMIT 1"
@@ -28,9 +37,18 @@ NOON = 1_767_268_800  # 2026-01-01 12:00:00 UTC
 class DecidedChain:
     """Stores with members and products. The policies are those of policies.yaml in `directory`."""
 
-    def __init__(self, directory: Path, url: str, policies: str, *, ids: Sequence[str] = ("s1", "s2")) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        url: str,
+        policies: str,
+        *,
+        ids: Sequence[str] = ("s1", "s2"),
+        locations: Mapping[str, tuple[float, float]] | None = None,
+    ) -> None:
         self.directory = directory
-        write_config(directory, url, {store: port for port, store in enumerate(ids, 1)}, policies=policies)
+        ports = {store: port for port, store in enumerate(ids, 1)}
+        write_config(directory, url, ports, policies=policies, locations=locations)
         self.warehouse = Warehouse(url)
         self.warehouse.migrate()
         self.policy = self._policy()
@@ -39,7 +57,8 @@ class DecidedChain:
         self._taken = dict.fromkeys(self.stores, 0)
 
     def _policy(self) -> Policy:
-        return in_warehouse_names(parse_policy(load(self.directory / "policies.yaml"), None))
+        _, policy = load_all(self.directory / "tillstream.yaml")
+        return in_warehouse_names(policy)
 
     def _store(self, name: str) -> FakeStore:
         members = [column("id", "INT", optional=False), column("phone", "VARCHAR", **TEXT),
@@ -90,6 +109,49 @@ class DecidedChain:
         worker = Worker(self.warehouse, lanes, Shapes(self.policy, self._policy_id))
         worker.run(lambda: not lanes.busy and not self.rows(WAITING))
         assert not lanes.refused
+
+    def read_anew(self, name: str, meanwhile: Callable[[], object] = lambda: None) -> dict[str, tuple[int, int, int]]:
+        """What was asked of the store, as `run` does it: by table, rows read, mended and withdrawn. `meanwhile` happens
+        when a table was read and the warehouse does not have it yet."""
+        store = self.stores[name]
+
+        def follow() -> None:
+            meanwhile()
+            self.take_in([name])
+
+        shapes, pace = Shapes(self.policy, self._policy_id), Pace(100, lambda seconds: False)
+        # what is found changed counts from its reading, by our clock: here the store's
+        clock = SimpleNamespace(time_ns=lambda: store.seconds * 1_000_000_000)
+        with self.warehouse.transaction() as tx:
+            asked = open_requests(tx, name)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(table_resync, "time", clock)
+            for request in asked:
+                TableResync(AskedStore(store, follow), self.warehouse, shapes, request, pace).run(lambda: False)  # type: ignore[arg-type]
+        self.work()
+        with self.warehouse.transaction() as tx:
+            done = found(tx, [each.id for each in asked])
+        assert [each.state for each in done] == ["done"] * len(done)
+        return {str(each.table): (each.rows, each.mended, each.withdrawn) for each in done}
+
+    def restore(self, name: str, backup: dict[str, dict[Any, Row]]) -> dict[str, tuple[int, int, int]]:
+        """The store is put back to it; its new log is found out, and its tables are read anew."""
+        store = self.stores[name]
+        store.restore(backup)
+        Epochs(self.warehouse).begin(name, "the log was reset")
+        beginning = EngineOffsets(self.warehouse).prepare(name)
+        assert (beginning.epoch, beginning.schema_only) == (store.epoch, True)
+        store.begin_anew()
+        lanes = RecordedLanes()
+        lanes.record([replace(store.log.batch(0, len(store.log)), schema_only=True)])
+        self._taken[name] = len(store.log)
+        self._work(lanes)
+        with self.warehouse.transaction() as tx:
+            (whole,) = open_requests(tx, name)
+            for version in versions_at(tx, name):
+                add(tx, name, whole.reason, database=version.database, table=version.table)
+            finish(tx, whole)
+        return self.read_anew(name)
 
     def close(self) -> None:
         self.warehouse.dispose()

@@ -17,9 +17,19 @@ def environment() -> dict[str, str]:
     return {**kept, "TILLSTREAM_CACHE": str(cache_root()), "POS_PASSWORD": PASSWORD, "LANG": "C.UTF-8"}
 
 
-def write_config(directory: Path, warehouse_url: str, stores: Mapping[str, int], *, policies: str = "") -> None:
+def write_config(
+    directory: Path,
+    warehouse_url: str,
+    stores: Mapping[str, int],
+    *,
+    policies: str = "",
+    locations: Mapping[str, tuple[float, float]] | None = None,
+) -> None:
     """tillstream.yaml for stores on these ports, with the warehouse given by URL."""
-    entries = "".join(f"  - {{id: {store}, host: 127.0.0.1, port: {port}}}\n" for store, port in stores.items())
+    places = {store: f", location: {list(place)}" for store, place in (locations or {}).items()}
+    entries = "".join(
+        f"  - {{id: {store}, host: 127.0.0.1, port: {port}{places.get(store, '')}}}\n" for store, port in stores.items()
+    )
     policy_line = "policies: policies.yaml\n" if policies else ""
     (directory / "tillstream.yaml").write_text(
         f"warehouse: {{url: '{warehouse_url}'}}\n"

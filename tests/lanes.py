@@ -7,6 +7,7 @@ them, and knows what a warehouse must make of that log. `RecordedLanes` is the i
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
@@ -312,6 +313,27 @@ class FakeStore:
         """The log is purged before anyone reads it: only another snapshot tells what happened from here on."""
         self._listening = False
 
+    @contextmanager
+    def unlogged(self) -> Iterator[None]:
+        """What is done meanwhile leaves no trace in the log (`sql_log_bin = 0`)."""
+        self._listening = False
+        yield
+        self._listening = True
+
+    @property
+    def log_end(self) -> tuple[int, int]:
+        return self._file, self._pos + 50  # behind the beginning of its last event
+
+    def backup(self) -> dict[str, dict[Any, Row]]:
+        return {table.name: dict(table.rows) for table in self.tables.values()}
+
+    def restore(self, backup: Mapping[str, Mapping[Any, Row]]) -> None:
+        """Its tables as they were then, and a log that begins anew. What it `kept` is not worked out beyond this."""
+        for name, rows in backup.items():
+            self.tables[name].rows = dict(rows)
+        self.epoch, self._file, self._pos, self._entries = self.epoch + 1, 1, 4, []
+        self._listening = False
+
     # --- what is done to rows
 
     def insert(self, table: str, *rows: Row) -> None:
@@ -413,13 +435,7 @@ class FakeStore:
     def snapshot(self, *, stop_after: int | None = None) -> None:
         """All of it read anew at the log's present end. Stopped after some rows it is worth nothing, and nobody
         listens until another one is finished."""
-        self._pos += 50  # the log's end lies behind the beginning of its last event
-        start, stamp = len(self._entries), Stamp(self.epoch, self._file, self._pos, -1, 0)
-        for table in self.tables.values():
-            for kind, declared in (("DROP", None), ("CREATE", table.declared)):
-                change = DeclaredChange(type=kind, id=f'"{DATABASE}"."{table.name}"', table=declared)
-                source = self._source(table, stamp, snapshot="true")
-                self._append(ChangeEvent(source=source, ddl=kind, table_changes=[change]), start, snapshot=True)
+        start, stamp = self._declare()
         rows = [(table, row) for table in self.tables.values() for row in table.rows.values()]
         for table, row in rows[:stop_after]:
             event = ChangeEvent(source=self._source(table, stamp, snapshot="true"), op="r", after=dict(row))
@@ -431,6 +447,23 @@ class FakeStore:
             self._entries[-1] = replace(self._entries[-1], ends_snapshot=True)
             for table in self.tables.values():
                 self._withdraw_below(table, Stamp(self.epoch, self._file, self._pos))
+
+    def begin_anew(self) -> None:
+        """At the log's present end, with declarations and no rows: a resync reads those."""
+        self._declare()
+        self._listening = True
+        self._entries[-1] = replace(self._entries[-1], ends_snapshot=True)
+
+    def _declare(self) -> tuple[int, Stamp]:
+        """Where in the recording, and where in the log."""
+        self._file, self._pos = self.log_end
+        start, stamp = len(self._entries), Stamp(self.epoch, self._file, self._pos, -1, 0)
+        for table in self.tables.values():
+            for kind, declared in (("DROP", None), ("CREATE", table.declared)):
+                change = DeclaredChange(type=kind, id=f'"{DATABASE}"."{table.name}"', table=declared)
+                source = self._source(table, stamp, snapshot="true")
+                self._append(ChangeEvent(source=source, ddl=kind, table_changes=[change]), start, snapshot=True)
+        return start, stamp
 
     # --- what the warehouse must hold
 

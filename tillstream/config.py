@@ -428,7 +428,7 @@ def store_attributes(document: Document) -> dict[str, dict[str, Any]]:
 def _said_of(store: dict[str, Any]) -> dict[str, Any]:
     attributes, location = store.get("attributes"), store.get("location")
     said = dict(attributes) if isinstance(attributes, dict) else {}
-    is_place = isinstance(location, list) and [type(each) in (int, float) for each in location] == [True, True]
+    is_place = isinstance(location, list) and [_is_number(each) for each in location] == [True, True]
     return {**said, "location": location} if is_place else said
 
 

@@ -1,6 +1,5 @@
 """Each block of the README does what the README says, in its order, against a real store."""
 
-import doctest
 import re
 import subprocess
 import time
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from invocation import TILLSTREAM, environment
+from shown import require_shown
 
 from tillstream.commands import build_app
 from tillstream.rehearsal.mysql import MySQLServer
@@ -70,7 +70,7 @@ def test_the_first_store_in_ten_minutes(open_shop: Callable[..., MySQLServer], s
             elif language == "yaml":
                 _require_policies(text, here)
             elif language == "text":
-                _require_shown(text, answer)
+                require_shown(text, answer)
             elif note == "background":
                 assert text.split() == ["tillstream", "run"]
                 with (here / "tillstream.yaml").open("a") as config:
@@ -94,14 +94,7 @@ def _require_policies(shown: str, directory: Path) -> None:
         (directory / "later.yaml").write_text(shown)
     else:
         (directory / "shown.yaml").write_text(shown)
-        _require_shown(shown, (directory / "policies.yaml").read_text())
-
-
-def _require_shown(shown: str, real: str) -> None:
-    """What stands in the README is what came out; `...` stands for what is different each time."""
-    assert doctest.OutputChecker().check_output(shown, real, doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE), (
-        f"the README shows\n{shown}\nbut it is\n{real}"
-    )
+        require_shown(shown, (directory / "policies.yaml").read_text())
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """The README's examples of two stores that share members, as they stand there."""
 
-import doctest
 import re
 import shlex
 from contextlib import closing
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from decided import DecidedChain
+from shown import require_shown
 
 README = Path(__file__).parents[2] / "README.md"
 BLOCK = re.compile(r"^```(\w+) two-stores\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -56,6 +56,4 @@ def _require_blocks(chain: DecidedChain, capsys: pytest.CaptureFixture[str]) -> 
         elif language == "sh":
             assert chain.tillstream(*shlex.split(text)[1:]) == 0
         else:
-            shown = capsys.readouterr().out
-            options = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-            assert doctest.OutputChecker().check_output(text, shown, options), f"shown {text}\nbut it is\n{shown}"
+            require_shown(text, capsys.readouterr().out)

@@ -3,9 +3,12 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
+from textwrap import dedent
+from typing import Any
 
 import pytest
 from decided import DecidedChain
+from shown import require_shown
 
 Open = Callable[..., DecidedChain]
 Say = Callable[..., str]
@@ -16,8 +19,9 @@ def open_chain(tmp_path: Path, fresh_database: str) -> Iterator[Open]:
     """A chain with these policies and stores, empty and read once; noon on the first of January 2026."""
     with ExitStack() as closed:
 
-        def open_(policies: str, *stores: str) -> DecidedChain:
-            chain = closed.enter_context(closing(DecidedChain(tmp_path, fresh_database, policies, ids=stores)))
+        def open_(policies: str, *stores: str, **facts: Any) -> DecidedChain:
+            made = DecidedChain(tmp_path, fresh_database, policies, ids=stores, **facts)
+            chain = closed.enter_context(closing(made))
             for store in chain.stores.values():
                 store.snapshot()
             chain.take_in()
@@ -37,3 +41,13 @@ def say(capsys: pytest.CaptureFixture[str]) -> Say:
         return said.out + said.err
 
     return say
+
+
+@pytest.fixture
+def explains(say: Say) -> Callable[..., None]:
+    """What `explain` prints; `...` in `shows` stands for what is different each time, and for what is left out."""
+
+    def explains(chain: DecidedChain, *asked: str, shows: str) -> None:
+        require_shown(dedent(shows), say(chain, "explain", *asked))
+
+    return explains

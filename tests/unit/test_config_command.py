@@ -83,6 +83,14 @@ class TestValidate:
         assert (ran.code, ran.err) == (0, "")
         assert ran.out == "tillstream.yaml: ok, 2 stores, 1 shared table\n"
 
+    @pytest.mark.parametrize("place", ["[31.2304, 121.4737]", "[31, 121]"])
+    def test_stores_are_ranked_by_where_the_file_says_that_they_are(self, run: Run, place: str) -> None:
+        """With or without a fraction."""
+        located = GOOD.replace("{id: hq,", f"{{id: hq, location: {place},")
+        write(located, POLICIES.replace("stores: [hq]", "by: distance_to_hq"))
+        ran = run("config", "validate")
+        assert (ran.code, ran.err) == (0, "")
+
     def test_five_faults_of_two_files_are_five_lines_on_stderr(self, run: Run) -> None:
         """All at once, no traceback, exit code 1."""
         write(FIVE_FAULTS, FAULTY_POLICIES)

@@ -136,6 +136,8 @@ def _time(each: Candidate) -> str:
     match each.known_from:
         case KnownFrom.CHANGE:
             return f"changed {moment(each.effective_us)}{_clock(each)}"
+        case KnownFrom.READING:
+            return f"found changed {moment(each.effective_us)}{_clock(each)}"
         case KnownFrom.SNAPSHOT:
             return f"dated {moment(each.effective_us)} by the POS{_clock(each)}"
         case KnownFrom.NOTHING:

@@ -1,0 +1,61 @@
+"""A shop whose clock is wrong."""
+
+from typing import Any
+
+from decided import DecidedChain, agreed_right
+from tea_shops import AGREED, HOUR, PHONE, later, member, policy
+
+from conflict.clock import Look
+from sinks.clock_looks import ClockLooks
+
+
+def test_a_clock_three_hours_fast(open_chain: Any, say: Any) -> None:
+    """The battery of a till is dead and its clock three hours fast: whatever it writes seems to be the last. Once its
+    clock was looked at, the correction that another shop made a minute later stands, and all that the till decided
+    since then is decided again. Put right, it is believed again; what it wrote just then is told to be in doubt."""
+    chain = open_chain(policy(points="{rule: sum}"), "s1", "s2")
+    till, other = chain.stores["s1"], chain.stores["s2"]
+    till.tick(3 * HOUR)
+    till.insert("members", member(1, "Wnag", 30))
+    later(chain)
+    other.insert("members", member(2, "Wang", 12))
+    chain.take_in()
+    assert chain.rows(AGREED) == [("Wnag", 42, 1)]
+
+    looked_at(chain, "s1", off_seconds=3 * HOUR)
+    chain.take_in()
+    assert chain.rows(AGREED) == [("Wang", 42, 1)]
+    told = say(chain, "explain", "members", PHONE, "name")
+    assert 'name: "Wang" of store s2, changed last' in told
+    assert "changed 2026-01-01 12:00:00 UTC (clock corrected by -10,800.0 s, ± 2.0 s)" in told
+    agreed_right(chain)
+
+    later(chain)
+    till.update("members", (1,), level=2)
+    other.update("members", (2,), level=3)
+    till.tick(-3 * HOUR)
+    chain.take_in()
+    looked_at(chain, "s1", off_seconds=0)
+    later(chain, HOUR)
+    till.update("members", (1,), name="Wang Wei")
+    chain.take_in()
+    assert chain.rows(AGREED)[0][0] == "Wang Wei"
+    assert chain.rows("SELECT _uncertain FROM central.members") == [(["level"],)]
+    agreed_right(chain)
+
+
+def looked_at(chain: DecidedChain, store: str, *, off_seconds: int) -> None:
+    """As the probe does it, half a minute before the store's next change."""
+    source = chain.stores[store].log.entries[-1].event.source
+    assert source is not None
+    now_us = source.ts_us - (off_seconds or 3 * HOUR) * 1_000_000
+    with chain.warehouse.transaction() as tx:
+        tx.execute(
+            "INSERT INTO tillstream.epochs (store, epoch, reason) VALUES (%s, 1, 'a story') ON CONFLICT DO NOTHING",
+            [store],
+        )
+    place = (1, int(source.file[-6:]), source.pos + 1)
+    look = Look(
+        place=place, began_us=now_us, ended_us=now_us + 30_000_000, offset_us=off_seconds * 1_000_000, uncertainty_us=0
+    )
+    ClockLooks(chain.warehouse).look(store, look)
