@@ -8,7 +8,7 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from conflict.resolution import NEVER_OBSERVED, ColumnStamp
+from conflict.resolution import NEVER_OBSERVED, SINCE, ColumnStamp, Contribution
 
 CLOCK_RESOLUTION_US = 1_000_000  # MySQL 5.6 stamps an event with the whole second in which its statement began
 LET_PASS_US = 2_000_000  # no clock that follows a time server is off by more; below it measuring is left alone
@@ -70,6 +70,24 @@ def cannot_tell(one: ColumnStamp, other: ColumnStamp) -> bool:
         return one.effective_us == other.effective_us
     apart_us = abs(one.effective_us - other.effective_us)
     return apart_us < CLOCK_RESOLUTION_US + one.uncertainty_us + other.uncertainty_us
+
+
+def last_changed(column: str, contribution: Contribution) -> ColumnStamp:
+    """When the store last changed the column, as far as anyone can know.
+
+    A column that was only ever seen in a snapshot has the time that the POS itself gave the row then (`changed_at`), or
+    none, and loses to every observed change. Never the row's present `changed_at`: other columns move that.
+    """
+    return contribution.stamps.get(column, contribution.snapshot)
+
+
+def had_since(column: str, contribution: Contribution) -> ColumnStamp:
+    """Since when the store has had a value, corrected or not. One that was never seen to come was there before."""
+    return contribution.stamps.get(column + SINCE, contribution.snapshot)
+
+
+def effective_us(column: str, contribution: Contribution) -> int:
+    return last_changed(column, contribution).effective_us
 
 
 # --- how corrections come into being ----------------------------------------------------------------------

@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from conflict.clock import CLOCK_RESOLUTION_US
+from conflict.clock import CLOCK_RESOLUTION_US, had_since, last_changed
 from conflict.people import Decision, apart
 from conflict.policy import BY_TIME, ColumnRule, Deletes, RuleName, TablePolicy
 from conflict.quarantine import believed
 from conflict.resolution import NEVER_OBSERVED, SINCE, ColumnStamp, Contribution
 from conflict.resolve import resolve
-from conflict.rules import Decided, changed, decide, either, had_since, standing
+from conflict.rules import Decided, decide, either, standing
 
 
 class KnownFrom(StrEnum):
@@ -180,7 +180,7 @@ def _candidates(rule: ColumnRule, column: str, rows: Sequence[Contribution], dec
     last = {id(each) for each in standing(having)}
     doubted = {*decided.close, decided.winner.store} if decided.close and decided.winner else set()
     since = rule.rule is RuleName.EARLIEST
-    time_of = had_since if since else changed
+    time_of = had_since if since else last_changed
     for each in sorted(having, key=lambda each: (each is not decided.winner, each.store, each.pk)):
         stamp, at = each.stamps.get(column + SINCE if since else column), time_of(column, each)
         yield Candidate(
@@ -259,7 +259,7 @@ def _by_a_row(policy: TablePolicy, column: str, rows: Sequence[Contribution], de
 
 def _by_a_change(policy: TablePolicy, column: str, rows: Sequence[Contribution], decided: Decided) -> str:
     having = [each for each in rows if column in each.columns]
-    times = [changed(column, each) for each in having]
+    times = [last_changed(column, each) for each in having]
     newest = max(each.effective_us for each in times)
     certain = newest + max(each.uncertainty_us for each in times)  # later than that is later beyond doubt
     would = sorted(

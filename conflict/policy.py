@@ -5,7 +5,7 @@ A fingerprint changes if, and only if, what decides or what refers to it was cha
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
@@ -137,6 +137,11 @@ class TablePolicy:
 
     def is_reviewed(self, column: str) -> bool:
         return self.rule_for(column).rule is RuleName.REVIEW
+
+    def of_each_store(self, columns: Iterable[str]) -> tuple[str, ...]:
+        """Those of the columns that have no central value."""
+        own = {part.column for part in self.key}
+        return tuple(column for column in columns if column not in own and not self.decides(column))
 
     def decides(self, column: str) -> bool:
         return self.rule_for(column).rule is not RuleName.PER_STORE

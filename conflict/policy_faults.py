@@ -18,9 +18,13 @@ def faults_between_parts(document: Document, words: Collection[str]) -> Iterator
     named = {name: table for name, table in written.items() if isinstance(table, dict)}
     shared = {name for name, table in named.items() if table.get("scope") == "shared"}
     for name in sorted(shared):
-        if f"{name}_ids" in shared:
-            message = f"cannot be shared: central.{name}_ids is where the stores' ids of {name} stand"
-            yield document.fault(("tables", f"{name}_ids", "scope"), message)
+        for view, what in (
+            (f"{name}_ids", f"the stores' ids of {name}"),
+            (f"{name}_by_store", "each store's own values"),
+        ):
+            if view in shared:
+                message = f"cannot be shared: central.{view} is where {what} stand"
+                yield document.fault(("tables", view, "scope"), message)
     for name, table in named.items():
         yield from _references(document, name, table, shared)
         if table.get("scope", "isolated") == "isolated":

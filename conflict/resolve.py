@@ -5,11 +5,12 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from conflict.clock import effective_us
 from conflict.people import Decision, apart, fingerprint
 from conflict.policy import NO_ONES, TO_AGREE, Deletes, TablePolicy
 from conflict.quarantine import believed
 from conflict.resolution import NEVER_OBSERVED, Contest, Contribution, Resolution
-from conflict.rules import NOBODY, Decided, decide, effective_us, standing
+from conflict.rules import NOBODY, Decided, decide, standing
 
 
 def resolve(policy: TablePolicy, columns: Collection[str], contributions: Sequence[Contribution]) -> Resolution:

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from conflict.clock import cannot_tell
+from conflict.clock import cannot_tell, had_since, last_changed
 from conflict.people import Decision, fingerprint
 from conflict.policy import FALLING_BACK, LATEST, ColumnRule, RuleName, TablePolicy
-from conflict.resolution import NEVER_OBSERVED, SINCE, ColumnStamp, Contribution
+from conflict.resolution import NEVER_OBSERVED, ColumnStamp, Contribution
 from conflict.values import majority, place_in_order, total, united
 
 NOBODY: Mapping[str, Decision] = MappingProxyType({})
@@ -60,24 +60,6 @@ def decide(
     return _by(policy.rule_for(column), Asked(column, policy, rows, having, people)) if having else None
 
 
-def changed(column: str, contribution: Contribution) -> ColumnStamp:
-    """When the store last changed the column, as far as anyone can know.
-
-    A column that was only ever seen in a snapshot has the time that the POS itself gave the row then (`changed_at`), or
-    none, and loses to every observed change. Never the row's present `changed_at`: other columns move that.
-    """
-    return contribution.stamps.get(column, contribution.snapshot)
-
-
-def had_since(column: str, contribution: Contribution) -> ColumnStamp:
-    """Since when the store has had a value, corrected or not. One that was never seen to come was there before."""
-    return contribution.stamps.get(column + SINCE, contribution.snapshot)
-
-
-def effective_us(column: str, contribution: Contribution) -> int:
-    return changed(column, contribution).effective_us
-
-
 def standing(contributions: Sequence[Contribution]) -> list[Contribution]:
     """Of each store's rows under the key only the last by position stands."""
     found: dict[str, Contribution] = {}
@@ -111,7 +93,7 @@ def either(stores: Iterable[str]) -> str:
 
 def _latest(rule: ColumnRule, asked: Asked) -> Decided:
     rows = standing(asked.having)
-    return _by_time(rule, asked, rows, {each.store: changed(asked.column, each) for each in rows}, _LATEST)
+    return _by_time(rule, asked, rows, {each.store: last_changed(asked.column, each) for each in rows}, _LATEST)
 
 
 def _earliest(rule: ColumnRule, asked: Asked) -> Decided:

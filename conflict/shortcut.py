@@ -10,12 +10,11 @@ doubt there is. Wherever that is not enough, the answer is None, and all rows ar
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from conflict.clock import cannot_tell
+from conflict.clock import cannot_tell, had_since, last_changed
 from conflict.policy import BY_TIME, Deletes, RuleName, TablePolicy, chain
 from conflict.resolution import ColumnStamp, Contribution, Resolution
 from conflict.resolve import agreed
-from conflict.rules import changed as changed_when
-from conflict.rules import had_since, standing
+from conflict.rules import standing
 
 MANY_STORES = 16  # with fewer, reading all costs no more than finding out that it need not be done
 
@@ -92,7 +91,7 @@ def shortened(
 
 def _times(policy: TablePolicy, column: str, live: Sequence[Contribution]) -> dict[str, ColumnStamp]:
     """By store, what the column's rule goes by."""
-    time_of = had_since if policy.rule_for(column).rule is RuleName.EARLIEST else changed_when
+    time_of = had_since if policy.rule_for(column).rule is RuleName.EARLIEST else last_changed
     return {each.store: time_of(column, each) for each in standing([each for each in live if column in each.columns])}
 
 

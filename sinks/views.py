@@ -1,4 +1,4 @@
-"""central.<table>_ids and chain.<table>: views, so they are never behind the tables that they are made of."""
+"""central.<table>_ids, central.<table>_by_store and chain.<table>: views, so they are never behind what they show."""
 
 import hashlib
 import logging
@@ -40,6 +40,8 @@ class Views:
         """PostgreSQL changes no column's type under a view: `keep` makes it again."""
         if table in self._policy.references:
             tx.execute(statements.DROP.format(view=sql.Identifier("chain", table)))
+        if table in self._policy.tables:
+            tx.execute(statements.DROP.format(view=sql.Identifier("central", statements.by_store_view(table))))
 
     def keep(self, tx: Transaction, columns: Mapping[str, Mapping[str, str]], central: Mapping[str, object]) -> None:
         """Make the views as they should be. `columns`: table of stores.* → its columns; `central`: by its tables.
@@ -72,6 +74,13 @@ class Views:
             )
             for table in shared
         }
+        for table in shared:
+            if own := self._policy.tables[table].of_each_store(columns.get(table, ())):
+                wanted["central", statements.by_store_view(table)] = _View(
+                    create=statements.by_store(table, own),
+                    columns=("_key", "_store", "_pk", *own),
+                    says=f"what each store has of the columns of {table} that the policies leave to it",
+                )
         for table, references in self._policy.references.items():
             if table in columns:
                 for column in sorted(set(references) - set(columns[table])):

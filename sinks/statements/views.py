@@ -11,6 +11,10 @@ _IDS = sql.SQL("""\
 CREATE OR REPLACE VIEW central.{view} AS
 SELECT _store, _pk, _key FROM stores.{table} WHERE NOT _deleted AND _key IS NOT NULL""")
 
+_BY_STORE = sql.SQL("""\
+CREATE OR REPLACE VIEW central.{view} AS
+SELECT _key, _store, _pk, {columns} FROM stores.{table} WHERE NOT _deleted AND _key IS NOT NULL""")
+
 # The store's own columns come last: one that is added then needs no new view, which would take away what was granted.
 _RESOLVED = sql.SQL("""\
 CREATE OR REPLACE VIEW chain.{table} AS
@@ -37,6 +41,11 @@ def ids_view(table: str) -> str:
     return identifier(f"{table}_ids")
 
 
+def by_store_view(table: str) -> str:
+    """The name, in the schema central."""
+    return identifier(f"{table}_by_store")
+
+
 def key_column(column: str) -> str:
     """Where the central key stands that `column` refers to."""
     return identifier(f"_{column}_key")
@@ -44,6 +53,14 @@ def key_column(column: str) -> str:
 
 def ids(table: str) -> str:
     return render(_IDS.format(view=sql.Identifier(ids_view(table)), table=sql.Identifier(table)))
+
+
+def by_store(table: str, columns: Collection[str]) -> str:
+    return render(
+        _BY_STORE.format(
+            view=sql.Identifier(by_store_view(table)), table=sql.Identifier(table), columns=names(tuple(columns))
+        )
+    )
 
 
 def resolved(table: str, columns: Collection[str], references: Mapping[str, str], shared: Collection[str]) -> str:

@@ -25,7 +25,7 @@ from tillstream.rehearsal.mysql import MySQLServer
 
 SECOND_US = 1_000_000
 HOURS_FAST = 3 * 3600
-CLOCKS_VERSION = 20  # of the bookkeeping: corrections, and the stores' own times
+CLOCKS_VERSION = 9  # of the bookkeeping: corrections, and the stores' own times
 SLOW_LINE = 10_000.0  # seconds of doubt: nothing is known of a clock by such a look
 WAIT_SECONDS = 30.0
 POLICIES = "version: 1\ntables: {member: {scope: shared, key: {phone: exact}}}\n"

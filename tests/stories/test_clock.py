@@ -1,4 +1,4 @@
-"""Whose clock is trusted."""
+"""A shop whose clock is wrong."""
 
 from typing import Any
 

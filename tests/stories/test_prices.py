@@ -98,3 +98,25 @@ def test_the_nearest_shop_has_the_say(open_chain: Any, explains: Any) -> None:
         ...
         """)  # fmt: skip
     agreed_right(chain)
+
+
+def test_a_price_that_is_each_shops_own(open_chain: Any) -> None:
+    """Rents differ, so do the prices: the chain has none. They stand side by side in a view, which follows a column
+    that is widened, and goes with the rule."""
+    own = BY_LIST.replace("{rule: priority, stores: [hq], then: latest}", "{rule: per_store}")
+    chain = open_chain(own, "hq", "s1")
+    for name, price in (("hq", "18.00"), ("s1", "16.00")):
+        chain.stores[name].insert("products", {"sku": "Tea-1", "region": None, "price": price})
+    chain.take_in()
+    side_by_side = "SELECT _key, _store, price FROM central.products_by_store ORDER BY 1, 2"
+    assert chain.rows(side_by_side) == [("TEA-1", "hq", Decimal("18.00")), ("TEA-1", "s1", Decimal("16.00"))]
+    assert chain.rows("SELECT price FROM central.products") == [(None,)]
+    chain.stores["s1"].widen_column("products", "region", "TEXT")
+    chain.stores["s1"].update("products", ("Tea-1",), price="15.00")
+    chain.take_in()
+    assert chain.rows(side_by_side)[1] == ("TEA-1", "s1", Decimal("15.00"))
+    agreed_right(chain)
+    chain.apply(BY_LIST)
+    assert chain.rows("SELECT to_regclass('central.products_by_store')") == [(None,)]
+    assert chain.rows("SELECT price FROM central.products") == [(Decimal("18.00"),)]
+    agreed_right(chain)
