@@ -29,6 +29,7 @@ from conflict.policy import (
 from conflict.resolution import NEVER_OBSERVED, SINCE, UNSEEN, ColumnStamp, Contribution
 from conflict.resolve import resolve
 from conflict.shortcut import Standing, may_shorten, shortened
+from sinks import fold as fold_module
 from sinks.fold import Dated, Fold, Lane, Mark, fold
 from sinks.row_codec import RowCodec
 from tillstream.envelope import ORIGIN, Stamp, TableVersion
@@ -558,6 +559,14 @@ def test_cut_anywhere_the_fold_is_the_same(
     table = FakeTable("members", list(MEMBERS), ("id",), policy)
     log = recorded(table, acts_, compressed=compressed)
     assert folded_facts(log, table, cuts) == folded_facts(log, table, [])
+
+
+def test_a_fold_of_the_last_event_only_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the property above: what an earlier event of the batch changed would have no stamp."""
+    observe = fold_module._observe
+    monkeypatch.setattr(fold_module, "_observe", lambda earlier, *rest: observe(None, *rest))
+    with pytest.raises(AssertionError):
+        test_cut_anywhere_the_fold_is_the_same(policy=SHARED)
 
 
 @pytest.mark.parametrize("policy", [None, SHARED], ids=["isolated", "shared"])
