@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from psycopg import sql
 
+from conflict.alone import alone
 from conflict.policy import Policy, TablePolicy
 from conflict.resolution import CHANGED, INSERTED, NEVER_OBSERVED, SNAPSHOT, UNSEEN, Contest, Contribution, Resolution
 from conflict.resolve import resolve
@@ -18,6 +19,7 @@ from sinks.mirror import Keys, Touched
 from sinks.reviews import keep_reviews, with_decisions
 from sinks.statements import central as statements
 from sinks.statements import render
+from sinks.statements.alone import write_alone
 from sinks.statements.verification import central_keys
 from sinks.warehouse import Transaction
 
@@ -51,12 +53,11 @@ class Central:
         """Lock the keys in one order, read what all stores contribute, write what follows."""
         if not touched:
             return Tally()
-        tables, keys = zip(*sorted(touched), strict=True)
-        tx.execute(statements.KEYS_LOCK, [list(tables), list(keys)])
-        tx.rows(statements.KEYS_WAIT, [list(tables), list(keys)])
         by_table: dict[str, dict[str, set[str] | None]] = defaultdict(dict)
-        for table, key in zip(tables, keys, strict=True):
+        for table, key in sorted(touched):
             by_table[table][key] = touched[table, key]
+        for table, keys in by_table.items():
+            tx.execute(statements.LOCK_KEYS, [table, list(keys)])
         return sum((self._decide_table(tx, table, keys) for table, keys in by_table.items()), Tally())
 
     def take_waiting(self, tx: Transaction) -> Keys:
@@ -107,7 +108,8 @@ class Central:
     def _decide_table(self, tx: Transaction, table: str, touched: Mapping[str, set[str] | None]) -> Tally:
         self._catalog.refresh(tx, table)  # a column that another worker added must not be left out
         short = self._shortened(tx, table, {key: stores for key, stores in touched.items() if stores})
-        resolutions = self.resolutions(tx, table, [key for key in touched if key not in short]) | short
+        alone = self._write_alone(tx, table, [key for key in touched if key not in short])
+        resolutions = self.resolutions(tx, table, [key for key in touched if key not in short and key not in alone]) | short
         gone = [key for key, resolution in resolutions.items() if not resolution.exists]
         if gone:
             tx.execute(render(statements.REMOVE.format(table=sql.Identifier(table))), [gone])
@@ -140,6 +142,17 @@ class Central:
             for key, was in found.items()
         }
         return {key: answer for key, answer in answers.items() if answer is not None}
+
+    def _write_alone(self, tx: Transaction, table: str, keys: Sequence[str]) -> set[str]:
+        """Those of the keys that one row alone contributes to: no other has to be read, and that one not here."""
+        policy, columns = self.table_policy(table), self.decided_columns(table)
+        decided = alone(policy, columns)
+        if decided is None or not keys:
+            return set()
+        statement = write_alone(
+            table, tuple(part.column for part in policy.key), tuple(self._catalog.central_columns(table)), decided
+        )
+        return {key for (key,) in tx.rows(statement, [keys, self._policy_id])}
 
     def _write(self, tx: Transaction, table: str, resolutions: Mapping[str, Resolution], short: Sequence[str]) -> None:
         """`short`: keys of which more stores stand already than their resolution names."""

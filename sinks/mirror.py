@@ -89,9 +89,7 @@ class Mirror:
         if stage.moved:
             tx.execute(statements.inherit)
         written = tx.rows(statements.upsert)
-        if any(inserted for *_, inserted in written):
-            tx.execute(statements.drop_first)
-        for store, pk, key, deleted, _ in written:
+        for store, pk, key, deleted in written:
             old_key, was_deleted = before.get((store, pk), (key, False))
             stays = key == old_key and not deleted and not was_deleted
             applied.touch(table, old_key, store if stays else None)

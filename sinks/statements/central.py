@@ -27,14 +27,16 @@ CREATE TEMP TABLE IF NOT EXISTS {stage} (
 _UPSERT = sql.SQL("""\
 INSERT INTO central.{table} AS t ({columns}, _key, _stores, _winners, _newest, _contested, _uncertain, _policy)
 SELECT {columns}, _key, _stores, _winners, _newest, _contested, _uncertain, _policy FROM {stage}
+{on_conflict}""")
+
+_ON_CONFLICT = sql.SQL("""\
 ON CONFLICT (_key) DO UPDATE SET
   {assignments}, _stores = EXCLUDED._stores, _winners = EXCLUDED._winners, _newest = EXCLUDED._newest,
   _contested = EXCLUDED._contested, _uncertain = EXCLUDED._uncertain, _policy = EXCLUDED._policy, _decided_at = now()
 WHERE ({present}, t._stores, t._winners, t._newest, t._contested, t._uncertain, t._policy)
   IS DISTINCT FROM
       ({incoming}, EXCLUDED._stores, EXCLUDED._winners, EXCLUDED._newest, EXCLUDED._contested, EXCLUDED._uncertain,
-       EXCLUDED._policy)
-""")
+       EXCLUDED._policy)""")
 
 META = ("_key", "_stores", "_winners", "_newest", "_contested", "_uncertain", "_policy")
 
@@ -75,14 +77,11 @@ SELECT table_name, after FROM tillstream.redecisions ORDER BY table_name LIMIT 1
 MOVE_REDECISION = "UPDATE tillstream.redecisions SET after = %s WHERE table_name = %s"
 END_REDECISION = "DELETE FROM tillstream.redecisions WHERE table_name = %s"
 
-KEYS_LOCK = """\
+# A row that is there is locked, too, though nothing is written into it.
+LOCK_KEYS = """\
 INSERT INTO tillstream.keys (table_name, key)
-SELECT * FROM unnest(%s::text[], %s::text[]) AS k(table_name, key)
-ORDER BY table_name COLLATE "C", key COLLATE "C" ON CONFLICT DO NOTHING"""
-KEYS_WAIT = """\
-SELECT 1 FROM tillstream.keys k
-JOIN unnest(%s::text[], %s::text[]) AS w(table_name, key) USING (table_name, key)
-ORDER BY k.table_name, k.key FOR UPDATE OF k"""
+SELECT %s, key FROM unnest(%s::text[]) AS key ORDER BY key COLLATE "C"
+ON CONFLICT (table_name, key) DO UPDATE SET key = EXCLUDED.key WHERE false"""
 
 CONFLICT = """\
 INSERT INTO tillstream.conflicts
@@ -98,19 +97,23 @@ def stage(table: str, columns: tuple[str, ...], types: tuple[str, ...]) -> tuple
         for column, kind in zip(columns, types, strict=True)
     )
     upsert = _UPSERT.format(
-        table=sql.Identifier(table),
-        stage=staged,
-        columns=names(columns),
-        assignments=sql.SQL(", ").join(
-            sql.SQL("{0} = EXCLUDED.{0}").format(sql.Identifier(column)) for column in columns
-        ),
-        present=names(columns, "t."),
-        incoming=names(columns, "EXCLUDED."),
+        table=sql.Identifier(table), stage=staged, columns=names(columns), on_conflict=on_conflict(columns)
     )
     return (
         render(_STAGE.format(stage=staged, columns=declared)),
         render(sql.SQL("COPY {} ({}) FROM STDIN").format(staged, names((*columns, *META)))),
         render(upsert),
+    )
+
+
+def on_conflict(columns: tuple[str, ...]) -> sql.Composed:
+    """For an INSERT INTO central.<table> AS t of these columns and the row's own: a row that is the same stays."""
+    return _ON_CONFLICT.format(
+        assignments=sql.SQL(", ").join(
+            sql.SQL("{0} = EXCLUDED.{0}").format(sql.Identifier(column)) for column in columns
+        ),
+        present=names(columns, "t."),
+        incoming=names(columns, "EXCLUDED."),
     )
 
 

@@ -83,8 +83,8 @@ INSERT INTO stores.{table} AS t
    _key, _stamps)
 SELECT {staged}, s._store, s._pk, s._epoch, s._file, s._pos, s._row, s._order,
        timestamptz 'epoch' + s._event_us * interval '1 microsecond', s._op, s._deleted,
-       s._key, s._stamps
-FROM {stage} s
+       s._key, CASE WHEN n._pk IS NULL THEN s._stamps - '' ELSE s._stamps END
+FROM {stage} s LEFT JOIN stores.{table} n ON n._store = s._store AND n._pk = s._pk
 ORDER BY s._store, s._pk
 ON CONFLICT (_store, _pk) DO UPDATE SET
   {assignments},
@@ -92,15 +92,11 @@ ON CONFLICT (_store, _pk) DO UPDATE SET
   _row = EXCLUDED._row, _order = EXCLUDED._order,
   _event_at = EXCLUDED._event_at, _seen_at = EXCLUDED._seen_at,
   _op = EXCLUDED._op, _deleted = EXCLUDED._deleted, _key = EXCLUDED._key,
-  _stamps = tillstream.join_stamps(t._stamps, EXCLUDED._stamps, {missed})
+  _stamps = CASE WHEN EXCLUDED._stamps ? '' THEN tillstream.join_stamps(t._stamps, EXCLUDED._stamps, {missed})
+                 ELSE tillstream.try_again('another one inserted the same row meanwhile') END
 WHERE (t._epoch, t._file, t._pos, t._row, t._order)
     < (EXCLUDED._epoch, EXCLUDED._file, EXCLUDED._pos, EXCLUDED._row, EXCLUDED._order)
-RETURNING _store, _pk, _key, _deleted, xmax = 0""")
-
-# A row that arrives for the first time has nothing to be compared with: its batch's first stamp goes.
-_DROP_FIRST = sql.SQL("""\
-UPDATE stores.{table} t SET _stamps = t._stamps - ''
-FROM {stage} s WHERE t._store = s._store AND t._pk = s._pk AND t._stamps ? ''""")
+RETURNING _store, _pk, _key, _deleted""")
 
 # A primary key changed, nothing else need have: the new row inherits the old row's stamps.
 _INHERIT = sql.SQL("""\
@@ -164,7 +160,6 @@ class MirrorStatements:
     lock_rows: str
     count_under: str
     inherit: str
-    drop_first: str
     take_keyless: str
 
 
@@ -205,7 +200,6 @@ def mirror_statements(
         lock_rows=render(_LOCK_ROWS.format(**parts)),
         count_under=render(_COUNT_UNDER.format(**parts)),
         inherit=render(_INHERIT.format(**parts, missed=_missed(stamped, "o", "s"))),
-        drop_first=render(_DROP_FIRST.format(**parts)),
         take_keyless=render(_TAKE_KEYLESS.format(table=quoted(table))),
     )
 
