@@ -10,6 +10,7 @@ from lanes import FakeStore, FakeTable, Row, column
 from conflict.policy import ColumnRule, Deletes, KeyPart, Normaliser, Policy, RuleName, TablePolicy
 
 STORES = ("s1", "s2", "s3")
+NUMBERS = ("points", "wallet", "level")  # columns of members
 MEMBERS = TablePolicy(
     table="members",
     key=(KeyPart(column="phone", normaliser=Normaliser.TRIM),),
@@ -83,16 +84,24 @@ acts = st.tuples(
     st.sampled_from([0, 0, 1, 2, -3]),
 )
 histories = st.lists(acts, min_size=4, max_size=22)
+RESET: Act = ("reset", 1, 2, 1)
+long_histories = st.builds(  # in which the log may begin anew, once or twice
+    lambda *parts: [each for part in parts for each in part],
+    histories, st.sampled_from([[], [], [RESET]]), st.lists(acts, max_size=8), st.sampled_from([[], [], [], [RESET]]),
+)  # fmt: skip
 WORDS = ("", "a", "b", None)
 
 
-def lived(name: str, history: Sequence[Act], *, compressed: bool = False, policy: Policy = POLICY) -> FakeStore:
-    """A store after that history; its first snapshot was interrupted once."""
+def lived(
+    name: str, history: Sequence[Act], *, compressed: bool = False, policy: Policy = POLICY, interrupted: bool = True
+) -> FakeStore:
+    """A store after that history; its first snapshot was interrupted once, or not."""
     store = FakeStore(name, new_tables(policy), compressed=compressed)
     store.insert("members", *(member(number, number) for number in range(2)))
     store.insert("notes", *({"text": "twice", "amount": 1} for _ in range(2)))
-    store.snapshot(stop_after=1)
-    act(store, ("update", 0, 2, 1))
+    if interrupted:
+        store.snapshot(stop_after=1)
+        act(store, ("update", 0, 2, 1))
     store.snapshot()
     for number in range(0, len(history), 3):
         plain = [each for each in history[number : number + 3] if each[0] in EVENTS]
@@ -141,6 +150,12 @@ def act(store: FakeStore, one: Act) -> None:
         store.stop_listening()
         act(store, ("update", number, value, 1))
         act(store, ("delete", number + 1, value, 1))
+        store.snapshot()
+    elif what == "reset":
+        store.stop_listening()
+        act(store, ("update", number, value, 1))
+        act(store, ("delete", number + 1, value, 1))
+        store.reset_log()
         store.snapshot()
     elif what == "rotate":
         store.rotate()

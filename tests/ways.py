@@ -2,16 +2,18 @@
 
 import itertools
 import threading
+import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import psycopg
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from lanes import FakeStore, Log, RecordedLanes
-from lived import POLICY, STORES
+from lived import NUMBERS, POLICY, STORES
 from psycopg import sql
 from psycopg.rows import dict_row
 
@@ -20,14 +22,18 @@ from conflict.policy import Policy
 from conflict.resolution import CHANGED
 from conflict.resolve import resolve
 from sinks.central import key_columns
+from sinks.epochs import Epochs
 from sinks.policy_switch import switch_policy
 from sinks.policy_versions import version_in_force
 from sinks.row_codec import Shapes
 from sinks.warehouse import Warehouse
 from sinks.worker import Worker
 
-MOST_TURNS = 3_000  # a worker that has not finished a recorded log by then never will
-few = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+MOST_SECONDS = 60.0  # a worker that has not finished a recorded log by then never will
+few = settings(  # to shrink one that fails takes minutes, and threads do not fail the same way twice
+    max_examples=30, deadline=None, phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,7 @@ class Way:
     turns: Sequence[frozenset[str]] = ()  # which stores are heard, poll by poll
     workers: int = 1
     crash_after: int | None = None  # polls, after which the worker is gone and another begins
+    late: frozenset[str] = frozenset()  # stores that come once all others' first logs are in and decided
 
 
 ways = st.builds(
@@ -48,6 +55,7 @@ ways = st.builds(
     turns=st.lists(st.frozensets(st.sampled_from(STORES)), max_size=10),
     workers=st.integers(1, 3),
     crash_after=st.none() | st.integers(0, 6),
+    late=st.frozensets(st.sampled_from(STORES), max_size=2),
 )
 
 
@@ -76,7 +84,7 @@ class Place:
         self.connection.execute(
             "TRUNCATE tillstream.ledger, tillstream.schema_versions, tillstream.presence, tillstream.floors,"
             " tillstream.keys, tillstream.dirty_keys, tillstream.dead_letters, tillstream.conflicts,"
-            " tillstream.policies, tillstream.redecisions, tillstream.epochs RESTART IDENTITY"
+            " tillstream.policies, tillstream.redecisions, tillstream.epochs, tillstream.resyncs RESTART IDENTITY"
         )
         if clocks:
             self.connection.execute("TRUNCATE tillstream.clock_corrections")
@@ -86,17 +94,29 @@ class Place:
         return not self.rows("SELECT FROM tillstream.dirty_keys UNION ALL SELECT FROM tillstream.redecisions LIMIT 1")
 
     def take_in(self, stores: Sequence[FakeStore], way: Way, policy: Policy = POLICY) -> None:
-        """All logs to their ends, that way."""
-        logs = [store.log for store in stores]
-        if way.crash_after is not None:
-            lanes = self.recorded(logs, range(len(logs)), way)
-            worker = self.worker(lanes, policy)
-            for _ in range(way.crash_after):
-                worker.run_once(0.0)
-        hands = [[n for n in range(len(logs)) if n % way.workers == hand] for hand in range(way.workers)]
-        self.run_all([self.recorded(logs, hand, way) for hand in hands if hand], policy)
+        """All logs to their ends, that way: of a store whose log began anew one after the other."""
+        turns = [[None] * (store.name in way.late) + self._logs_left(store) for store in stores]
+        for logs in itertools.zip_longest(*turns):
+            present = {number: log for number, log in enumerate(logs) if log is not None}
+            for log in present.values():
+                if self._epoch(log.store) < log.epoch > 1:
+                    Epochs(self.warehouse).begin(log.store, "the log was reset")
+            if way.crash_after is not None:
+                worker = self.worker(self.recorded(present, present, way), policy)
+                for _ in range(way.crash_after):
+                    worker.run_once(0.0)
+            hands = [[n for n in present if n % way.workers == hand] for hand in range(way.workers)]
+            self.run_all([self.recorded(present, hand, way) for hand in hands if hand], policy)
 
-    def recorded(self, logs: Sequence[Log], hand: Iterable[int], way: Way) -> RecordedLanes:
+    def _logs_left(self, store: FakeStore) -> list[Log | None]:
+        """Those before are not there any more."""
+        return [log for log in store.logs if log.epoch >= self._epoch(store.name)]
+
+    def _epoch(self, store: str) -> int:
+        found = self.rows("SELECT epoch FROM tillstream.ledger WHERE store = %s", store)
+        return found[0]["epoch"] if found else 0
+
+    def recorded(self, logs: Mapping[int, Log] | Sequence[Log], hand: Iterable[int], way: Way) -> RecordedLanes:
         lanes = RecordedLanes(way.turns)
         for number in hand:
             log = logs[number]
@@ -105,7 +125,9 @@ class Place:
 
     def _restart(self, log: Log) -> int:
         """Where the engine goes on after a crash: its offset is never ahead of the ledger, and here often behind."""
-        found = self.rows("SELECT file, pos FROM tillstream.ledger WHERE store = %s", log.store)
+        found = self.rows(
+            "SELECT file, pos FROM tillstream.ledger WHERE store = %s AND epoch = %s", log.store, log.epoch
+        )
         ledger = (found[0]["file"], found[0]["pos"]) if found else (0, 0)
         reached = 0
         for index, entry in enumerate(log.entries):
@@ -134,16 +156,16 @@ class Place:
     ) -> None:
         """A worker in a thread of its own for each; what one raises is raised here."""
         failures: list[BaseException] = []
-        working = [0] * len(all_lanes)
+        working = [1] * len(all_lanes)
+        end = time.monotonic() + MOST_SECONDS
 
         def work(number: int) -> None:
-            turns = itertools.count()
             lanes = all_lanes[number]
 
             def done() -> bool:
                 working[number] = int(lanes.busy)
-                if next(turns) > MOST_TURNS or failures:
-                    raise AssertionError(f"not finished after {MOST_TURNS} turns: {lanes.refused}")
+                if time.monotonic() > end or failures:
+                    raise AssertionError(f"not finished after {MOST_SECONDS} s: {lanes.refused}")
                 return not any(working) and self.settled_for(number)
 
             try:
@@ -151,13 +173,12 @@ class Place:
             except BaseException as error:
                 failures.append(error)
 
-        working = [1] * len(all_lanes)
         self._looking = threading.Lock()
         threads = [threading.Thread(target=work, args=(number,)) for number in range(len(all_lanes))]
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(60)
+            thread.join(2 * MOST_SECONDS)
         if failures:
             raise failures[0]
 
@@ -204,11 +225,13 @@ def agreed(stores: Sequence[FakeStore], policy: Policy) -> dict[str, dict[str, A
     for store in stores:
         for key, given_ in store.contributions("members", lambda row: business_key(table.key, row)).items():
             found.setdefault(key, []).extend(given_)
-    columns = sorted({name for store in stores for name in store.tables["members"].names} - {"id", *key_columns(table)})
+    own = {"id", *key_columns(table)}
+    columns = sorted(name for name in {name for store in stores for name in store.tables["members"].names} - own
+                     if table.decides(name))  # fmt: skip
     resolutions = {key: resolve(table, columns, given_) for key, given_ in found.items()}
     return {
         key: {
-            **{name: resolution.values.get(name) for name in columns},
+            **{name: as_stored(name, resolution.values.get(name)) for name in columns},
             "_stores": list(resolution.stores),
             "_winners": dict(resolution.winners),
             "_contested": sorted(contest.column for contest in resolution.contests),
@@ -217,6 +240,11 @@ def agreed(stores: Sequence[FakeStore], policy: Policy) -> dict[str, dict[str, A
         for key, resolution in resolutions.items()
         if resolution.exists
     }
+
+
+def as_stored(column: str, value: Any) -> Any:
+    """What a policy gives is text, which the warehouse casts."""
+    return Decimal(value) if column in NUMBERS and isinstance(value, str) else value
 
 
 def assert_truth(place: Place, stores: Sequence[FakeStore], policy: Policy = POLICY) -> None:
@@ -230,3 +258,51 @@ def assert_truth(place: Place, stores: Sequence[FakeStore], policy: Policy = POL
     found = {key: {name: row[name] for name in next(iter(expected.values()), ())}
              for key, row in place.central().items()}  # fmt: skip
     assert found == expected
+
+
+# --- what was drawn ---------------------------------------------------------------------------------------
+
+DIMENSIONS = frozenset({
+    "batches cut", "events delivered twice", "stores interleaved", "several workers", "a worker that crashed",
+    "late store", "new epoch", "floor", "delete", "deleted row that is back", "clock set back", "key of several stores",
+    "contested value", "value that clocks cannot tell",
+})  # fmt: skip
+
+
+def dimensions(place: Place, stores: Sequence[FakeStore], way: Way) -> set[str]:
+    """Which of them these stores had, on that way to that warehouse."""
+    events = [entry.event for store in stores for log in store.logs for entry in log.entries]
+    agreed_rows = place.central().values()
+    there = {
+        "batches cut": any(way.sizes),
+        "events delivered twice": any(any(backs) for backs in way.backs),
+        "stores interleaved": len(set(way.turns)) > 1,
+        "several workers": way.workers > 1,
+        "a worker that crashed": bool(way.crash_after),
+        "late store": bool(way.late),
+        "new epoch": any(len(store.logs) > 1 for store in stores),
+        "floor": any(event.op == "t" for event in events),
+        "delete": any(event.op == "d" and event.newkey is None for event in events),
+        "deleted row that is back": any(map(has_a_row_back, stores)),
+        "clock set back": any(map(has_a_clock_set_back, stores)),
+        "key of several stores": any(len(row["_stores"]) > 1 for row in agreed_rows),
+        "contested value": any(row["_contested"] for row in agreed_rows),
+        "value that clocks cannot tell": any(row["_uncertain"] for row in agreed_rows),
+    }
+    return {dimension for dimension, is_there in there.items() if is_there}
+
+
+def has_a_row_back(store: FakeStore) -> bool:
+    gone: set[Any] = set()
+    for event in (entry.event for log in store.logs for entry in log.entries):
+        if event.source is not None and event.source.table == "members":
+            if event.op == "d":
+                gone.add((event.before or {}).get("id"))
+            elif event.op == "c" and (event.after or {}).get("id") in gone:
+                return True
+    return False
+
+
+def has_a_clock_set_back(store: FakeStore) -> bool:
+    sources = [entry.event.source for log in store.logs for entry in log.entries if entry.event.source is not None]
+    return any(later.ts_us < earlier.ts_us for earlier, later in itertools.pairwise(sources))

@@ -1,6 +1,7 @@
 """One warehouse for the laws that need one."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -12,11 +13,12 @@ from sinks import batch, central, worker
 
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Faults pass at once, there is always time to look for keys left by others, and every key that can be decided
-    from a few of its rows is."""
+    """Faults pass at once, keys left by others are looked for all the time, and every key that can be decided from a
+    few of its rows is."""
     monkeypatch.setattr(worker, "FIRST_RETRY_SECONDS", 0.01)
     monkeypatch.setattr(worker, "MOST_RETRY_SECONDS", 0.05)
-    monkeypatch.setattr(batch, "DIRTY_SECONDS", 0.0)
+    monkeypatch.setattr(worker, "POLL_SECONDS", 0.005)
+    monkeypatch.setattr(batch, "DIRTY_SECONDS", 0.01)
     monkeypatch.setattr(central, "MANY_STORES", 1)
 
 
@@ -32,3 +34,9 @@ def only_place(warehouse_url: str) -> Iterator[Place]:
 def place(only_place: Place, hasty: None) -> Place:
     only_place.empty()
     return only_place
+
+
+@pytest.fixture
+def drawn() -> Counter[str]:
+    """How many of a property's examples had what: what none had is not tested by it."""
+    return Counter()

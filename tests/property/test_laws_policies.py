@@ -1,75 +1,18 @@
 """What `policy diff` says beforehand of stores' rows is what the switch brings, value by value."""
 
-from types import MappingProxyType
+import itertools
 
+import pytest
+from drawn_policies import policies, policies_by
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lived import POLICY, STORES, Act, histories, lived
+from lived import POLICY, STORES, Act, lived, long_histories
 from ways import Place, Way, few
 
-from conflict.policy import ColumnRule, Deletes, KeyPart, Normaliser, Policy, RuleName, TablePolicy
+from conflict.policy import Deletes, RuleName
 from sinks.policy_switch import switch_policy
 from sinks.policy_trial import PolicyTrial
 from sinks.row_codec import Shapes
-
-NUMBERS = ("points", "wallet", "level")
-KEYS = (
-    (KeyPart(column="phone", normaliser=Normaliser.TRIM),),
-    (KeyPart(column="phone", normaliser=Normaliser.TRIM, stop=frozenset({"p1"})),),
-    (KeyPart(column="phone", normaliser=Normaliser.DIGITS),),
-    (KeyPart(column="name", normaliser=Normaliser.UPPER),),
-    (KeyPart(column="phone", normaliser=Normaliser.TRIM), KeyPart(column="level", normaliser=Normaliser.EXACT)),
-)
-orders = st.permutations(STORES).flatmap(
-    lambda all_: st.sampled_from(
-        [tuple((each,) for each in all_[:n]) for n in (1, 2, 3)]
-        + [((all_[0], all_[1]), (all_[2],)), (tuple(all_[:2]),)]
-    )
-)
-
-
-def rules(column: str) -> st.SearchStrategy[ColumnRule]:
-    plain = [RuleName.LATEST, RuleName.EARLIEST, RuleName.MAX, RuleName.MIN, RuleName.PER_STORE]
-    plain += [RuleName.SUM] if column in NUMBERS else [RuleName.UNION]
-    simple = st.builds(ColumnRule, rule=st.sampled_from(plain))
-    deciding = simple.filter(lambda rule: rule.rule is not RuleName.PER_STORE)
-    then = st.none() | deciding
-    return st.one_of(
-        simple,
-        st.builds(ColumnRule, rule=st.just(RuleName.CONSTANT), value=st.sampled_from(["7", None])),
-        st.builds(ColumnRule, rule=st.just(RuleName.FIRST_NON_NULL), ranks=orders),
-        st.builds(ColumnRule, rule=st.just(RuleName.PRIORITY), ranks=orders, then=then),
-        st.builds(
-            ColumnRule,
-            rule=st.sampled_from([RuleName.MAJORITY, RuleName.EQUAL_OR_FLAG, RuleName.REVIEW]),
-            then=then,
-        ),
-        st.builds(
-            ColumnRule,
-            rule=st.sampled_from([RuleName.HIGHEST, RuleName.LOWEST]),
-            order=st.just(("1", "n1", "0", "n0")),
-            then=then,
-        ),
-    )
-
-
-def policies_of(key: tuple[KeyPart, ...]) -> st.SearchStrategy[TablePolicy]:
-    named = [name for name in ("name", "address", "email", *NUMBERS) if name not in {part.column for part in key}]
-    return st.builds(
-        TablePolicy,
-        table=st.just("members"),
-        key=st.just(key),
-        columns=st.fixed_dictionaries({name: rules(name) for name in named}).map(MappingProxyType),
-        deletes=st.sampled_from(list(Deletes)),
-    )
-
-
-def policy_of(members: TablePolicy | None) -> Policy:
-    tables = {} if members is None else {"members": members}
-    return Policy(version=1, tables=MappingProxyType(tables), fingerprint=repr(sorted(tables.items())))
-
-
-some_policy = (st.none() | st.sampled_from(KEYS).flatmap(policies_of)).map(policy_of)
 
 
 def central_texts(place: Place) -> dict[str, dict[str, str | None]]:
@@ -87,12 +30,14 @@ def central_texts(place: Place) -> dict[str, dict[str, str | None]]:
     return found
 
 
-@given(history=st.tuples(histories, histories, histories), old=some_policy, new=some_policy)
-@settings(few, max_examples=25)
+@pytest.mark.parametrize(("name", "deletes"), [*zip(RuleName, itertools.cycle(Deletes))])
+@given(history=st.tuples(long_histories, long_histories, long_histories), data=st.data())
+@settings(few, max_examples=4)
 def test_what_a_trial_predicts_is_what_the_switch_brings(
-    place: Place, history: tuple[list[Act], ...], old: Policy, new: Policy
+    place: Place, name: RuleName, deletes: Deletes, history: tuple[list[Act], ...], data: st.DataObject
 ) -> None:
-    """Every value that changes, whose it was and whose it becomes, and every row that comes or goes."""
+    """Every value that changes, whose it was and whose it becomes, and every row that comes or goes; by every rule."""
+    old, new = data.draw(policies), data.draw(policies_by(name, deletes))
     place.empty()
     stores = [lived(name, each, policy=POLICY) for name, each in zip(STORES, history, strict=True)]
     switch_policy(place.warehouse, Shapes(old))

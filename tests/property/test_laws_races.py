@@ -2,17 +2,19 @@
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import MappingProxyType
 
 import pytest
-from hypothesis import Phase, given, settings
+from drawn_policies import like, shared_policies
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from lanes import FakeStore, RecordedLanes
 from lived import POLICY, STORES, Act, histories, lived, member, policy_with
-from ways import Place, Way, assert_truth, few, ways
+from ways import Place, Way, assert_truth, dimensions, few, ways
 
 from conflict.clock import Look
 from conflict.policy import ColumnRule, Deletes, KeyPart, Normaliser, Policy, RuleName, TablePolicy
@@ -50,13 +52,12 @@ OTHER = Policy(
 
 
 @given(history=st.tuples(histories, histories, histories), way=ways, switches=st.integers(1, 4), data=st.data())
-@settings(few, max_examples=15, phases=[Phase.generate])
-def test_policies_switched_and_stores_doubted_beside_the_workers_leave_no_trace(
-    place: Place, history: tuple[list[Act], ...], way: Way, switches: int, data: st.DataObject
+@settings(few, max_examples=30)
+def policies_switched_and_stores_doubted_beside_the_workers_leave_no_trace(
+    place: Place, drawn: Counter[str], history: tuple[list[Act], ...], way: Way, switches: int, data: st.DataObject
 ) -> None:
-    """Other rules, another key, a quarantine and back, at any moment, while three workers write: at the end all is as
-    if there had been only the last."""
-    last, other = data.draw(st.permutations([POLICY, OTHER]))
+    pairs = shared_policies.flatmap(lambda each: st.tuples(st.just(each), like(each)))
+    last, other = data.draw(st.permutations([POLICY, OTHER]) | pairs)
     stores = [lived(name, each, policy=last) for name, each in zip(STORES, history, strict=True)]
     place.empty()
     place.take_in(stores, Way(), last)
@@ -75,6 +76,7 @@ def test_policies_switched_and_stores_doubted_beside_the_workers_leave_no_trace(
         quarantines = Quarantines(place.warehouse)
         number = quarantines.add("s2", None, LONG_AGO, reason="tried", author="law")
         place.switch(last)
+        drawn["policy and quarantine while workers write"] += done.is_alive()
         time.sleep(pause)
         quarantines.lift(number)
         place.switch(other)
@@ -83,6 +85,17 @@ def test_policies_switched_and_stores_doubted_beside_the_workers_leave_no_trace(
     place.run_all([RecordedLanes()], last)
     assert_truth(place, stores, last)
     assert place.everything() == straight
+    drawn.update(dimensions(place, stores, way))
+
+
+def test_policies_switched_and_stores_doubted_beside_the_workers_leave_no_trace(
+    place: Place, drawn: Counter[str]
+) -> None:
+    """Other rules, another key, a quarantine and back, at any moment, while three workers write: at the end all is as
+    if there had been only the last."""
+    policies_switched_and_stores_doubted_beside_the_workers_leave_no_trace(place, drawn)
+    assert drawn["policy and quarantine while workers write"] > 0
+    assert drawn["key of several stores"] > 0
 
 
 looks = st.lists(
@@ -99,7 +112,7 @@ looks = st.lists(
 
 @given(history=st.tuples(histories, histories, histories), way=ways, looks=looks,
        deletes=st.sampled_from(list(Deletes)))  # fmt: skip
-@settings(few, max_examples=12, phases=[Phase.generate])
+@settings(few, max_examples=20)
 def test_clocks_found_wrong_beside_the_workers_are_as_if_that_had_been_known_before(
     place: Place, history: tuple[list[Act], ...], way: Way, looks: list[tuple[str, int, int, float]], deletes: Deletes
 ) -> None:

@@ -1,31 +1,41 @@
 """The laws on a real PostgreSQL, through the real worker: whatever way the logs come, the warehouse ends the same."""
 
+from collections import Counter
 from collections.abc import Callable
 
 import pytest
+from drawn_policies import shared_policies
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lanes import FakeStore, RecordedLanes, column
-from lived import CHOSEN, MEMBERS, STORES, Act, histories, lived, member, policy_with
-from ways import Place, Way, assert_truth, few, ways
+from lived import CHOSEN, MEMBERS, STORES, Act, lived, long_histories, member, policy_with
+from ways import DIMENSIONS, Place, Way, assert_truth, dimensions, few, ways
 
 from conflict.policy import Deletes, Policy
 from sinks.warehouse import Warehouse
 
 
 @given(
-    history=st.tuples(histories, histories, histories),
+    history=st.tuples(long_histories, long_histories, long_histories),
     way=ways,
     compressed=st.booleans(),
-    policy=st.builds(policy_with, st.sampled_from(list(Deletes)), st.sampled_from([MEMBERS.columns, CHOSEN])),
+    interrupted=st.none() | st.sampled_from(STORES),
+    policy=st.builds(policy_with, st.sampled_from(list(Deletes)), st.sampled_from([MEMBERS.columns, CHOSEN]))
+    | shared_policies,
 )
-@settings(few, max_examples=30)
-def test_every_way_leads_to_the_same_warehouse(
-    place: Place, history: tuple[list[Act], ...], way: Way, compressed: bool, policy: Policy
+@settings(few, max_examples=90)
+def every_way_leads_to_the_same_warehouse(
+    place: Place,
+    drawn: Counter[str],
+    history: tuple[list[Act], ...],
+    way: Way,
+    compressed: bool,
+    interrupted: str | None,
+    policy: Policy,
 ) -> None:
-    """Cut, interleaved, redelivered, crashed, by one worker or three: rows, stamps, floors and agreed rows are one."""
     stores = [
-        lived(name, each, compressed=compressed, policy=policy) for name, each in zip(STORES, history, strict=True)
+        lived(name, each, compressed=compressed, policy=policy, interrupted=name == interrupted)
+        for name, each in zip(STORES, history, strict=True)
     ]
     place.empty()
     place.take_in(stores, Way(), policy)
@@ -35,6 +45,13 @@ def test_every_way_leads_to_the_same_warehouse(
     place.take_in(stores, way, policy)
     assert_truth(place, stores, policy)
     assert place.everything() == straight
+    drawn.update(dimensions(place, stores, way))
+
+
+def test_every_way_leads_to_the_same_warehouse(place: Place, drawn: Counter[str]) -> None:
+    """Cut, interleaved, redelivered, crashed, by one worker or three: rows, stamps, floors and agreed rows are one."""
+    every_way_leads_to_the_same_warehouse(place, drawn)
+    assert drawn.keys() == DIMENSIONS
 
 
 def changes_key(store: FakeStore) -> None:
