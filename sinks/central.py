@@ -172,11 +172,8 @@ class Central:
         tx.execute(upsert)
 
     def _record_contests(self, tx: Transaction, table: str, resolutions: Mapping[str, Resolution]) -> int:
-        recorded = 0
-        for key, resolution in resolutions.items():
-            for contest in resolution.contests:
-                recorded += max(tx.execute(statements.CONFLICT, _conflict_row(table, key, contest)), 0)
-        return recorded
+        rows = [_conflict_row(key, contest) for key, found in resolutions.items() for contest in found.contests]
+        return max(tx.execute(statements.CONFLICTS, [table, *map(list, zip(*rows, strict=True))]), 0) if rows else 0
 
 
 def central_row(
@@ -244,10 +241,10 @@ def read_contributions(
     return found
 
 
-def _conflict_row(table: str, key: str, contest: Contest) -> list[Any]:
+def _conflict_row(key: str, contest: Contest) -> list[Any]:
     losers = [{"store": store, "value": _shown(value), "effective_us": at} for store, value, at in contest.losers]
     return [
-        contest.fingerprint, table, key, contest.column, contest.rule, contest.winner, _shown(contest.value),
+        contest.fingerprint, key, contest.column, contest.rule, contest.winner, _shown(contest.value),
         msgspec.json.encode(losers).decode(), contest.reason,
     ]  # fmt: skip
 

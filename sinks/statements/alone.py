@@ -18,9 +18,10 @@ WITH whole AS MATERIALIZED (
     AND NOT EXISTS (SELECT FROM tillstream.quarantines q WHERE q.store = p.store AND q.lifted_at IS NULL
                     AND coalesce(q.table_name, {name}) = {name})
 ), alone AS MATERIALIZED (
-  SELECT t.* FROM stores.{table} t
-  WHERE t._key = ANY({given}) AND NOT t._deleted AND t._op NOT IN ('t', 'm') AND t._store IN (SELECT store FROM whole)
-    AND NOT EXISTS (SELECT FROM stores.{table} o WHERE o._key = t._key AND (o._store, o._pk) <> (t._store, t._pk))
+  SELECT t.* FROM unnest({given}::text[]) AS k(key) CROSS JOIN LATERAL (
+    SELECT two.*, count(*) OVER () AS " " FROM (SELECT * FROM stores.{table} t WHERE t._key = k.key LIMIT 2) two
+  ) t
+  WHERE t." " = 1 AND NOT t._deleted AND t._op NOT IN ('t', 'm') AND t._store IN (SELECT store FROM whole)
 ), written AS (
   INSERT INTO central.{table} AS t ({columns}, _key, _stores, _winners, _newest, _contested, _uncertain, _policy)
   SELECT {values}, a._key, ARRAY[a._store], {winners}, {newest}, '{{}}', '{{}}', {given} FROM alone a

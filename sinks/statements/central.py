@@ -54,17 +54,21 @@ REMOVE = sql.SQL("DELETE FROM central.{table} WHERE _key = ANY(%s)")
 # Read in a statement of its own after the keys are locked, or it would not see what the lock waited for.
 # 't' and 'm' are withdrawals: they count for nothing, not even for deletes.
 _CONTRIBUTIONS = sql.SQL("""\
-SELECT {key}, t._store, t._pk, t._epoch, t._file, t._pos, t._row, t._order, t._deleted, t._stamps,
+SELECT w.key, t._store, t._pk, t._epoch, t._file, t._pos, t._row, t._order, t._deleted, t._stamps,
        p.columns, CASE WHEN t._op = 'r' THEN (extract(epoch FROM t._seen_at) * 1000000)::bigint END,
        (SELECT (extract(epoch FROM min(q.since)) * 1000000)::bigint FROM tillstream.quarantines q
         WHERE q.store = t._store AND coalesce(q.table_name, {name}) = {name} AND q.lifted_at IS NULL), {columns}
-FROM stores.{table} t{rekeyed}
+FROM {rows}
 LEFT JOIN tillstream.presence p ON p.table_name = {name} AND p.store = t._store
-WHERE {wanted} AND t._op NOT IN ('t', 'm')
+WHERE t._op NOT IN ('t', 'm')
   AND t._store <> ALL (ARRAY(SELECT store FROM tillstream.store_orders WHERE retired))""")
 
-_OF_KEYS = sql.SQL("{key} = ANY({given})")
-_OF_STORES = sql.SQL("({key}, t._store) IN (SELECT * FROM unnest({given}::text[], {given}::text[]))")
+# By index whatever the statistics say: a batch's keys are few, and what the planner takes a list for is not.
+_OF_KEYS = sql.SQL("unnest({given}::text[]) AS w(key)")
+_OF_STORES = sql.SQL("unnest({given}::text[], {given}::text[]) AS w(key, store)")
+_ROWS = sql.SQL("{wanted} CROSS JOIN LATERAL (SELECT * FROM stores.{table} t WHERE t._key = w.key{and_store} OFFSET 0) t")
+_REKEYED = sql.SQL("""\
+{wanted} JOIN {rekeyed} k ON k._key = w.key JOIN stores.{table} t ON t._store = k._store AND t._pk = k._pk""")
 
 # Keys that wait are as many as their contributions allow: a price list stands in every store.
 AT_ONCE = "SELECT greatest(1, least(%s, %s / greatest(1, count(*)))) FROM tillstream.ledger"
@@ -83,10 +87,13 @@ INSERT INTO tillstream.keys (table_name, key)
 SELECT %s, key FROM unnest(%s::text[]) AS key ORDER BY key COLLATE "C"
 ON CONFLICT (table_name, key) DO UPDATE SET key = EXCLUDED.key WHERE false"""
 
-CONFLICT = """\
+CONFLICTS = """\
 INSERT INTO tillstream.conflicts
-  (fingerprint, table_name, key, column_name, rule, winner, value, losers, reason)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING"""
+  (table_name, fingerprint, key, column_name, rule, winner, value, losers, reason)
+SELECT %s, fingerprint, key, column_name, rule, winner, value, losers::jsonb, reason
+FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[])
+  AS c(fingerprint, key, column_name, rule, winner, value, losers, reason)
+ON CONFLICT DO NOTHING"""
 
 
 def stage(table: str, columns: tuple[str, ...], types: tuple[str, ...]) -> tuple[str, str, str]:
@@ -135,21 +142,21 @@ def contributions(
     The types stand in the text, so that a prepared statement is never asked for a column that was widened since:
     PostgreSQL refuses it then ("cached plan must not change result type").
     """
-    key = sql.SQL("k._key" if rekeyed else "t._key")
+    given = sql.SQL("\x00")
     text = render(
         _CONTRIBUTIONS.format(
-            table=sql.Identifier(table),
+            rows=(_REKEYED if rekeyed else _ROWS).format(
+                wanted=(_OF_STORES if of_stores else _OF_KEYS).format(given=given),
+                and_store=sql.SQL(" AND t._store = w.store" if of_stores else ""),
+                table=sql.Identifier(table),
+                rekeyed=sql.Identifier(rekeyed or ""),
+            ),
             name=sql.Literal(table),
             columns=sql.SQL(", ").join(
                 # jsonb as text: a rule compares and hands on, it does not look inside
                 sql.SQL("t.{}::{}").format(sql.Identifier(column), sql.SQL("text" if kind == "jsonb" else kind))
                 for column, kind in columns.items()
             ),
-            key=key,
-            wanted=(_OF_STORES if of_stores else _OF_KEYS).format(given=sql.SQL("\x00"), key=key),
-            rekeyed=sql.SQL(" JOIN {} k ON k._store = t._store AND k._pk = t._pk").format(sql.Identifier(rekeyed))
-            if rekeyed
-            else sql.SQL(""),
         )
     )
     return text.replace("%", "%%").replace("\x00", "%s")
