@@ -109,7 +109,9 @@ class Central:
         self._catalog.refresh(tx, table)  # a column that another worker added must not be left out
         short = self._shortened(tx, table, {key: stores for key, stores in touched.items() if stores})
         alone = self._write_alone(tx, table, [key for key in touched if key not in short])
-        resolutions = self.resolutions(tx, table, [key for key in touched if key not in short and key not in alone]) | short
+        resolutions = (
+            self.resolutions(tx, table, [key for key in touched if key not in short and key not in alone]) | short
+        )
         gone = [key for key, resolution in resolutions.items() if not resolution.exists]
         if gone:
             tx.execute(render(statements.REMOVE.format(table=sql.Identifier(table))), [gone])

@@ -46,8 +46,9 @@ UPDATE {stage} s SET _stores = tillstream.with_stores(t._stores, s._stores)
 FROM central.{table} t WHERE t._key = s._key AND s._key = ANY(%s)""")
 
 _STANDING = sql.SQL("""\
-SELECT _key, _winners, _newest FROM central.{table}
-WHERE _key = ANY(%s) AND _policy = %s AND cardinality(_stores) >= %s AND _contested = '{{}}' AND _uncertain = '{{}}'""")
+SELECT _key, _winners, _newest FROM unnest(%s::text[]) AS w(key)
+CROSS JOIN LATERAL (SELECT * FROM central.{table} WHERE _key = w.key OFFSET 0) t
+WHERE _policy = %s AND cardinality(_stores) >= %s AND _contested = '{{}}' AND _uncertain = '{{}}'""")
 
 REMOVE = sql.SQL("DELETE FROM central.{table} WHERE _key = ANY(%s)")
 
@@ -66,7 +67,9 @@ WHERE t._op NOT IN ('t', 'm')
 # By index whatever the statistics say: a batch's keys are few, and what the planner takes a list for is not.
 _OF_KEYS = sql.SQL("unnest({given}::text[]) AS w(key)")
 _OF_STORES = sql.SQL("unnest({given}::text[], {given}::text[]) AS w(key, store)")
-_ROWS = sql.SQL("{wanted} CROSS JOIN LATERAL (SELECT * FROM stores.{table} t WHERE t._key = w.key{and_store} OFFSET 0) t")
+_ROWS = sql.SQL(
+    "{wanted} CROSS JOIN LATERAL (SELECT * FROM stores.{table} t WHERE t._key = w.key{and_store} OFFSET 0) t"
+)
 _REKEYED = sql.SQL("""\
 {wanted} JOIN {rekeyed} k ON k._key = w.key JOIN stores.{table} t ON t._store = k._store AND t._pk = k._pk""")
 

@@ -14,6 +14,7 @@ from hypothesis import assume, event, given, settings
 from hypothesis import strategies as st
 from lanes import DATABASE, FakeStore, FakeTable, Log, column
 
+from conflict.alone import Alone, alone
 from conflict.explain import explain
 from conflict.policy import (
     BY_TIME,
@@ -26,7 +27,7 @@ from conflict.policy import (
     RuleName,
     TablePolicy,
 )
-from conflict.resolution import NEVER_OBSERVED, SINCE, UNSEEN, ColumnStamp, Contribution
+from conflict.resolution import NEVER_OBSERVED, SINCE, UNSEEN, ColumnStamp, Contribution, Resolution
 from conflict.resolve import resolve
 from conflict.shortcut import Standing, may_shorten, shortened
 from sinks import fold as fold_module
@@ -297,6 +298,33 @@ def test_deciding_again_decides_the_same(policy: TablePolicy, given_: list[Contr
 def _with(each: Contribution, **changes: Any) -> Contribution:
     facts = {name: getattr(each, name) for name in Contribution.__dataclass_fields__}
     return Contribution(**{**facts, **changes})
+
+
+# --- decided from one row alone -------------------------------------------------------------------------------
+
+
+@given(
+    policy=st.builds(policy_of, rules(), st.sampled_from(list(Deletes))).filter(lambda each: alone(each, COLUMNS)),
+    given_=contribution_lists(least=1),
+)
+@settings(max_examples=300, deadline=None)
+def test_a_row_alone_under_its_key_is_what_the_key_comes_to(policy: TablePolicy, given_: list[Contribution]) -> None:
+    """Whatever its times and values: what is known of such a row without looking at it is what the whole function
+    makes of it, winners and all."""
+    row = _with(given_[0], deleted=False, columns=frozenset(COLUMNS), quarantined_us=None)
+    decided = alone(policy, COLUMNS)
+    assert decided is not None
+    has = {name: row.values[name] is not None for name in COLUMNS}
+    wins = {name for name, each in decided.items() if each is Alone.WINS or (each is Alone.WINS_IF_GIVEN and has[name])}
+    newest = {name for name, each in decided.items() if each is Alone.WINS_IF_GIVEN and not has[name]} & set(row.stamps)
+    event(", ".join(sorted({each.name for each in decided.values()})))
+    assert resolve(policy, COLUMNS, [row]) == Resolution(
+        exists=True,
+        values={name: row.values[name] for name, each in decided.items() if each is not Alone.NONE},
+        winners=dict.fromkeys(wins, row.store),
+        newest=dict.fromkeys(newest, row.store),
+        stores=(row.store,),
+    )
 
 
 # --- decided from a few rows ----------------------------------------------------------------------------------
