@@ -57,7 +57,7 @@ class Central:
         for table, key in sorted(touched):
             by_table[table][key] = touched[table, key]
         for table, keys in by_table.items():
-            tx.execute(statements.LOCK_KEYS, [table, list(keys)])
+            tx.execute(statements.LOCK_KEYS, [table, _json(list(keys))])
         return sum((self._decide_table(tx, table, keys) for table, keys in by_table.items()), Tally())
 
     def take_waiting(self, tx: Transaction) -> Keys:
@@ -133,7 +133,7 @@ class Central:
         found = {
             key: Standing(winners=winners, newest=newest)
             for key, winners, newest in tx.rows(
-                statements.standing(table), [list(changed), self._policy_id, MANY_STORES]
+                statements.standing(table), [_json(list(changed)), self._policy_id, MANY_STORES]
             )
         }
         pairs = [(key, store) for key, was in found.items() for store in sorted(was.stores | changed[key])]
@@ -154,7 +154,7 @@ class Central:
         statement = write_alone(
             table, tuple(part.column for part in policy.key), tuple(self._catalog.central_columns(table)), decided
         )
-        return {key for (key,) in tx.rows(statement, [keys, self._policy_id])}
+        return {key for (key,) in tx.rows(statement, [_json(keys), self._policy_id])}
 
     def _write(self, tx: Transaction, table: str, resolutions: Mapping[str, Resolution], short: Sequence[str]) -> None:
         """`short`: keys of which more stores stand already than their resolution names."""
@@ -175,7 +175,7 @@ class Central:
 
     def _record_contests(self, tx: Transaction, table: str, resolutions: Mapping[str, Resolution]) -> int:
         rows = [_conflict_row(key, contest) for key, found in resolutions.items() for contest in found.contests]
-        return max(tx.execute(statements.CONFLICTS, [table, *map(list, zip(*rows, strict=True))]), 0) if rows else 0
+        return max(tx.execute(statements.CONFLICTS, [table, _json(rows)]), 0) if rows else 0
 
 
 def central_row(
@@ -196,8 +196,8 @@ def central_row(
     )
 
 
-def _json(by_column: Mapping[str, str]) -> str:
-    return msgspec.json.encode(dict(sorted(by_column.items()))).decode()
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 def _key_values(policy: TablePolicy, key: str) -> dict[str, str]:
@@ -215,23 +215,23 @@ def read_contributions(
     pairs: Sequence[tuple[str, str]] | None = None,
 ) -> dict[str, list[Contribution]]:
     """By key; of these keys, or where `pairs` are given of these (key, store)."""
-    wanted = [list(keys)] if pairs is None else [[key for key, _ in pairs], [store for _, store in pairs]]
+    wanted = list(keys) if pairs is None else [{"key": key, "store": store} for key, store in pairs]
     kinds = catalog.columns(table)
-    columns = tuple(kinds)
+    columns, whole = tuple(kinds), frozenset(kinds)
     clocks = catalog.clocks.read(tx)
     found: dict[str, list[Contribution]] = defaultdict(list)
-    for row in tx.rows(statements.contributions(table, kinds, rekeyed, of_stores=pairs is not None), wanted):
-        key, store, pk, *position = row[:8]
+    for row in tx.rows(statements.contributions(table, kinds, rekeyed, of_stores=pairs is not None), [_json(wanted)]):
+        key, store, pk = row[:3]
         deleted, stamps, present, read_us, quarantined_us = row[8:13]
         known = read_stamps(clocks[store], stamps)
         found[key].append(
             Contribution(
                 store=store,
                 pk=pk,
-                position=tuple(position),
+                position=row[3:8],
                 changed_us=known.pop(CHANGED, UNSEEN).effective_us,
                 deleted=deleted,
-                columns=frozenset(present or columns),
+                columns=frozenset(present) if present else whole,
                 values=dict(zip(columns, row[13:], strict=True)),
                 read_us=NEVER_OBSERVED if read_us is None else read_us,
                 quarantined_us=quarantined_us,
@@ -243,12 +243,17 @@ def read_contributions(
     return found
 
 
-def _conflict_row(key: str, contest: Contest) -> list[Any]:
-    losers = [{"store": store, "value": _shown(value), "effective_us": at} for store, value, at in contest.losers]
-    return [
-        contest.fingerprint, key, contest.column, contest.rule, contest.winner, _shown(contest.value),
-        msgspec.json.encode(losers).decode(), contest.reason,
-    ]  # fmt: skip
+def _conflict_row(key: str, contest: Contest) -> dict[str, Any]:
+    return {
+        "fingerprint": contest.fingerprint,
+        "key": key,
+        "column_name": contest.column,
+        "rule": contest.rule,
+        "winner": contest.winner,
+        "value": _shown(contest.value),
+        "losers": [{"store": store, "value": _shown(value), "effective_us": at} for store, value, at in contest.losers],
+        "reason": contest.reason,
+    }
 
 
 def _shown(value: Any) -> str | None:

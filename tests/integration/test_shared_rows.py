@@ -20,7 +20,8 @@ FIND = ("SELECT t.* FROM (", 'INSERT INTO stores."members"', "WITH whole AS", "S
 MISSED = "SELECT c, (_stamps->c->>6)::int FROM stores.members, unnest(ARRAY['name', 'points']) AS c"
 # As a reader of the table might have left it: below all that the log brings.
 BY_ANOTHER = """\
-INSERT INTO stores.members (_store, _pk, _epoch, _file, _pos, _row, _order, _op, _deleted, _key, _stamps, id, phone, name)
+INSERT INTO stores.members
+  (_store, _pk, _epoch, _file, _pos, _row, _order, _op, _deleted, _key, _stamps, id, phone, name)
 VALUES ('s1', '1', 1, 0, 0, -1, 0, 'r', false, %s, '{}', 1, '13800138000', 'before')"""
 WAITS = """\
 SELECT count(*) FROM pg_stat_activity
