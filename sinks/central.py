@@ -1,7 +1,7 @@
 """central.<table>: the agreed row of every business key a batch touched, in the same transaction."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,7 @@ from sinks.warehouse import Transaction
 
 MOST_KEYS = 500  # decided in a batch's transaction beside those that it touched
 MOST_CONTRIBUTIONS = 5_000  # that those may have: about a third of a second
+MOST_AT_ONCE = 50_000  # contributions in memory, about 100 MB: a price list stands in every store
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +109,11 @@ class Central:
     def _decide_table(self, tx: Transaction, table: str, touched: Mapping[str, set[str] | None]) -> Tally:
         self._catalog.refresh(tx, table)  # a column that another worker added must not be left out
         short = self._shortened(tx, table, {key: stores for key, stores in touched.items() if stores})
-        alone = self._write_alone(tx, table, [key for key in touched if key not in short])
-        resolutions = (
-            self.resolutions(tx, table, [key for key in touched if key not in short and key not in alone]) | short
-        )
+        lone = self._write_alone(tx, table, [key for key in touched if key not in short])
+        resolutions = dict(short)
+        rest = [key for key in touched if key not in short and key not in lone]
+        for keys in _portions(rest, tx.value(statements.AT_ONCE, [len(rest), MOST_AT_ONCE])):
+            resolutions |= self.resolutions(tx, table, keys)
         gone = [key for key, resolution in resolutions.items() if not resolution.exists]
         if gone:
             tx.execute(render(statements.REMOVE.format(table=sql.Identifier(table))), [gone])
@@ -176,6 +178,10 @@ class Central:
     def _record_contests(self, tx: Transaction, table: str, resolutions: Mapping[str, Resolution]) -> int:
         rows = [_conflict_row(key, contest) for key, found in resolutions.items() for contest in found.contests]
         return max(tx.execute(statements.CONFLICTS, [table, _json(rows)]), 0) if rows else 0
+
+
+def _portions(keys: list[str], size: int) -> Iterator[list[str]]:
+    return (keys[start : start + size] for start in range(0, len(keys), size))
 
 
 def central_row(
