@@ -14,6 +14,7 @@ from psycopg import sql
 from conflict.identity import business_key
 from conflict.policy import Policy, TablePolicy
 from sinks.evolution import Catalog
+from sinks.history import because
 from sinks.identities import aliases_of, keep_aliases
 from sinks.ledger import versions_at
 from sinks.names import in_warehouse_names
@@ -29,7 +30,7 @@ CHUNK_ROWS = 10_000
 STORES = "SELECT DISTINCT store FROM tillstream.schema_versions ORDER BY store"
 _REDECIDE = """\
 INSERT INTO tillstream.redecisions (table_name) VALUES (%s)
-ON CONFLICT (table_name) DO UPDATE SET after = '', began_at = clock_timestamp()"""
+ON CONFLICT (table_name) DO UPDATE SET after = '', began_at = clock_timestamp(), reason = EXCLUDED.reason"""
 _CLOSE_REVIEWS = """\
 UPDATE tillstream.reviews SET closed_at = clock_timestamp()
 WHERE closed_at IS NULL AND table_name || '.' || column_name <> ALL(%s)"""
@@ -85,6 +86,7 @@ def _switch(
     tx: Transaction, present: PolicyVersion | None, shapes: Shapes, origin: Origin, author: str, reason: str
 ) -> int:
     policy, catalog = shapes.policy, Catalog(Views(shapes.policy))
+    because(tx, f"policy version {policy.version}{_said(author, reason)}")
     catalog.load(tx)
     _make_room(tx, catalog, shapes)
     before, after = present.keys if present else {}, _keys(policy)
@@ -100,6 +102,10 @@ def _switch(
     number = keep(tx, policy, after, origin, author, reason)
     catalog.keep_views(tx)
     return number
+
+
+def _said(author: str, reason: str) -> str:
+    return f"{f' by {author}' if author else ''}{f': {reason}' if reason else ''}"
 
 
 def _make_room(tx: Transaction, catalog: Catalog, shapes: Shapes) -> None:

@@ -66,7 +66,9 @@ WHERE t._op NOT IN ('t', 'm')
 # By index whatever the statistics say: a batch's keys are few, and what the planner takes a list for is not.
 _OF_KEYS = sql.SQL("unnest({given}::text[]) AS w(key)")
 _OF_STORES = sql.SQL("unnest({given}::text[], {given}::text[]) AS w(key, store)")
-_ROWS = sql.SQL("{wanted} CROSS JOIN LATERAL (SELECT * FROM stores.{table} t WHERE t._key = w.key{and_store} OFFSET 0) t")
+_ROWS = sql.SQL(
+    "{wanted} CROSS JOIN LATERAL (SELECT * FROM stores.{table} t WHERE t._key = w.key{and_store} OFFSET 0) t"
+)
 _REKEYED = sql.SQL("""\
 {wanted} JOIN {rekeyed} k ON k._key = w.key JOIN stores.{table} t ON t._store = k._store AND t._pk = k._pk""")
 
@@ -75,9 +77,9 @@ AT_ONCE = "SELECT greatest(1, least(%s, %s / greatest(1, count(*)))) FROM tillst
 TAKE_DIRTY = """\
 DELETE FROM tillstream.dirty_keys WHERE (table_name, key) IN (
   SELECT table_name, key FROM tillstream.dirty_keys ORDER BY table_name, key LIMIT %s FOR UPDATE SKIP LOCKED)
-RETURNING table_name, key"""
+RETURNING table_name, key, reason"""
 NEXT_REDECISION = """\
-SELECT table_name, after FROM tillstream.redecisions ORDER BY table_name LIMIT 1 FOR UPDATE SKIP LOCKED"""
+SELECT table_name, after, reason FROM tillstream.redecisions ORDER BY table_name LIMIT 1 FOR UPDATE SKIP LOCKED"""
 MOVE_REDECISION = "UPDATE tillstream.redecisions SET after = %s WHERE table_name = %s"
 END_REDECISION = "DELETE FROM tillstream.redecisions WHERE table_name = %s"
 
