@@ -51,7 +51,7 @@ class Central:
         self._policy_id = policy_id
 
     def decide(self, tx: Transaction, touched: Touched, reasons: Reasons) -> Tally:
-        """Lock the keys in one order, read what all stores contribute, write what follows; the reasons are only told."""
+        """Lock the keys in one order, read what all stores contribute, write what follows; reasons are only told."""
         if not touched:
             return Tally()
         by_table: dict[str, dict[str, set[str] | None]] = defaultdict(dict)

@@ -18,7 +18,16 @@ from sinks.history import because
 from sinks.identities import aliases_of, keep_aliases
 from sinks.ledger import versions_at
 from sinks.names import in_warehouse_names
-from sinks.policy_versions import Origin, PolicyVersion, alone, keep, keep_source, last_of_file, version_in_force
+from sinks.policy_versions import (
+    Origin,
+    PolicyVersion,
+    alone,
+    keep,
+    keep_rules,
+    keep_source,
+    last_of_file,
+    version_in_force,
+)
 from sinks.row_codec import Shapes
 from sinks.statements import names, quoted, stage_name
 from sinks.store_orders import read_orders
@@ -72,6 +81,7 @@ def switch_policy(
         present = version_in_force(tx)
         if present is not None and present.fingerprint == shapes.policy.fingerprint:
             keep_source(tx, present, shapes.policy)
+            keep_rules(tx, present.id, shapes.policy)
             Catalog(Views(shapes.policy)).keep_views(tx)  # they may be those of an earlier Tillstream
             return present.id
     with warehouse.transaction() as tx:
