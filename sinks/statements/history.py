@@ -53,7 +53,7 @@ DROP = sql.SQL("DROP FUNCTION IF EXISTS tillstream.{function}() CASCADE")
 COMMENT = sql.SQL("COMMENT ON FUNCTION tillstream.{function}() IS {text}")
 PRESENT = """\
 SELECT p.proname, coalesce(obj_description(p.oid), '') FROM pg_proc p
-WHERE p.pronamespace = 'tillstream'::regnamespace AND p.prorettype = 'trigger'::regtype"""
+WHERE p.pronamespace = 'tillstream'::regnamespace AND EXISTS (SELECT FROM pg_trigger t WHERE t.tgfoid = p.oid)"""
 
 BECAUSE = "SELECT set_config('tillstream.reason', %s, true)"
 REASONS = "SELECT set_config('tillstream.reasons', %s, true)"
