@@ -15,7 +15,8 @@ from conflict.resolve import resolve
 from conflict.shortcut import MANY_STORES, Standing, may_shorten, shortened
 from sinks.clocks import read_stamps
 from sinks.evolution import Catalog, key_columns
-from sinks.mirror import Keys, Touched
+from sinks.history import tell_reasons
+from sinks.mirror import Reasons, Touched
 from sinks.reviews import keep_reviews, with_decisions
 from sinks.statements import central as statements
 from sinks.statements import render
@@ -50,8 +51,8 @@ class Central:
         self.policy = policy
         self._policy_id = policy_id
 
-    def decide(self, tx: Transaction, touched: Touched) -> Tally:
-        """Lock the keys in one order, read what all stores contribute, write what follows."""
+    def decide(self, tx: Transaction, touched: Touched, reasons: Reasons) -> Tally:
+        """Lock the keys in one order, read what all stores contribute, write what follows; reasons are only told."""
         if not touched:
             return Tally()
         by_table: dict[str, dict[str, set[str] | None]] = defaultdict(dict)
@@ -59,27 +60,31 @@ class Central:
             by_table[table][key] = touched[table, key]
         for table, keys in by_table.items():
             tx.execute(statements.LOCK_KEYS, [table, _json(list(keys))])
-        return sum((self._decide_table(tx, table, keys) for table, keys in by_table.items()), Tally())
+        tally = Tally()
+        for table, keys in by_table.items():
+            tell_reasons(tx, {key: reasons.get((table, key), "") for key in keys})
+            tally += self._decide_table(tx, table, keys)
+        return tally
 
-    def take_waiting(self, tx: Transaction) -> Keys:
+    def take_waiting(self, tx: Transaction) -> Reasons:
         """Some of the keys that a change of schema or floor, a quarantine or a switch of the policy left to be decided:
         as many as do not hold up the rows of a batch for long."""
         at_once = tx.value(statements.AT_ONCE, [MOST_KEYS, MOST_CONTRIBUTIONS])
-        dirty = {(table, key) for table, key in tx.rows(statements.TAKE_DIRTY, [at_once])}
-        return dirty | self._take_redecided(tx, at_once - len(dirty))
+        dirty = {(table, key): reason for table, key, reason in tx.rows(statements.TAKE_DIRTY, [at_once])}
+        return {**self._take_redecided(tx, at_once - len(dirty)), **dirty}
 
-    def _take_redecided(self, tx: Transaction, most: int) -> Keys:
+    def _take_redecided(self, tx: Transaction, most: int) -> Reasons:
         """The next of a table that is gone through after a switch; one transaction at a time is at it."""
         rows = tx.rows(statements.NEXT_REDECISION) if most > 0 else []
         if not rows:
-            return set()
-        table, after = rows[0]
+            return {}
+        table, after, reason = rows[0]
         keys = [key for (key,) in tx.rows(central_keys(table), {"last": after, "limit": most, "stores": None})]
         if len(keys) < most:
             tx.execute(statements.END_REDECISION, [table])
         else:
             tx.execute(statements.MOVE_REDECISION, [keys[-1], table])
-        return {(table, key) for key in keys}
+        return {(table, key): reason for key in keys}
 
     def resolutions(
         self, tx: Transaction, table: str, keys: Iterable[str], rekeyed: str | None = None

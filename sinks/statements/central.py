@@ -78,9 +78,9 @@ AT_ONCE = "SELECT greatest(1, least(%s, %s / greatest(1, count(*)))) FROM tillst
 TAKE_DIRTY = """\
 DELETE FROM tillstream.dirty_keys WHERE (table_name, key) IN (
   SELECT table_name, key FROM tillstream.dirty_keys ORDER BY table_name, key LIMIT %s FOR UPDATE SKIP LOCKED)
-RETURNING table_name, key"""
+RETURNING table_name, key, reason"""
 NEXT_REDECISION = """\
-SELECT table_name, after FROM tillstream.redecisions ORDER BY table_name LIMIT 1 FOR UPDATE SKIP LOCKED"""
+SELECT table_name, after, reason FROM tillstream.redecisions ORDER BY table_name LIMIT 1 FOR UPDATE SKIP LOCKED"""
 MOVE_REDECISION = "UPDATE tillstream.redecisions SET after = %s WHERE table_name = %s"
 END_REDECISION = "DELETE FROM tillstream.redecisions WHERE table_name = %s"
 
