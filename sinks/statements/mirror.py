@@ -25,7 +25,7 @@ CREATE TABLE IF NOT EXISTS stores.{table} (
 )""")
 ADD_COLUMN = sql.SQL("ALTER TABLE {schema}.{table} ADD COLUMN IF NOT EXISTS {column} {type}")
 WIDEN = sql.SQL("ALTER TABLE {schema}.{table} ALTER COLUMN {column} TYPE {type}")
-INDEX_KEY = sql.SQL("CREATE INDEX IF NOT EXISTS {index} ON stores.{table} (_key) WHERE _key IS NOT NULL")
+INDEX_KEY = sql.SQL("CREATE INDEX IF NOT EXISTS {index} ON stores.{table} (_key, _store) WHERE _key IS NOT NULL")
 
 _STAGE = sql.SQL("""\
 CREATE TEMP TABLE IF NOT EXISTS {stage} (
@@ -83,8 +83,10 @@ INSERT INTO stores.{table} AS t
    _key, _stamps)
 SELECT {staged}, s._store, s._pk, s._epoch, s._file, s._pos, s._row, s._order,
        timestamptz 'epoch' + s._event_us * interval '1 microsecond', s._op, s._deleted,
-       s._key, CASE WHEN n._pk IS NULL THEN s._stamps - '' ELSE s._stamps END
-FROM {stage} s LEFT JOIN stores.{table} n ON n._store = s._store AND n._pk = s._pk
+       s._key,
+       CASE WHEN (SELECT true FROM stores.{table} n WHERE n._store = s._store AND n._pk = s._pk LIMIT 1) IS NULL
+         THEN s._stamps - '' ELSE s._stamps END
+FROM {stage} s
 ORDER BY s._store, s._pk
 ON CONFLICT (_store, _pk) DO UPDATE SET
   {assignments},
@@ -110,8 +112,9 @@ _COUNT_UNDER = sql.SQL("""\
 UPDATE {stage} s SET _key = a.canonical FROM tillstream.aliases a WHERE a.table_name = {name} AND a.key = s._key""")
 
 _LOCK_ROWS = sql.SQL("""\
-SELECT t._store, t._pk, t._key, t._deleted FROM stores.{table} t JOIN {stage} s ON t._store = s._store AND t._pk = s._pk
-ORDER BY t._store, t._pk FOR UPDATE OF t""")
+SELECT t.* FROM (SELECT _store, _pk FROM {stage} ORDER BY _store, _pk) s CROSS JOIN LATERAL (
+  SELECT t._store, t._pk, t._key, t._deleted FROM stores.{table} t
+  WHERE t._store = s._store AND t._pk = s._pk LIMIT 1 FOR UPDATE) t""")
 
 _TAKE_KEYLESS = sql.SQL("""\
 UPDATE stores.{table} SET _deleted = true, _op = %(op)s, _event_at = now(),
