@@ -102,13 +102,16 @@ class Place:
             for log in present.values():
                 if self._epoch(log.store) < log.epoch > 1:
                     Epochs(self.warehouse).begin(log.store, "the log was reset")
+            crashed = None
             if way.crash_after is not None:
-                worker = self.worker(self.recorded(present, present, way), policy)
+                crashed = self.worker(self.recorded(present, present, way), policy)
                 for _ in range(way.crash_after):
-                    worker.run_once(0.0)
+                    crashed.run_once(0.0)
             hands = [[n for n in present if n % way.workers == hand] for hand in range(way.workers)]
             all_lanes = [self.recorded(present, hand, way) for hand in hands if hand]
             self.run_all(all_lanes, policy)
+            if crashed is not None:
+                crashed._thread.shutdown()  # what it had begun to write may come in meanwhile, and not later
             assert not any(lanes.refused for lanes in all_lanes), [lanes.refused for lanes in all_lanes]
 
     def _logs_left(self, store: FakeStore) -> list[Log | None]:

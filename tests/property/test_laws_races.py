@@ -112,7 +112,7 @@ looks = st.lists(
 
 @given(history=st.tuples(histories, histories, histories), way=ways, looks=looks,
        deletes=st.sampled_from(list(Deletes)))  # fmt: skip
-@settings(few, max_examples=20)
+@settings(few, max_examples=24)
 def test_clocks_found_wrong_beside_the_workers_are_as_if_that_had_been_known_before(
     place: Place, history: tuple[list[Act], ...], way: Way, looks: list[tuple[str, int, int, float]], deletes: Deletes
 ) -> None:
