@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from conflict.cases import Case
+from conflict.condition import Condition, fingerprinted
 
 REST = "*"  # in the place of a column's name: every column that is not named
 CONTEST_WITHIN_SECONDS = 600.0  # two tills that edit one member within ten minutes are worth a look
@@ -40,7 +41,7 @@ FALLING_BACK = frozenset({
     RuleName.PRIORITY, RuleName.OWNER, RuleName.MAJORITY, RuleName.HIGHEST, RuleName.LOWEST, RuleName.EQUAL_OR_FLAG,
     RuleName.REVIEW,
 })  # fmt: skip
-"""Rules that may find nothing to choose by, and then ask `then`: `latest` unless it is given."""
+"""Rules that may find nothing to choose by, and then ask `then`: `latest` unless it is given. With `when` any may."""
 
 TO_AGREE = frozenset({RuleName.EQUAL_OR_FLAG, RuleName.REVIEW})
 """Rules by which stores that differ are contested, whenever they came to."""
@@ -77,7 +78,12 @@ class ColumnRule:
     value: str | None = None  # for constant
     column: str = ""  # that names the owner
     owners: tuple[tuple[str, str], ...] = ()  # (what it says, the store it means); empty: it says store ids
+    when: Condition | None = None  # which rows it looks at
     then: "ColumnRule | None" = None  # see FALLING_BACK
+
+    @property
+    def falls_back(self) -> bool:
+        return self.when is not None or self.rule in FALLING_BACK
 
     @property
     def stores(self) -> tuple[str, ...]:
@@ -91,7 +97,7 @@ BY_TIME = frozenset({RuleName.LATEST, RuleName.EARLIEST})
 def chain(rule: ColumnRule) -> Iterator[ColumnRule]:
     """The rule, and those it falls back on in turn."""
     yield rule
-    while rule.then is not None or rule.rule in FALLING_BACK:
+    while rule.falls_back:
         rule = rule.then or LATEST
         yield rule
 
@@ -134,6 +140,18 @@ class TablePolicy:
     def asks_since(self, column: str) -> bool:
         """Whether the column's rule, or one it falls back on, asks since when a store has had a value."""
         return any(rule.rule is RuleName.EARLIEST for rule in chain(self.rule_for(column)))
+
+    def columns_of_conditions(self) -> dict[str, str]:
+        """Column that some `when` names, as the policy writes it → as rows have it."""
+        rules = [*self.columns.values(), self.default]
+        conditions = [each.when for rule in rules for each in chain(rule) if each.when is not None]
+        return {written: name for condition in conditions for written, name in condition.columns}
+
+    @property
+    def may_park(self) -> bool:
+        """Whether some rule may be at its wits' end, so that a key cannot be decided."""
+        rules = (*self.columns.values(), self.default)
+        return any(each.when is not None for rule in rules for each in chain(rule))
 
     def is_reviewed(self, column: str) -> bool:
         return self.rule_for(column).rule is RuleName.REVIEW
@@ -207,6 +225,8 @@ def _rule(rule: ColumnRule) -> dict[str, Any]:
         said["value"] = rule.value
     if rule.rule is RuleName.OWNER:
         said["column"], said["owners"] = rule.column, rule.owners
+    if rule.when is not None:
+        said["when"] = fingerprinted(rule.when)
     return said
 
 

@@ -6,9 +6,10 @@ from itertools import pairwise
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 
 from conflict.case_file import CaseEntry, Name, StoreId
+from conflict.condition import condition_of
 from conflict.key_file import KeyMapping
 from conflict.policy import (
     CONTEST_WITHIN_SECONDS,
@@ -57,6 +58,11 @@ def _duration_seconds(given: Any) -> float:
     return float(match[1]) * _UNITS_SECONDS[match[2]]
 
 
+def _known_condition(text: str, info: ValidationInfo) -> str:
+    condition_of(text, (info.context or {}).get("stores"))
+    return text
+
+
 class RuleEntry(Entry):
     rule: RuleName = Field(title="rule", description="How the column's central value is decided.")
     stores: tuple[StoreId, ...] = Field(
@@ -75,6 +81,11 @@ class RuleEntry(Entry):
     column: Name | None = Field(default=None, description="For owner: the column whose value names the store.")
     separator: Name = Field(default=",", description="For union: what stands between the parts of a value.")
     value: Annotated[str | None, ExactText] = Field(default=None, description="For constant: the central value.")
+    when: Annotated[Name, AfterValidator(_known_condition)] | None = Field(
+        default=None,
+        description="Which rows the rule looks at: those of which this is true, such as "
+        "\"store.tier == 'flagship' and level in ['gold', 'silver']\". Of no row: `then` decides, among all.",
+    )
     then: Annotated[
         "RuleEntry | None",
         BeforeValidator(_rule_mapping, json_schema_input_type="RuleName | RuleEntry | None"),
@@ -83,7 +94,7 @@ class RuleEntry(Entry):
     @model_validator(mode="after")
     def _means_something(self, info: ValidationInfo) -> "RuleEntry":
         for setting in sorted(self.model_fields_set - {"rule"}):
-            if setting not in _TAKES.get(self.rule, ()):
+            if setting not in self._takes():
                 raise ValueError(_no_use(self.rule, setting))
         for setting in _NEEDS.get(self.rule, ()):
             if setting not in self.model_fields_set:
@@ -102,6 +113,12 @@ class RuleEntry(Entry):
         _ranked(self, (info.context or {}).get("stores"))
         return self
 
+    def _takes(self) -> tuple[str, ...]:
+        taken = _TAKES.get(self.rule, ())
+        if self.rule is RuleName.PER_STORE:
+            return taken
+        return (*taken, "when", "then") if self.when is not None else (*taken, "when")
+
     def value_for(self, stores: Stores | None) -> ColumnRule:
         ranks, owners = _ranked(self, stores)
         return ColumnRule(
@@ -113,6 +130,7 @@ class RuleEntry(Entry):
             value=self.value,
             column=self.column or "",
             owners=owners,
+            when=None if self.when is None else condition_of(self.when, stores),
             then=self.then.value_for(stores) if self.then else None,
         )
 
@@ -147,6 +165,8 @@ _EXAMPLES = {
 
 
 def _no_use(rule: RuleName, setting: str) -> str:
+    if setting == "when":
+        return f"{rule} decides nothing, so there is nothing to look at `when`"
     *others, last = (name.value for name, settings in _TAKES.items() if setting in settings)
     users = f"{', '.join(others)} and {last} do" if others else f"{last} does"
     return f"{rule} does not look at `{setting}`; only {users}"

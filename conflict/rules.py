@@ -10,8 +10,9 @@ from types import MappingProxyType
 from typing import Any
 
 from conflict.clock import cannot_tell, had_since, last_changed
+from conflict.condition import met
 from conflict.people import Decision, fingerprint
-from conflict.policy import FALLING_BACK, LATEST, ColumnRule, RuleName, TablePolicy
+from conflict.policy import LATEST, ColumnRule, RuleName, TablePolicy
 from conflict.resolution import NEVER_OBSERVED, ColumnStamp, Contribution
 from conflict.values import majority, place_in_order, total, united
 
@@ -70,13 +71,25 @@ def standing(contributions: Sequence[Contribution]) -> list[Contribution]:
     return list(found.values())
 
 
+def heeded(rule: ColumnRule, column: str, having: Sequence[Contribution]) -> Sequence[Contribution]:
+    """The rows that the rule looks at. A row in whose place a later one of its store stands does not come back because
+    that one fails the rule's `when`."""
+    if rule.when is None:
+        return having
+    return met(rule.when, column, having if rule.rule in _EVERY_ROW else standing(having))
+
+
 def _by(rule: ColumnRule, asked: Asked) -> Decided:
-    decided = _RULES[rule.rule](rule, asked)
+    rows = heeded(rule, asked.column, asked.having)
+    if not rows:
+        assert rule.when is not None
+        return _fallen_back(f"of no row it is true that {rule.when.text}", rule, asked)
+    decided = _RULES[rule.rule](rule, asked.among(rows))
     return _fallen_back(decided, rule, asked) if isinstance(decided, str) else decided
 
 
 def _fallen_back(why: str, rule: ColumnRule, asked: Asked) -> Decided:
-    assert rule.rule in FALLING_BACK
+    assert rule.falls_back
     then = rule.then or LATEST
     decided = _by(then, asked)
     return replace(decided, reason=f"{why}, so {then.rule} decides: {decided.reason}")
@@ -278,6 +291,7 @@ def _first_with(given: Sequence[Contribution], asked: Asked, value: Any, reason:
     return Decided(asked.value(winner), winner, reason)
 
 
+_EVERY_ROW = frozenset({RuleName.SUM, RuleName.UNION})
 NO_VALUE = Decided(None, None, "no store has a value")
 Rule = Callable[[ColumnRule, Asked], Decided | str]  # a text says why there is nothing to choose by
 _RULES: dict[RuleName, Rule] = {

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -15,11 +15,13 @@ from conflict.shortcut import MANY_STORES, Standing, may_shorten, shortened
 from sinks.clocks import read_stamps
 from sinks.evolution import Catalog, key_columns
 from sinks.mirror import Keys, Touched
+from sinks.parked_keys import keep_parked
 from sinks.reviews import keep_reviews, with_decisions
 from sinks.statements import central as statements
 from sinks.statements import render
 from sinks.statements.verification import central_keys
 from sinks.warehouse import Transaction
+from tillstream.errors import UndecidableError
 
 MOST_KEYS = 500  # decided in a batch's transaction beside those that it touched
 MOST_CONTRIBUTIONS = 5_000  # that those may have: about a third of a second
@@ -27,13 +29,23 @@ MOST_CONTRIBUTIONS = 5_000  # that those may have: about a third of a second
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What deciding came to: contests not seen before, and values decided between times that cannot be told apart."""
+    """What deciding came to: contests not seen before, values decided between times that cannot be told apart, and keys
+    that could not be decided since."""
 
     contests: int = 0
     uncertain: int = 0
+    parked: int = 0
 
     def __add__(self, other: "Tally") -> "Tally":
-        return Tally(self.contests + other.contests, self.uncertain + other.uncertain)
+        return Tally(self.contests + other.contests, self.uncertain + other.uncertain, self.parked + other.parked)
+
+
+@dataclass(frozen=True, slots=True)
+class Decisions:
+    """By key; of each key one or the other."""
+
+    resolutions: dict[str, Resolution] = field(default_factory=dict)
+    undecided: dict[str, UndecidableError] = field(default_factory=dict)
 
 
 class Central:
@@ -79,9 +91,7 @@ class Central:
             tx.execute(statements.MOVE_REDECISION, [keys[-1], table])
         return {(table, key) for key in keys}
 
-    def resolutions(
-        self, tx: Transaction, table: str, keys: Iterable[str], rekeyed: str | None = None
-    ) -> dict[str, Resolution]:
+    def resolutions(self, tx: Transaction, table: str, keys: Iterable[str], rekeyed: str | None = None) -> Decisions:
         """What the policy makes of the stores' contributions, key by key; writes nothing.
 
         `rekeyed` names a table of other business keys than the stored ones (see `policy_switch.rekey`).
@@ -91,7 +101,13 @@ class Central:
         found = read_contributions(tx, self._catalog, table, keys, rekeyed)
         if self._reviews(table):
             with_decisions(tx, table, found)
-        return {key: resolve(policy, columns, found.get(key, [])) for key in keys}
+        made = Decisions()
+        for key in keys:
+            try:
+                made.resolutions[key] = resolve(policy, columns, found.get(key, []))
+            except UndecidableError as error:
+                made.undecided[key] = error
+        return made
 
     def _reviews(self, table: str) -> bool:
         policy = self.table_policy(table)
@@ -107,7 +123,8 @@ class Central:
     def _decide_table(self, tx: Transaction, table: str, touched: Mapping[str, set[str] | None]) -> Tally:
         self._catalog.refresh(tx, table)  # a column that another worker added must not be left out
         short = self._shortened(tx, table, {key: stores for key, stores in touched.items() if stores})
-        resolutions = self.resolutions(tx, table, [key for key in touched if key not in short]) | short
+        made = self.resolutions(tx, table, [key for key in touched if key not in short])
+        resolutions = made.resolutions | short
         gone = [key for key, resolution in resolutions.items() if not resolution.exists]
         if gone:
             tx.execute(render(statements.REMOVE.format(table=sql.Identifier(table))), [gone])
@@ -116,7 +133,11 @@ class Central:
             self._write(tx, table, present, list(short))
         if self._reviews(table):
             keep_reviews(tx, table, resolutions)
+        parked = 0
+        if self.table_policy(table).may_park:
+            parked = keep_parked(tx, table, resolutions, made.undecided)
         return Tally(
+            parked=parked,
             contests=self._record_contests(tx, table, present),
             uncertain=sum(len(resolution.uncertain) for resolution in present.values()),
         )

@@ -13,6 +13,7 @@ from conflict.resolution import Contribution
 from sinks.central import Central, read_contributions
 from sinks.evolution import Catalog
 from sinks.identities import Identity, aliases_of, standing_identities
+from sinks.parked_keys import ParkedKey, parked_keys
 from sinks.policy_switch import require_applied
 from sinks.reviews import standing_decisions
 from sinks.statements import explaining as statements
@@ -62,6 +63,7 @@ class Explained:
     decided_version: int | None  # of the policy that decided the row as it stands; None where none stands
     decided_at: datetime | None
     pending: bool  # the key is still to be decided anew, so what stands may not be what is explained
+    parked: ParkedKey | None  # what stands is what was decided before that
     standing: dict[str, Any] | None  # column → the value in central.<table>
     contested: list[str]
     explanation: KeyExplanation
@@ -136,6 +138,7 @@ class Explainer:
             decided_version=row[0] if row else None,
             decided_at=row[1] if row else None,
             pending=bool(self._tx.rows(DIRTY, {"table": self._table, "keys": [key]})),
+            parked=next(iter(parked_keys(self._tx, self._table, [key])), None),
             standing=dict(zip(self._catalog.central_columns(self._table), row[3:], strict=True)) if row else None,
             contested=row[2] if row else [],
             explanation=explain(self._policy, wanted, [*found, *decisions]),

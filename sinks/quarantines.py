@@ -17,7 +17,7 @@ from sinks.reviews import with_decisions
 from sinks.statements import quoted
 from sinks.store_orders import decide_again, shared_tables
 from sinks.warehouse import Transaction, Warehouse
-from tillstream.errors import RefusedError
+from tillstream.errors import RefusedError, UndecidableError
 
 KEYS_AT_ONCE = 1_000
 SAMPLES = 10  # of each table, for a person to look at
@@ -55,6 +55,7 @@ class Preview:
     keys: int = 0  # to which the store contributes
     rows_gone: int = 0
     rows_back: int = 0  # which the store had deleted
+    undecided: int = 0  # keys of which its rules cannot tell
     values: Counter[str] = field(default_factory=Counter)  # column → central values that would change
     samples: list[tuple[str, str, Any, Any]] = field(default_factory=list)  # (key, column, present value, value then)
 
@@ -120,7 +121,10 @@ def _preview(tx: Transaction, catalog: Catalog, central: Central, table: str, st
         with_decisions(tx, table, rows)
         for key, contributions in rows.items():
             then = [_quarantined(each, store, since_us) for each in contributions]
-            _compare(found, key, resolve(policy, columns, contributions), resolve(policy, columns, then))
+            try:
+                _compare(found, key, resolve(policy, columns, contributions), resolve(policy, columns, then))
+            except UndecidableError:
+                found.undecided += 1
     return found
 
 

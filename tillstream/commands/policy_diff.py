@@ -137,6 +137,9 @@ def _table_in_words(each: TableDifference) -> list[str]:
         lines += _column_in_words(each, column)
     if each.untimed:
         lines += [f"  {line}" for line in _untimed_in_words(each)]
+    if each.undecided:
+        lines.append(f"  {_counted(each.undecided, 'key')} could not be decided, and would stay as they are:")
+        lines += [f"    {key}: {why}" for key, why in each.samples_undecided]
     if each.pending:
         lines.append(f"  {_counted(each.pending, 'key')} left out: still to be decided by the policies in force")
     return [*lines, *(f"  {note}" for note in each.notes)]
@@ -219,6 +222,10 @@ def _table_as_json(each: TableDifference) -> dict[str, Any]:
         "keys": each.keys,
         "complete": each.complete,
         "pending": each.pending,
+        "undecided": {
+            "count": each.undecided,
+            "samples": [{"key": key, "why": why} for key, why in each.samples_undecided],
+        },
         "rows_changed": each.rows_changed,
         "values": each.values,
         "rows_appearing": {"count": each.appearing, "samples": each.samples_appearing},

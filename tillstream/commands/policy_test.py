@@ -90,10 +90,13 @@ def _require_known_stores(file: str, policy: Policy) -> None:
     if policy.source is not None and policy.source.stores is None:
         for table in policy.tables.values():
             for column, rule in (*table.columns.items(), (REST, table.default)):
-                by = next((each.by for each in chain(rule) if each.by), None)
-                if by:
+                asks = [f"ranks stores by {each.by}" for each in chain(rule) if each.by]
+                asks += [
+                    f"asks for store.{name}" for each in chain(rule) if each.when for name, _ in each.when.attributes
+                ]
+                if asks:
                     raise RefusedError(
-                        f"{file}: tables.{table.table}.columns.{column} ranks stores by {by}, of which tillstream.yaml "
+                        f"{file}: tables.{table.table}.columns.{column} {asks[0]}, of which tillstream.yaml "
                         "tells; run this beside it or name it with --config"
                     )
 

@@ -44,6 +44,7 @@ def _answer(settings: Config, warehouse: "Warehouse") -> dict[str, Any]:
     with warehouse.transaction() as tx:
         letters = tx.value("SELECT count(*) FROM tillstream.dead_letters WHERE status = 'open'")
         reviews = tx.value("SELECT count(*) FROM tillstream.reviews WHERE closed_at IS NULL")
+        parked = tx.value("SELECT count(*) FROM tillstream.parked_keys")
         conflicts = tx.value("SELECT count(*) FROM tillstream.conflicts")
         dirty = tx.value("SELECT count(*) FROM tillstream.dirty_keys")
         anew = requests.open_requests(tx)
@@ -59,6 +60,7 @@ def _answer(settings: Config, warehouse: "Warehouse") -> dict[str, Any]:
             {"store": each.store, "table": each.table, "error": each.error, "reason": each.reason} for each in unread
         ],
         "dead_letters": letters,
+        "parked_keys": parked,
         "reviews": reviews,
         "conflicts": conflicts,
         "keys_to_decide": dirty,
@@ -159,5 +161,7 @@ def _print(found: dict[str, Any]) -> None:
         console.print("`tillstream run` is not at work on this warehouse.")
     if found["reviews"]:
         console.print(f"{found['reviews']} values wait to be decided by a person: `tillstream reviews list`")
+    if found["parked_keys"]:
+        console.print(f"{found['parked_keys']} keys could not be decided by their rules: `tillstream parked list`")
     if found["dead_letters"]:
         console.print(f"{found['dead_letters']} events are set aside: `tillstream dead-letters list`")
