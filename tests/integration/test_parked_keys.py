@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -26,9 +27,10 @@ def policies(rule: str) -> str:
 
 @pytest.fixture
 def chain(tmp_path: Path, fresh_database: str) -> Iterator[DecidedChain]:
-    chain = DecidedChain(tmp_path, fresh_database, policies(CONDITION))
-    yield chain
-    chain.close()
+    with closing(DecidedChain(tmp_path, fresh_database, policies(CONDITION))) as chain:
+        for store in chain.stores.values():
+            store.snapshot()
+        yield chain
 
 
 def shown(capsys: pytest.CaptureFixture[str]) -> str:
