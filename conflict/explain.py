@@ -92,6 +92,7 @@ def rule_in_words(rule: ColumnRule) -> str:
         "value": quoted(rule.value) if rule.rule is RuleName.CONSTANT else "",
         "separator": quoted(rule.separator) if rule.rule is RuleName.UNION else "",
     }
+    settings["function"] = rule.function.name if rule.function else ""
     settings["when"] = rule.when.text if rule.when else ""
     told = ", ".join([rule.rule.value, *(f"{name}: {said}" for name, said in settings.items() if said)])
     return f"{told}, then {rule_in_words(rule.then)}" if rule.then else told
@@ -242,6 +243,8 @@ def _by_any_value(rule: ColumnRule, decided: Decided) -> str:
         return "every store's value is part of it: any change of one changes it"
     if rule.rule is RuleName.UNION:
         return "what any store has more would be part of it"
+    if rule.rule is RuleName.PYTHON:
+        return "the function may make another value of any change of a row"
     if rule.rule is RuleName.CONSTANT:
         return "only another policy"
     if rule.rule in _BETTER and decided.value is not None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from conflict.cases import Case
 from conflict.condition import Condition, fingerprinted
+from conflict.functions import Ask, Function, Modules
 
 REST = "*"  # in the place of a column's name: every column that is not named
 CONTEST_WITHIN_SECONDS = 600.0  # two tills that edit one member within ten minutes are worth a look
@@ -35,6 +36,7 @@ class RuleName(StrEnum):
     PER_STORE = "per_store"
     EQUAL_OR_FLAG = "equal_or_flag"
     REVIEW = "review"
+    PYTHON = "python"
 
 
 FALLING_BACK = frozenset({
@@ -46,7 +48,7 @@ FALLING_BACK = frozenset({
 TO_AGREE = frozenset({RuleName.EQUAL_OR_FLAG, RuleName.REVIEW})
 """Rules by which stores that differ are contested, whenever they came to."""
 
-NO_ONES = frozenset({RuleName.SUM, RuleName.UNION, RuleName.CONSTANT, RuleName.PER_STORE})
+NO_ONES = frozenset({RuleName.SUM, RuleName.UNION, RuleName.CONSTANT, RuleName.PER_STORE, RuleName.PYTHON})
 """Rules whose value is no single store's, so that no store loses by it."""
 
 
@@ -78,6 +80,7 @@ class ColumnRule:
     value: str | None = None  # for constant
     column: str = ""  # that names the owner
     owners: tuple[tuple[str, str], ...] = ()  # (what it says, the store it means); empty: it says store ids
+    function: Function | None = None  # for python
     when: Condition | None = None  # which rows it looks at
     then: "ColumnRule | None" = None  # see FALLING_BACK
 
@@ -92,6 +95,7 @@ class ColumnRule:
 
 LATEST = ColumnRule(rule=RuleName.LATEST)
 BY_TIME = frozenset({RuleName.LATEST, RuleName.EARLIEST})
+ASK_TIME = BY_TIME | {RuleName.PYTHON}  # a function of one's own is told when each store changed its value
 
 
 def chain(rule: ColumnRule) -> Iterator[ColumnRule]:
@@ -127,6 +131,12 @@ class TablePolicy:
     deletes: Deletes = Deletes.LATEST
     contest_within_seconds: float = CONTEST_WITHIN_SECONDS
     contest_ignore: frozenset[str] = frozenset()
+    ask: Ask | None = field(default=None, compare=False, repr=False)  # how functions of one's own are run
+
+    def functions(self) -> list[tuple[str, Function]]:
+        """Column, or REST, and a function that its rule asks."""
+        rules = {**self.columns, REST: self.default}
+        return [(column, each.function) for column, rule in rules.items() for each in chain(rule) if each.function]
 
     def rule_for(self, column: str) -> ColumnRule:
         return self.columns.get(column, self.default)
@@ -135,7 +145,7 @@ class TablePolicy:
         """Whether the column's rule, or one it falls back on, asks when a store changed it."""
         if any(part.column == column for part in self.key):
             return False
-        return any(rule.rule in BY_TIME for rule in chain(self.rule_for(column)))
+        return any(rule.rule in ASK_TIME for rule in chain(self.rule_for(column)))
 
     def asks_since(self, column: str) -> bool:
         """Whether the column's rule, or one it falls back on, asks since when a store has had a value."""
@@ -151,7 +161,7 @@ class TablePolicy:
     def may_park(self) -> bool:
         """Whether some rule may be at its wits' end, so that a key cannot be decided."""
         rules = (*self.columns.values(), self.default)
-        return any(each.when is not None for rule in rules for each in chain(rule))
+        return any(each.when or each.function for rule in rules for each in chain(rule))
 
     def is_reviewed(self, column: str) -> bool:
         return self.rule_for(column).rule is RuleName.REVIEW
@@ -184,6 +194,7 @@ class PolicySource:
 
     text: str  # the YAML
     stores: Mapping[str, Mapping[str, Any]] | None  # what is said of each store; None where that was not at hand
+    modules: Modules = field(default_factory=lambda: MappingProxyType({}))  # that its functions are in
 
 
 # --- the fingerprint --------------------------------------------------------------------------------------
@@ -225,6 +236,8 @@ def _rule(rule: ColumnRule) -> dict[str, Any]:
         said["value"] = rule.value
     if rule.rule is RuleName.OWNER:
         said["column"], said["owners"] = rule.column, rule.owners
+    if rule.function is not None:
+        said["function"] = [rule.function.name, rule.function.seconds, rule.function.digest]
     if rule.when is not None:
         said["when"] = fingerprinted(rule.when)
     return said

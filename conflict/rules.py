@@ -15,6 +15,7 @@ from conflict.people import Decision, fingerprint
 from conflict.policy import LATEST, ColumnRule, RuleName, TablePolicy
 from conflict.resolution import NEVER_OBSERVED, ColumnStamp, Contribution
 from conflict.values import majority, place_in_order, total, united
+from tillstream.errors import UndecidableError
 
 NOBODY: Mapping[str, Decision] = MappingProxyType({})
 
@@ -278,6 +279,15 @@ def _review(rule: ColumnRule, asked: Asked) -> Decided | str:
     return Decided(asked.value(decided), None, reason, by_person=True)
 
 
+def _python(rule: ColumnRule, asked: Asked) -> Decided:
+    """Every live row is shown to it, also two of one store."""
+    assert rule.function is not None
+    if asked.policy.ask is None:
+        raise UndecidableError(asked.column, f"{rule.function.name} cannot be run here")
+    value = asked.policy.ask(rule.function, asked.column, asked.having)
+    return Decided(value, None, f"{rule.function.name} makes it of {len(asked.having)} rows")
+
+
 def _constant(rule: ColumnRule, asked: Asked) -> Decided:
     return Decided(rule.value, None, "the policy gives it")
 
@@ -291,7 +301,7 @@ def _first_with(given: Sequence[Contribution], asked: Asked, value: Any, reason:
     return Decided(asked.value(winner), winner, reason)
 
 
-_EVERY_ROW = frozenset({RuleName.SUM, RuleName.UNION})
+_EVERY_ROW = frozenset({RuleName.SUM, RuleName.UNION, RuleName.PYTHON})
 NO_VALUE = Decided(None, None, "no store has a value")
 Rule = Callable[[ColumnRule, Asked], Decided | str]  # a text says why there is nothing to choose by
 _RULES: dict[RuleName, Rule] = {
@@ -311,4 +321,5 @@ _RULES: dict[RuleName, Rule] = {
     RuleName.PER_STORE: _per_store,
     RuleName.EQUAL_OR_FLAG: _equal_or_flag,
     RuleName.REVIEW: _review,
+    RuleName.PYTHON: _python,
 }

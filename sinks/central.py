@@ -1,8 +1,8 @@
 """central.<table>: the agreed row of every business key a batch touched, in the same transaction."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -15,6 +15,7 @@ from conflict.shortcut import MANY_STORES, Standing, may_shorten, shortened
 from sinks.clocks import read_stamps
 from sinks.evolution import Catalog, key_columns
 from sinks.mirror import Keys, Touched
+from sinks.own_functions.asking import Batch, Unanswered, runner_of
 from sinks.parked_keys import keep_parked
 from sinks.reviews import keep_reviews, with_decisions
 from sinks.statements import central as statements
@@ -101,13 +102,13 @@ class Central:
         found = read_contributions(tx, self._catalog, table, keys, rekeyed)
         if self._reviews(table):
             with_decisions(tx, table, found)
-        made = Decisions()
-        for key in keys:
-            try:
-                made.resolutions[key] = resolve(policy, columns, found.get(key, []))
-            except UndecidableError as error:
-                made.undecided[key] = error
-        return made
+        return _decisions(policy, columns, {key: found.get(key, []) for key in keys}, self._batch(policy))
+
+    def _batch(self, policy: TablePolicy) -> Batch | None:
+        """Of questions to functions of one's own, where the table has such."""
+        return (
+            Batch(runner_of(self.policy), self._catalog.central_columns(policy.table)) if policy.functions() else None
+        )
 
     def _reviews(self, table: str) -> bool:
         policy = self.table_policy(table)
@@ -185,6 +186,27 @@ class Central:
             for contest in resolution.contests:
                 recorded += max(tx.execute(statements.CONFLICT, _conflict_row(table, key, contest)), 0)
         return recorded
+
+
+def _decisions(
+    policy: TablePolicy, columns: Collection[str], rows: Mapping[str, Sequence[Contribution]], batch: Batch | None
+) -> Decisions:
+    """Keys whose rules ask something are gone through again once all of it is answered."""
+    made = Decisions()
+    policy = replace(policy, ask=batch) if batch is not None else policy
+    waiting = list(rows)
+    while waiting:
+        keys, waiting = waiting, []
+        for key in keys:
+            try:
+                made.resolutions[key] = resolve(policy, columns, rows[key])
+            except UndecidableError as error:
+                made.undecided[key] = error
+            except Unanswered:
+                waiting.append(key)
+        if batch is not None:
+            batch.fetch()
+    return made
 
 
 def central_row(

@@ -13,6 +13,7 @@ from conflict.resolution import Contribution
 from sinks.central import Central, read_contributions
 from sinks.evolution import Catalog
 from sinks.identities import Identity, aliases_of, standing_identities
+from sinks.own_functions.asking import asking
 from sinks.parked_keys import ParkedKey, parked_keys
 from sinks.policy_switch import require_applied
 from sinks.reviews import standing_decisions
@@ -111,7 +112,7 @@ class Explainer:
         self._catalog.load(tx)
         if not self._catalog.central_columns(table):
             raise RefusedError(f"central.{table} is not in the warehouse; `tillstream run` makes it")
-        self._policy = policy.tables[table]
+        self._policy = asking(policy, {table: self._catalog.central_columns(table)}).tables[table]
         self.columns = Central(self._catalog, policy, 0).decided_columns(table)
 
     def explain(self, key: str, columns: Collection[str] | None = None) -> Explained:

@@ -15,6 +15,7 @@ from sinks.central import Central, read_contributions
 from sinks.evolution import Catalog
 from sinks.identities import Identity, aliases_of, keep_aliases, key_columns_of, read_identities, standing_identities
 from sinks.ledger import mark_dirty
+from sinks.own_functions.asking import asking
 from sinks.policy_switch import rekey, require_applied, set_keys
 from sinks.policy_versions import alone
 from sinks.statements.verification import ONE_SNAPSHOT
@@ -50,6 +51,7 @@ class Merging:
             tx.execute(f"{ONE_SNAPSHOT}, READ ONLY")
             require_applied(tx, policy)
             catalog = _catalog(tx, table)
+            policy = asking(policy, {table: catalog.central_columns(table)})
             of_table, columns = policy.tables[table], Central(catalog, policy, 0).decided_columns(table)
             keys = _require_two(tx, of_table, key, other)
             found = read_contributions(tx, catalog, table, keys)

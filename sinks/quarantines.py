@@ -13,6 +13,7 @@ from conflict.resolution import Contribution, Resolution
 from conflict.resolve import resolve
 from sinks.central import Central, read_contributions
 from sinks.evolution import Catalog
+from sinks.own_functions.asking import asking
 from sinks.reviews import with_decisions
 from sinks.statements import quoted
 from sinks.store_orders import decide_again, shared_tables
@@ -92,7 +93,8 @@ class Quarantines:
             tx.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             catalog = Catalog()
             catalog.load(tx)
-            central = Central(catalog, policy, 0)
+            kinds = {name: catalog.central_columns(name) for name in policy.tables}
+            central = Central(catalog, asking(policy, kinds), 0)
             return [
                 _preview(tx, catalog, central, name, store, since_us)
                 for name in _tables(tx, table)
