@@ -673,7 +673,7 @@ class FakeStore:
 
 
 def _by_time(policy: TablePolicy, name: str) -> bool:
-    return _asks(policy, name, "latest") or _asks(policy, name, "earliest")
+    return any(_asks(policy, name, rule) for rule in ("latest", "earliest", "python"))
 
 
 def _asks(policy: TablePolicy | None, name: str, rule_name: str) -> bool:
@@ -685,7 +685,7 @@ def _asks(policy: TablePolicy | None, name: str, rule_name: str) -> bool:
     while rule.then is not None:
         rule = rule.then
         found.append(rule.rule.value)
-    if found[-1] in ("priority", "owner", "majority", "highest", "lowest"):
+    if rule.when is not None or found[-1] in ("priority", "owner", "majority", "highest", "lowest"):
         found.append("latest")
     return rule_name in found
 

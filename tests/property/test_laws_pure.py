@@ -2,7 +2,7 @@
 
 import itertools
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
@@ -16,6 +16,7 @@ from lanes import DATABASE, FakeStore, FakeTable, Log, column
 
 from conflict.condition import condition_of
 from conflict.explain import explain
+from conflict.functions import Function, function_of
 from conflict.policy import (
     BY_TIME,
     LATEST,
@@ -135,8 +136,19 @@ def rule_of(name: RuleName) -> ColumnRule:
         ranks=ranks,
         order=order,
         column="home" if name is RuleName.OWNER else "",
+        function=function_of("own:longest", 1.0, {}) if name is RuleName.PYTHON else None,
         value="1" if name is RuleName.CONSTANT else None,
     )
+
+
+def longest(function: Function, column: str, rows: Sequence[Contribution]) -> Any:
+    """A rule of one's own, asked without a process."""
+    return _longest([row.values[column] for row in rows])
+
+
+def _longest(offered: Sequence[Any]) -> Any:
+    given_ = [each for each in offered if each is not None]
+    return max(given_, key=lambda each: (len(str(each)), str(each)), default=None)
 
 
 def policy_of(rule: ColumnRule, deletes: Deletes = Deletes.LATEST) -> TablePolicy:
@@ -148,6 +160,7 @@ def policy_of(rule: ColumnRule, deletes: Deletes = Deletes.LATEST) -> TablePolic
         table="members",
         key=(KeyPart(column="phone", normaliser=Normaliser.EXACT),),
         columns=MappingProxyType({"points": rule, "name": for_names}),
+        ask=longest,
         deletes=deletes,
     )
 
@@ -228,6 +241,8 @@ def _is_made_by(rule: ColumnRule, value: Any, offered: list[Any]) -> bool:
     if rule.rule is RuleName.UNION and value is not None:
         parts = {part.strip() for each in offered if each is not None for part in each.split(",")}
         return set(value.split(",")) == parts
+    if rule.rule is RuleName.PYTHON:
+        return bool(value == _longest(offered))
     return rule.rule is RuleName.CONSTANT and value == "1"
 
 
