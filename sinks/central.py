@@ -14,8 +14,9 @@ from conflict.resolve import resolve
 from conflict.shortcut import MANY_STORES, Standing, may_shorten, shortened
 from sinks.clocks import read_stamps
 from sinks.evolution import Catalog, key_columns
+from sinks.ledger import mark_dirty
 from sinks.mirror import Keys, Touched
-from sinks.own_functions.asking import Batch, Unanswered, runner_of
+from sinks.own_functions.asking import Batch, NotAsked, Unanswered, runner_of
 from sinks.parked_keys import keep_parked
 from sinks.reviews import keep_reviews, with_decisions
 from sinks.statements import central as statements
@@ -136,7 +137,10 @@ class Central:
             keep_reviews(tx, table, resolutions)
         parked = 0
         if self.table_policy(table).may_park:
-            parked = keep_parked(tx, table, resolutions, made.undecided)
+            later = {key for key, error in made.undecided.items() if isinstance(error, NotAsked)}
+            mark_dirty(tx, {(table, key) for key in later})
+            undecided = {key: error for key, error in made.undecided.items() if key not in later}
+            parked = keep_parked(tx, table, resolutions, undecided)
         return Tally(
             parked=parked,
             contests=self._record_contests(tx, table, present),

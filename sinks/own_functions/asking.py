@@ -13,7 +13,7 @@ from conflict.policy import Policy
 from conflict.resolution import NEVER_OBSERVED, Contribution
 from conflict.rules import standing
 from sinks.own_functions.fitting import fitted
-from sinks.own_functions.runner import Answer, Runner, runner_for
+from sinks.own_functions.runner import Answer, NotAskedError, Runner, runner_for
 from sinks.own_functions.wire import encode
 from tillstream.errors import UndecidableError
 
@@ -51,6 +51,10 @@ def _one_by_one(runner: Runner, kinds: Mapping[str, str]) -> Ask:
         return _value(answer, column, kinds)
 
     return ask
+
+
+class NotAsked(UndecidableError):  # noqa: N818 - the key's turn is to come again
+    """There was no time for it beside keys that took too long."""
 
 
 class Unanswered(Exception):  # noqa: N818 - the key's turn comes again
@@ -95,6 +99,8 @@ def _question(column: str, rows: Sequence[Contribution]) -> list[dict[str, Any]]
 
 
 def _value(answer: Answer, column: str, kinds: Mapping[str, str]) -> Any:
+    if isinstance(answer.error, NotAskedError):
+        raise NotAsked(column, str(answer.error))
     if answer.error is not None:
         raise UndecidableError(column, str(answer.error))
     if column not in kinds:

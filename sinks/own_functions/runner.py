@@ -24,12 +24,16 @@ from sinks.own_functions.wire import decode
 
 LOADING_SECONDS = 10.0  # to start, and to import a module
 ROWS_AT_ONCE = 2_000  # in one line: reading it is of the first key's time
-MOST_STOPPED = 3  # in one batch: then it is not asked about the others, or all would wait for it
+MOST_STOPPED = 3  # in one batch: then it is not asked about the others yet, or all would wait for it
 KEPT_OF_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
 
 
 class FunctionError(Exception):
     """Why a function has no answer that counts."""
+
+
+class NotAskedError(FunctionError):
+    """Its turn is to come again: too many keys before it ended the process."""
 
 
 class StoppedError(FunctionError):
@@ -112,6 +116,11 @@ class Runner:
         self._process: _Process | None = None
         self._turn = threading.Lock()
 
+    def close(self) -> None:
+        """End its process; one that is asked again starts anew."""
+        with self._turn:
+            self._stop()
+
     def load(self, function: Function) -> str | None:
         """Why it cannot be used, if it cannot."""
         with self._turn:
@@ -130,7 +139,7 @@ class Runner:
         stopped = 0
         while questions:
             if stopped >= MOST_STOPPED:
-                error = FunctionError(f"{function.name} was not asked: its process ended for {stopped} keys beside it")
+                error = NotAskedError(f"{function.name} was not asked: its process ended for {stopped} keys beside it")
                 yield from [Answer(error=error)] * len(questions)
                 return
             batch = questions[: _at_once(questions)]

@@ -121,3 +121,125 @@ def test_a_quarantine_is_shown_without_what_nobody_can_tell(
     verb = ["quarantine", "add", "s2", "--since", "2020-01-01T00:00", "--reason", "x"]
     assert chain.tillstream(*verb) == 1
     assert "of 1 keys nobody can tell" in shown(capsys)
+
+
+# --- rules of one's own -----------------------------------------------------------------------------------
+
+MODULE = """\
+def level(rows):
+    if any(row.value == 13 for row in rows):
+        raise LookupError("thirteen")
+    while any(row.value == 14 for row in rows):
+        pass
+    if any(row.value == 15 for row in rows):
+        return rows[0].store
+    if any(row.value == 16 for row in rows):
+        return "sixteen"
+    return max(row.value for row in rows)
+"""
+OWN = 'level: {python: "own:level", seconds: 0.3}'
+BAD = {
+    13: "own:level: own.py:3: LookupError: thirteen",
+    14: "own:level took longer than 0.3 s",
+    15: "own:level: it says something else when the rows come in another order",
+    16: "a value of the type str does not fit the column, which is integer",
+}
+
+
+@pytest.fixture
+def own(tmp_path: Path, fresh_database: str) -> Iterator[DecidedChain]:
+    """A member in two stores, whose level a function of the chain's own decides."""
+    (tmp_path / "own.py").write_text(MODULE)
+    with closing(DecidedChain(tmp_path, fresh_database, policies(OWN))) as chain:
+        for store in chain.stores.values():
+            store.snapshot()
+            store.insert("members", member(1, PHONE, "a", 0, level=1), member(2, OTHER, "b", 0, level=2))
+        chain.take_in()
+        yield chain
+
+
+def levels(chain: DecidedChain) -> list[tuple[str, int]]:
+    return chain.rows("SELECT name, level FROM central.members ORDER BY phone")
+
+
+@pytest.mark.parametrize("bad", list(BAD))
+def test_a_function_that_fails_parks_its_key_and_no_other(own: DecidedChain, bad: int) -> None:
+    """By an error, over time, by the order of rows, by a value that the column cannot have: the row stays whole, in the
+    same batch another key is decided, and the next change that it can decide brings it back."""
+    assert levels(own) == [("a", 1), ("b", 2)]
+    own.stores["s1"].tick(60)
+    own.stores["s1"].update("members", (1,), level=bad, name="later")
+    own.stores["s1"].update("members", (2,), level=5)
+    own.take_in()
+    assert levels(own) == [("a", 1), ("b", 5)]
+    assert parked(own) == [(f"+86{PHONE}", "level", BAD[bad])]
+    own.stores["s2"].update("members", (2,), level=7)  # with the process started anew
+    own.take_in()
+    assert levels(own) == [("a", 1), ("b", 7)]
+    assert len(parked(own)) == 1
+    agreed_right(own)
+    own.stores["s1"].update("members", (1,), level=6)
+    own.take_in()
+    assert levels(own) == [("later", 6), ("b", 7)]
+    assert parked(own) == []
+    agreed_right(own)
+
+
+def test_a_function_that_is_mended_is_another_policy(own: DecidedChain, capsys: pytest.CaptureFixture[str]) -> None:
+    """`diff` tries it, `apply` decides what was parked, and `rollback` has the function as it was, whatever stands in
+    the directory by then."""
+    own.stores["s1"].update("members", (1,), level=13)
+    own.take_in()
+    assert len(parked(own)) == 1
+    assert own.tillstream("explain", "members", PHONE, "level") == 0
+    assert f"level: cannot be decided: {BAD[13]} rule: python, function: own:level" in shown(capsys)
+    (own.directory / "own.py").write_text("def level(rows):\n    return min(row.value for row in rows)\n")
+    assert own.tillstream("policy", "diff", "--output", "json") == 0
+    (table,) = json.loads(shown(capsys))["tables"]
+    assert table["undecided"]["count"] == 0
+    assert own.tillstream("policy", "apply", "--yes") == 0
+    own.take_up()
+    assert levels(own) == [("a", 1), ("b", 2)]
+    assert parked(own) == []
+    agreed_right(own)
+    (own.directory / "own.py").write_text("this is no Python")
+    assert own.tillstream("policy", "apply", "--yes") == 1
+    assert "policies.yaml:7: tables.members.columns.level.python: own:level cannot be imported" in shown(capsys)
+    assert own.tillstream("policy", "rollback", "1", "--yes") == 0
+    own.take_up()
+    assert parked(own) == [(f"+86{PHONE}", "level", BAD[13])]
+    agreed_right(own)
+
+
+def test_what_is_parked_is_tried_again_by_name(own: DecidedChain, capsys: pytest.CaptureFixture[str]) -> None:
+    """All, those of a table, or one key; as JSON, too."""
+    assert own.tillstream("parked", "retry") == 0
+    assert shown(capsys) == "no such key is parked"
+    own.stores["s1"].update("members", (1,), level=13)
+    own.take_in()
+    assert own.tillstream("parked", "list", "--output", "json") == 0
+    (told,) = json.loads(shown(capsys))["parked"]
+    assert (told["table"], told["key"], told["column"]) == ("members", f"+86{PHONE}", "level")
+    assert own.tillstream("parked", "retry", "members", OTHER) == 0
+    assert own.tillstream("parked", "retry", "memebrs") == 2
+    assert own.tillstream("parked", "retry", "members", PHONE) == 1
+    assert f"still: members +86{PHONE} level: {BAD[13]}" in shown(capsys)
+    with own.warehouse.transaction() as tx:
+        tx.execute("UPDATE stores.members SET level = 3 WHERE level = 13")
+    assert own.tillstream("parked", "retry", "members") == 0
+    assert "1 of 1 parked keys decided" in shown(capsys)
+    assert levels(own)[0] == ("a", 3)
+    assert parked(own) == []
+
+
+def test_who_comes_behind_endless_keys_is_not_parked_for_it(own: DecidedChain) -> None:
+    """After a few of them a batch goes in without the others, which are decided beside the next ones."""
+    phones = [f"1380013{n:04}" for n in range(7)]
+    rows = [member(10 + n, phone, "x", 0, level=14) for n, phone in enumerate(phones)]
+    own.stores["s1"].insert("members", *rows)
+    own.stores["s1"].update("members", (2,), level=5)
+    own.take_in()
+    assert [key for key, _, _ in parked(own)] == [f"+86{phone}" for phone in phones]
+    assert {reason for _, _, reason in parked(own)} == {BAD[14]}
+    assert levels(own) == [("a", 1), ("b", 5)]
+    agreed_right(own)

@@ -512,7 +512,7 @@ few = settings(max_examples=20, deadline=None, suppress_health_check=[HealthChec
         policy_with, st.sampled_from(list(Deletes)), st.sampled_from([MEMBERS.columns, CHOSEN, OF_ONES_OWN])
     ),
 )
-@settings(few, max_examples=30, phases=[Phase.generate])
+@settings(few, max_examples=30)
 def test_every_way_leads_to_the_same_warehouse(
     place: Place, history: tuple[list[Act], ...], way: Way, compressed: bool, policy: Policy
 ) -> None:
