@@ -1,12 +1,14 @@
 """Keys that a rule cannot decide stay as they were, are told of, and come back; nothing else waits for them."""
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from decided import DecidedChain, agreed_right
+from shown import require_shown
 
 POLICIES = """\
 version: 1
@@ -243,3 +245,31 @@ def test_who_comes_behind_endless_keys_is_not_parked_for_it(own: DecidedChain) -
     assert {reason for _, _, reason in parked(own)} == {BAD[14]}
     assert levels(own) == [("a", 1), ("b", 5)]
     agreed_right(own)
+
+
+BLOCK = re.compile(r"^```(\w+) own-rules\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def test_the_readmes_rules_of_ones_own(
+    tmp_path: Path, fresh_database: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The policies and the function as they stand there decide as it says, and each command shows what it shows."""
+    monkeypatch.chdir(tmp_path)
+    blocks = BLOCK.findall((Path(__file__).parents[2] / "README.md").read_text())
+    assert [language for language, _ in blocks] == ["yaml", "python", "sh", "text", "sh", "text"]
+    (tmp_path / "membership.py").write_text(blocks[1][1])
+    attributes = {"s1": "{tier: flagship}", "s2": "{tier: street}"}
+    with closing(DecidedChain(tmp_path, fresh_database, blocks[0][1], attributes=attributes)) as chain:
+        for store in chain.stores.values():
+            store.snapshot()
+        chain.stores["s1"].insert("members", member(1, PHONE, "Dr", 5, level=1), member(2, OTHER, "Mr", 0, level=1))
+        chain.stores["s2"].insert("members", member(1, PHONE, "Mr", 4, level=2), member(2, OTHER, "Dr", 1, level=2))
+        chain.take_in()
+        assert levels(chain) == [("Dr", 1), ("Dr", 2)]
+        chain.stores["s2"].update("members", (1,), points=None)
+        chain.take_in()
+        assert levels(chain)[0] == ("Dr", 1)
+        agreed_right(chain)
+        for (_, command), (_, answer) in zip(blocks[2::2], blocks[3::2], strict=True):
+            assert chain.tillstream(*command.split()[1:]) == 0
+            require_shown(answer, capsys.readouterr().out)
