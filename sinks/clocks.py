@@ -44,7 +44,15 @@ class KnownClocks:
 
 def read_stamps(clock: StoreClock, stored: Mapping[str, list[Any]] | None) -> dict[str, ColumnStamp]:
     """`_stamps` as the warehouse keeps them: see `tillstream.join_stamps`."""
+    if clock.was_never_off:  # nothing to correct, and of a time that ran backwards the later one stands as it is
+        return {name: _as_it_is(*stamp) for name, stamp in (stored or {}).items()}
     return {name: _timed(clock, name, *stamp) for name, stamp in (stored or {}).items()}
+
+
+def _as_it_is(
+    epoch: int, file: int, pos: int, row: int, order: int, at_us: int, _: int, ahead: Any = None
+) -> ColumnStamp:
+    return ColumnStamp((epoch, file, pos, row, order), at_us if ahead is None else max(at_us, ahead[5]))
 
 
 def _timed(

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -255,11 +256,28 @@ def decoded(change: Change, store: str, *, odd_text: bool = True) -> list[Any]:
 
 def stamps_json(change: SharedChange, changed_at_us: int | None) -> str:
     """The sparse stamps as `tillstream.join_stamps` takes them; "" holds the batch's first stamp."""
-    document: dict[str, list[Any]] = {
-        column: [*stamp, at_us, 0] if ahead is None else [*stamp, at_us, 0, [*ahead[0], ahead[1]]]
-        for column, (stamp, at_us, ahead) in change.stamps.items()
-    }
-    document[""] = [*change.first, change.first_us, 0]
+    texts: dict[int, str] = {}  # one change of the store's is mostly the mark of many columns
+    parts = [f'"":{_mark_json((change.first, change.first_us, None))}']
+    for column, mark in change.stamps.items():
+        text = texts.get(id(mark))
+        if text is None:
+            text = texts[id(mark)] = _mark_json(mark)
+        parts.append(f"{_name_json(column)}:{text}")
     if changed_at_us is not None and change.event.op == "r":
-        document[SNAPSHOT] = [*change.stamp, changed_at_us, 0]
-    return msgspec.json.encode(document).decode()
+        parts.append(f"{_name_json(SNAPSHOT)}:{_mark_json((change.stamp, changed_at_us, None))}")
+    return "{" + ",".join(parts) + "}"
+
+
+def _mark_json(mark: Mark) -> str:
+    stamp, at_us, ahead = mark
+    after = "" if ahead is None else f",[{_numbers(*ahead)}]"
+    return f"[{_numbers(stamp, at_us)},0{after}]"
+
+
+def _numbers(stamp: Stamp, at_us: int) -> str:
+    return f"{stamp.epoch},{stamp.file},{stamp.pos},{stamp.row},{stamp.order},{at_us}"
+
+
+@cache
+def _name_json(column: str) -> str:
+    return msgspec.json.encode(column).decode()

@@ -62,7 +62,8 @@ def retry_parked(warehouse: Warehouse, shapes: Shapes, parked: ParkedKey) -> lis
         enter(tx, shapes.policy_id)
         catalog = Catalog()
         catalog.load(tx)
-        Central(catalog, shapes.policy, shapes.policy_id or 0).decide(tx, {(parked.table, parked.key): None})
+        place = (parked.table, parked.key)
+        Central(catalog, shapes.policy, shapes.policy_id or 0).decide(tx, {place: None}, {place: "tried again"})
         return parked_keys(tx, parked.table, [parked.key])
 
 
@@ -90,7 +91,7 @@ def _retry(tx: Transaction, shapes: Shapes, letter: int) -> str:
     refused = [*folded.dead_letters, *dead_letters.gathered()]
     if refused:
         raise PoisonError(refused[0].reason, store=store, table=row[3], key=row[4], position=str(stamp))
-    Central(catalog, shapes.policy, shapes.policy_id or 0).decide(tx, applied.touched)
+    Central(catalog, shapes.policy, shapes.policy_id or 0).decide(tx, applied.touched, applied.reasons())
     tx.execute(_SETTLE, ["applied", letter])
     return "the row has changed since: nothing to do" if applied.stale else "applied"
 

@@ -98,7 +98,7 @@ class Reviews:
                 place = [review.table, review.key, review.column]
                 tx.execute(_END, place)
                 tx.execute(_DECIDE, [*place, value, None if for_good else review.fingerprint, author, reason])
-                mark_dirty(tx, {(review.table, review.key)})
+                mark_dirty(tx, {(review.table, review.key)}, f"review {number} decided by {author}: {reason}")
                 return review
         except DataError as error:
             raise RefusedError(
@@ -111,7 +111,7 @@ class Reviews:
             review = _one(tx, number)
             if not tx.execute(_END, [review.table, review.key, review.column]):
                 raise RefusedError(f"nothing stands decided of review {number}")
-            mark_dirty(tx, {(review.table, review.key)})
+            mark_dirty(tx, {(review.table, review.key)}, f"review {number} was reopened")
             return review
 
 

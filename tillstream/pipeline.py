@@ -16,6 +16,7 @@ from sinks.batch import Committed
 from sinks.clock_looks import ClockLooks
 from sinks.engine_offsets import EngineOffsets
 from sinks.epochs import Epochs
+from sinks.history import HistoryKeeper, keep_for
 from sinks.policy_switch import take_up_file
 from sinks.resync.requests import RequestBook
 from sinks.resync.resyncer import Resyncer
@@ -85,6 +86,7 @@ class Pipeline:
         self._fleet: Fleet | None = None
         self._worker: threading.Thread | None = None
         self._resyncer: Resyncer | None = None
+        self._history = HistoryKeeper(warehouse)
         self._only_one: psycopg.Connection[Any] | None = None
         self.failure: BaseException | None = None
 
@@ -104,6 +106,7 @@ class Pipeline:
             self._warehouse, self._in_force, store_sources(config.stores), load_percent=config.resync.load_percent
         )
         self._resyncer.start()
+        self._history.start()
         heap = config.capture_options.heap_megabytes
         jvm.start(heap or HEAP_MEGABYTES + HEAP_MEGABYTES_PER_STORE * max(len(config.stores), LEAST_STORES))
         self._fleet = Fleet(
@@ -112,6 +115,7 @@ class Pipeline:
         self._fleet.start()
 
     def _take_up_policy(self) -> None:
+        keep_for(self._warehouse, self._config.tables.history_seconds)
         taken_up = take_up_file(self._warehouse, shapes_of(self._config, self._policy))
         if taken_up.fingerprint != self._policy.fingerprint:
             log.warning(
@@ -153,6 +157,7 @@ class Pipeline:
 
     def stop(self) -> None:
         """Drain: engines close, what was taken from them is finished, the warehouse is left at a commit."""
+        self._history.stop()
         if self._resyncer is not None:
             self._resyncer.stop()
         if self._fleet is not None:
