@@ -1,5 +1,6 @@
 """policies.yaml: what it may say. A Policy is made of it only if everything in it was understood."""
 
+import re
 from dataclasses import replace
 from itertools import pairwise
 from types import MappingProxyType
@@ -11,11 +12,14 @@ from conflict.case_file import CaseEntry, Name, StoreId
 from conflict.key_file import KeyMapping
 from conflict.policy import (
     CONTEST_WITHIN_SECONDS,
+    GUARDED_ROWS,
+    GUARDED_SECONDS,
     LATEST,
     REST,
     TO_AGREE,
     ColumnRule,
     Deletes,
+    Guards,
     Policy,
     PolicySource,
     RuleName,
@@ -165,6 +169,49 @@ class ContestEntry(Entry):
     ignore: tuple[Name, ...] = Field(default=(), description="Columns whose differences are no contest.")
 
 
+def _share(given: Any) -> float:
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*%", given) if isinstance(given, str) else None
+    if match is None or not 0 < float(match[1]) <= 100:
+        raise ValueError("must be a share of the store's rows, such as 20%")
+    return float(match[1]) / 100
+
+
+Share = Annotated[
+    float, BeforeValidator(_share, json_schema_input_type=Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?\s*%$")])
+]
+
+
+class GuardsEntry(Entry):
+    deletes: Share | None = Field(
+        default=None, description="A store that deletes more than this of its rows is held until `stores release`."
+    )
+    rewrites: Share | None = Field(default=None, description="The same for rows that it gives other values.")
+    within: Duration = Field(
+        default=GUARDED_SECONDS, description="In how long a time.", json_schema_extra={"default": "10m"}
+    )
+    at_least: Annotated[int, Field(strict=True, ge=1)] = Field(
+        default=GUARDED_ROWS, description="Fewer rows are never too many."
+    )
+    dark: Duration | None = Field(
+        default=None, description="A store that brings changes older than this is held until somebody has seen them."
+    )
+
+    @model_validator(mode="after")
+    def _guards_something(self) -> "GuardsEntry":
+        if self.deletes is self.rewrites is self.dark is None:
+            raise ValueError("guards nothing; name `deletes`, `rewrites` or `dark`, such as {deletes: 20%}")
+        return self
+
+    def value(self) -> Guards:
+        return Guards(
+            deletes=self.deletes,
+            rewrites=self.rewrites,
+            within_seconds=self.within,
+            at_least=self.at_least,
+            dark_seconds=self.dark,
+        )
+
+
 class TableEntry(Entry):
     scope: Literal["shared", "isolated"] = Field(
         default="isolated", description="shared: one central row per business key; isolated: none."
@@ -181,6 +228,9 @@ class TableEntry(Entry):
     )
     deletes: Deletes = Field(default=Deletes.LATEST, description="What a store's delete means for the chain.")
     contest: ContestEntry = Field(default_factory=ContestEntry, description="When stores count as in conflict.")
+    guards: GuardsEntry | None = Field(
+        default=None, description="What a store may do to the table before somebody has looked at it."
+    )
     references: dict[Name, Name] = Field(
         default_factory=dict,
         description="Of an isolated table: {column: the shared table whose rows' ids it holds}, such as "
@@ -198,6 +248,7 @@ class TableEntry(Entry):
             deletes=self.deletes,
             contest_within_seconds=self.contest.within,
             contest_ignore=frozenset(self.contest.ignore),
+            guards=self.guards.value() if self.guards else None,
         )
 
 
