@@ -111,6 +111,30 @@ class RuleEntry(Entry):
         )
 
 
+RULES_IN_WORDS: dict[str, str] = {
+    RuleName.LATEST: "What was changed last, column by column.",
+    RuleName.EARLIEST: "That of the store that has had a value for longest; who corrects one keeps its place.",
+    RuleName.PRIORITY: "That of the first store by `stores` or an attribute that has the row; else `then` decides.",
+    RuleName.OWNER: "That of the store that another column names; else `then` decides.",
+    RuleName.FIRST_NON_NULL: "The first that is not NULL, by `stores` or an attribute, then by store id.",
+    RuleName.MAJORITY: "What most stores have, one vote a store, NULL being none; a tie is decided by `then`.",
+    RuleName.MAX: "The greatest.",
+    RuleName.MIN: "The least.",
+    RuleName.HIGHEST: "The last of those in `order`; where no value is among them `then` decides.",
+    RuleName.LOWEST: "The first of those in `order`; where no value is among them `then` decides.",
+    RuleName.SUM: "The sum of every store's present value, exact.",
+    RuleName.UNION: "All parts that any store has, each once, sorted.",
+    RuleName.CONSTANT: "What `value` says.",
+    RuleName.PER_STORE: "None: each store keeps its own, side by side in central.<table>_by_store.",
+    RuleName.EQUAL_OR_FLAG: "The same in all stores; where they differ, what `then` says, marked in _contested.",
+    RuleName.REVIEW: "The same in all stores; where they differ, what a person decided, until then what `then` says.",
+}
+_DELETES_IN_WORDS: dict[str, str] = {
+    Deletes.LATEST: "Gone where the last delete is later than all changes.",
+    Deletes.ANY: "Gone where one delete is later than all inserts.",
+    Deletes.ALL: "Gone once every store has deleted it.",
+    Deletes.NEVER: "It stays, with the last values.",
+}
 _TAKES: dict[RuleName, tuple[str, ...]] = {
     RuleName.LATEST: ("stores", "by", "order"),
     RuleName.EARLIEST: ("stores", "by", "order"),
@@ -275,4 +299,8 @@ def parse_policy(document: Document, stores: Stores | None) -> Policy:
 
 
 def policy_schema() -> dict[str, Any]:
-    return json_schema(PolicyFile, title="policies.yaml")
+    schema = json_schema(PolicyFile, title="policies.yaml")
+    for name, words in (("RuleName", RULES_IN_WORDS), ("Deletes", _DELETES_IN_WORDS)):
+        definition = schema["definitions"][name]
+        definition["enumDescriptions"] = [words[value] for value in definition["enum"]]  # editors show them
+    return schema

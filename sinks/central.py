@@ -162,9 +162,8 @@ class Central:
         decided = alone(policy, columns)
         if decided is None or not keys:
             return set()
-        statement = write_alone(
-            table, tuple(part.column for part in policy.key), tuple(self._catalog.central_columns(table)), decided
-        )
+        own = tuple(part.column for part in policy.key)
+        statement = write_alone(table, own, self._catalog.central_columns(table), decided)
         return {key for (key,) in tx.rows(statement, [_json(keys), self._policy_id])}
 
     def _write(self, tx: Transaction, table: str, resolutions: Mapping[str, Resolution], short: Sequence[str]) -> None:
