@@ -13,9 +13,9 @@ from conflict.resolution import Resolution
 from conflict.resolve import resolve
 from sinks.central import Central, read_contributions
 from sinks.evolution import Catalog
+from sinks.guards import require_none_held
 from sinks.identities import Identity, aliases_of, keep_aliases, key_columns_of, read_identities, standing_identities
 from sinks.ledger import mark_dirty
-from sinks.own_functions.asking import asking
 from sinks.policy_switch import rekey, require_applied, set_keys
 from sinks.policy_versions import alone
 from sinks.statements.verification import ONE_SNAPSHOT
@@ -51,8 +51,8 @@ class Merging:
             tx.execute(f"{ONE_SNAPSHOT}, READ ONLY")
             require_applied(tx, policy)
             catalog = _catalog(tx, table)
-            policy = asking(policy, {table: catalog.central_columns(table)})
-            of_table, columns = policy.tables[table], Central(catalog, policy, 0).decided_columns(table)
+            central = Central(catalog, policy, 0)
+            of_table, columns = central.asking(table), central.decided_columns(table)
             keys = _require_two(tx, of_table, key, other)
             found = read_contributions(tx, catalog, table, keys)
             for each in keys:
@@ -135,6 +135,7 @@ def _hold(tx: Transaction, policy: Policy, of_table: TablePolicy) -> dict[str, s
     """
     alone(tx)
     require_applied(tx, policy)
+    require_none_held(tx, of_table.table, "no identities can be told")
     return aliases_of(tx, of_table)
 
 

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import jsonschema
 import pytest
+import yaml
 
 from conflict.functions import Function, function_of, modules_of
 from conflict.policy import Policy
-from conflict.policy_file import parse_policy
+from conflict.policy_file import parse_policy, policy_schema
 from sinks.own_functions import runner as runner_module
 from sinks.own_functions.fitting import fitted
 from sinks.own_functions.runner import Answer, Runner
@@ -278,6 +280,15 @@ def test_what_means_nothing_is_refused(rule: str, why: str) -> None:
         policy_of(POLICY.replace('{python: "own:most"}', rule))
     assert str(caught.value).startswith("policies.yaml:7: tables.members.columns.level")
     assert why in str(caught.value)
+
+
+def test_editors_know_the_short_form() -> None:
+    """A rule is named by `rule` or by `python`, and by one of them."""
+    schema = policy_schema()
+    jsonschema.validate(yaml.safe_load(POLICY), schema)
+    jsonschema.validate(yaml.safe_load(POLICY.replace('"own:most"', '"own:most", when: level > 1, then: max')), schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(yaml.safe_load(POLICY.replace('python: "own:most"', "when: level > 1")), schema)
 
 
 # --- commands ---------------------------------------------------------------------------------------------
