@@ -137,6 +137,8 @@ class Catalog:
                 tx.execute(mirror_sql.ADD_COLUMN.format(**place, type=sql.SQL(kind)))
                 continue
             union = wider(present[name], kind)
+            if union is None and schema == "central":
+                union = kind  # a part of the key is a text, whatever it was as a column that is decided
             if union is None:
                 raise RefusedError(
                     f"store {codec.version.store}: {codec.version.table}.{name} is declared as {kind}, but the "

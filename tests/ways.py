@@ -108,7 +108,9 @@ class Place:
                 for _ in range(way.crash_after):
                     worker.run_once(0.0)
             hands = [[n for n in present if n % way.workers == hand] for hand in range(way.workers)]
-            self.run_all([self.recorded(present, hand, way) for hand in hands if hand], policy)
+            all_lanes = [self.recorded(present, hand, way) for hand in hands if hand]
+            self.run_all(all_lanes, policy)
+            assert not any(lanes.refused for lanes in all_lanes), [lanes.refused for lanes in all_lanes]
 
     def _logs_left(self, store: FakeStore) -> list[Log | None]:
         """Those before are not there any more."""

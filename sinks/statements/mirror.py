@@ -25,7 +25,7 @@ CREATE TABLE IF NOT EXISTS stores.{table} (
   PRIMARY KEY (_store, _pk)
 )""")
 ADD_COLUMN = sql.SQL("ALTER TABLE {schema}.{table} ADD COLUMN IF NOT EXISTS {column} {type}")
-WIDEN = sql.SQL("ALTER TABLE {schema}.{table} ALTER COLUMN {column} TYPE {type}")
+WIDEN = sql.SQL("ALTER TABLE {schema}.{table} ALTER COLUMN {column} TYPE {type} USING {column}::{type}")
 INDEX_KEY = sql.SQL("CREATE INDEX IF NOT EXISTS {index} ON stores.{table} (_key, _store) WHERE _key IS NOT NULL")
 
 _STAGE = sql.SQL("""\

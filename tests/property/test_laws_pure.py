@@ -62,7 +62,7 @@ times_us = st.integers(0, 5).map(lambda seconds: seconds * SECOND_US) | st.just(
 
 @st.composite
 def contribution_lists(draw: st.DrawFn, *, least: int = 0) -> list[Contribution]:
-    """Rows of a few stores under one key, two of one store among them; positions are unique within a store."""
+    """Rows of a few stores under one key, two of one store among them; those of one snapshot share their position."""
     found: list[Contribution] = []
     for number in range(draw(st.integers(least, 6))):
         observed = draw(st.sets(st.sampled_from(COLUMNS)))
@@ -75,7 +75,7 @@ def contribution_lists(draw: st.DrawFn, *, least: int = 0) -> list[Contribution]
             Contribution(
                 store=draw(st.sampled_from(STORES)),
                 pk=str(number),
-                position=(1, 1, draw(st.integers(0, 3)), number, 0),
+                position=(1, 1, draw(st.integers(0, 3)), draw(st.sampled_from([number, number, -1])), 0),
                 changed_us=latest,
                 deleted=draw(st.booleans()),
                 columns=frozenset(draw(st.sampled_from([COLUMNS, COLUMNS, ("points", "home"), ("name",), ()]))),
@@ -104,7 +104,9 @@ def _of(row: Contribution, name: str) -> Any:
     return row.values[name] if name in row.columns else None
 
 
-def rules(*, then: int = 2, conditions: bool = True) -> st.SearchStrategy[ColumnRule]:
+def rules(
+    names: Sequence[RuleName] = tuple(RuleName), *, then: int = 2, conditions: bool = True
+) -> st.SearchStrategy[ColumnRule]:
     """Every rule, with and without a condition, and chains of `priority ... then` down to each of them."""
     ranked = st.permutations(STORES).flatmap(
         lambda all_: st.sampled_from(
@@ -126,7 +128,7 @@ def rules(*, then: int = 2, conditions: bool = True) -> st.SearchStrategy[Column
         )
         return st.builds(replace, st.just(rule), then=after if then > 0 and rule.falls_back else st.none())
 
-    return st.sampled_from(list(RuleName)).flatmap(rule)
+    return st.sampled_from(names).flatmap(rule)
 
 
 def rule_of(name: RuleName) -> ColumnRule:
@@ -174,12 +176,12 @@ policies = st.builds(policy_of, rules(), st.sampled_from(list(Deletes)))
 
 @pytest.mark.parametrize("name", list(RuleName))
 @given(data=st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_the_order_of_contributions_does_not_matter(name: RuleName, data: st.DataObject) -> None:
     """The same contributions give the same resolution, values, winners, marks and contests, however listed."""
     given_ = data.draw(contribution_lists())
     shuffled = data.draw(st.permutations(given_))
-    policy = policy_of(rule_of(name), data.draw(st.sampled_from(list(Deletes))))
+    policy = policy_of(data.draw(rules([name], then=1)), data.draw(st.sampled_from(list(Deletes))))
     assert _text(resolve(policy, COLUMNS, shuffled)) == _text(resolve(policy, COLUMNS, given_))
 
 
@@ -305,6 +307,54 @@ def test_a_sum_has_more_digits_than_python_keeps_by_itself() -> None:
     ]
     value = resolve(policy_of(rule_of(RuleName.SUM)), ("points",), given_).values["points"]
     assert format(value, "f") == "9" * 35 + "." + "0" * 29 + "1"
+
+
+@given(given_=contribution_lists(least=1))
+@settings(max_examples=100, deadline=None)
+def test_a_union_has_every_part_of_every_row(given_: list[Contribution]) -> None:
+    """Also of two rows of one store; each part once, sorted."""
+    resolution = resolve(policy_of(rule_of(RuleName.UNION), Deletes.NEVER), ("name",), given_)
+    counting = [each for each in given_ if not each.deleted] or given_
+    texts = [each.values["name"] for each in counting if "name" in each.columns and each.values["name"] is not None]
+    parts = sorted({part.strip() for text in texts for part in text.split(",")})
+    assert resolution.values.get("name") == (",".join(parts) if texts else None)
+
+
+@given(rule=rules([RuleName.PRIORITY, RuleName.FIRST_NON_NULL], then=1, conditions=False), given_=contribution_lists(least=1))
+@settings(max_examples=200, deadline=None)
+def test_nobody_ranked_better_has_one(rule: ColumnRule, given_: list[Contribution]) -> None:
+    """The winner is among the best ranked of those who have the row, or a value; of equal ones `first_non_null` takes
+    the first by store id."""
+    found = resolve(policy_of(rule, Deletes.NEVER), ("points",), given_)
+    counting = [each for each in given_ if not each.deleted] or given_
+    rank = {store: place for place, equals in enumerate(rule.ranks) for store in equals}
+    having = [each for each in _last_of_each_store(counting, "points")
+              if rule.rule is RuleName.PRIORITY or each.values["points"] is not None]  # fmt: skip
+    best = min((rank.get(each.store, len(rank)) for each in having), default=None)
+    equal = sorted(each.store for each in having if rank.get(each.store, len(rank)) == best)
+    if rule.rule is RuleName.FIRST_NON_NULL:
+        assert found.winners.get("points") == (equal[0] if equal else None)
+    elif best is not None and best < len(rank) and "points" in found.winners:
+        assert found.winners["points"] in equal
+
+
+@pytest.mark.parametrize(("name", "pick"), [(RuleName.HIGHEST, max), (RuleName.LOWEST, min)])
+@given(given_=contribution_lists(least=1))
+@settings(max_examples=100, deadline=None)
+def test_by_an_order_what_it_does_not_know_loses(
+    name: RuleName, pick: Callable[..., int], given_: list[Contribution]
+) -> None:
+    """The highest or lowest of those it knows, of the first store that has it; where there are none, `then`."""
+    rule = rule_of(name)
+    found = resolve(policy_of(rule, Deletes.NEVER), ("name",), given_)
+    counting = [each for each in given_ if not each.deleted] or given_
+    known = {each.store: rule.order.index(each.values["name"]) for each in _last_of_each_store(counting, "name")
+             if each.values["name"] in rule.order}  # fmt: skip
+    if known:
+        assert found.winners["name"] == min(store for store, place in known.items() if place == pick(known.values()))
+        assert found.values["name"] == rule.order[pick(known.values())]
+    else:
+        assert found.values == resolve(policy_of(LATEST, Deletes.NEVER), ("name",), given_).values
 
 
 @pytest.mark.parametrize(("name", "pick"), [(RuleName.MAX, max), (RuleName.MIN, min)])
