@@ -14,10 +14,12 @@ from psycopg import sql
 from conflict.identity import business_key
 from conflict.policy import Policy, TablePolicy
 from sinks.evolution import Catalog
+from sinks.guards import require_none_held
 from sinks.history import because
 from sinks.identities import aliases_of, keep_aliases
 from sinks.ledger import versions_at
 from sinks.names import in_warehouse_names
+from sinks.parked_keys import forget_parked
 from sinks.policy_versions import (
     Origin,
     PolicyVersion,
@@ -106,8 +108,10 @@ def _switch(
             _redo_keys(tx, catalog, table, policy.tables.get(table))
         if table not in after:
             tx.execute(_STOP_REDECIDING, [table])
+            forget_parked(tx, table)
         elif was is None or was.tables.get(table) != policy.tables[table]:
             tx.execute(_REDECIDE, [table])
+            forget_parked(tx, table)
     tx.execute(_CLOSE_REVIEWS, [_reviewed(policy, catalog)])
     number = keep(tx, policy, after, origin, author, reason)
     catalog.keep_views(tx)
@@ -162,6 +166,7 @@ def _redo_keys(tx: Transaction, catalog: Catalog, table: str, policy: TablePolic
     """All rows' business keys by the new definition. What was agreed under an old key goes when its turn comes; of a
     table that is no longer shared, at once."""
     name = sql.Identifier(table)
+    require_none_held(tx, table, "its key cannot change")
     keep_aliases(tx, table, policy)
     if policy is None:
         if catalog.central_columns(table):

@@ -27,6 +27,9 @@ UNCERTAIN_DECISIONS = Counter(
     "tillstream_uncertain_decisions", "Column values decided between times that the clocks cannot tell apart.",
     registry=REGISTRY,
 )  # fmt: skip
+PARKED_KEYS = Counter(
+    "tillstream_parked_keys", "Times that a key was set aside because a rule could not decide it.", registry=REGISTRY
+)
 DEAD_LETTERS = Counter("tillstream_dead_letters", "Events set aside.", registry=REGISTRY)
 RETRIES = Counter("tillstream_retries", "Batches tried again after a fault that may pass.", registry=REGISTRY)
 LAST_EVENT_TIMESTAMP_SECONDS = Gauge(
@@ -43,6 +46,7 @@ STORE_LAG_SECONDS = Gauge(
 STORE_CLOCK_OFFSET_SECONDS = Gauge(
     "tillstream_store_clock_offset_seconds", "The store's clock minus ours.", ["store"], registry=REGISTRY
 )
+HOLDS = Counter("tillstream_holds", "Times that a guard held a store in a table.", ["store"], registry=REGISTRY)
 CLOCK_CORRECTIONS = Counter(
     "tillstream_clock_corrections", "Times that a store's clock was found to be another than it was taken for.",
     ["store"], registry=REGISTRY,
