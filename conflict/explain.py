@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
+from conflict.changes import at_opening
 from conflict.clock import CLOCK_RESOLUTION_US, had_since, last_changed
 from conflict.people import Decision, apart
 from conflict.policy import BY_TIME, ColumnRule, Deletes, RuleName, TablePolicy
@@ -16,6 +17,7 @@ from conflict.quarantine import believed
 from conflict.resolution import NEVER_OBSERVED, SINCE, ColumnStamp, Contribution
 from conflict.resolve import resolve
 from conflict.rules import Decided, decide, either, standing
+from conflict.values import difference
 
 
 class KnownFrom(StrEnum):
@@ -25,6 +27,12 @@ class KnownFrom(StrEnum):
     READING = "reading"  # it was found changed when its store was read anew; nobody knows since when
     SNAPSHOT = "snapshot"  # the POS's own time of the row when it was first read
     NOTHING = "nothing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Since:
+    opening: Any  # what the row had then; None where it had no value
+    change: Any  # what its present value is above that, or below
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +50,7 @@ class Candidate:
     wins: bool
     uncertain: bool  # too close to the winner's time for the clocks to tell
     superseded: bool  # a later row of the same store stands for it
+    since: Since | None = None  # an opening, where what was changed since adds up
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +98,7 @@ def rule_in_words(rule: ColumnRule) -> str:
         "column": rule.column,
         "value": quoted(rule.value) if rule.rule is RuleName.CONSTANT else "",
         "separator": quoted(rule.separator) if rule.rule is RuleName.UNION else "",
+        "opening": "" if rule.opening_us is None else moment(rule.opening_us),
     }
     told = ", ".join([rule.rule.value, *(f"{name}: {said}" for name, said in settings.items() if said)])
     return f"{told}, then {rule_in_words(rule.then)}" if rule.then else told
@@ -195,7 +205,15 @@ def _candidates(rule: ColumnRule, column: str, rows: Sequence[Contribution], dec
             wins=each is decided.winner,
             uncertain=id(each) in last and each.store in doubted,
             superseded=id(each) not in last,
+            since=_since_opening(column, each, decided),
         )
+
+
+def _since_opening(column: str, row: Contribution, decided: Decided) -> Since | None:
+    if decided.changes is None or row.values[column] is None:
+        return None
+    opening = at_opening(column, row, decided.changes.opening_us)
+    return Since(opening=opening, change=difference(row.values[column], opening))
 
 
 def _known_from(stamp: ColumnStamp | None, at: ColumnStamp) -> KnownFrom:
@@ -228,7 +246,7 @@ def _flips(
 
 
 def _by_any_value(rule: ColumnRule, decided: Decided) -> str:
-    if rule.rule is RuleName.SUM:
+    if rule.rule in (RuleName.SUM, RuleName.SUM_OF_CHANGES):
         return "every store's value is part of it: any change of one changes it"
     if rule.rule is RuleName.UNION:
         return "what any store has more would be part of it"

@@ -29,6 +29,7 @@ class RuleName(StrEnum):
     HIGHEST = "highest"
     LOWEST = "lowest"
     SUM = "sum"
+    SUM_OF_CHANGES = "sum_of_changes"
     UNION = "union"
     CONSTANT = "constant"
     PER_STORE = "per_store"
@@ -45,7 +46,9 @@ FALLING_BACK = frozenset({
 TO_AGREE = frozenset({RuleName.EQUAL_OR_FLAG, RuleName.REVIEW})
 """Rules by which stores that differ are contested, whenever they came to."""
 
-NO_ONES = frozenset({RuleName.SUM, RuleName.UNION, RuleName.CONSTANT, RuleName.PER_STORE})
+NO_ONES = frozenset({
+    RuleName.SUM, RuleName.SUM_OF_CHANGES, RuleName.UNION, RuleName.CONSTANT, RuleName.PER_STORE,
+})  # fmt: skip
 """Rules whose value is no single store's, so that no store loses by it."""
 
 
@@ -77,6 +80,7 @@ class ColumnRule:
     value: str | None = None  # for constant
     column: str = ""  # that names the owner
     owners: tuple[tuple[str, str], ...] = ()  # (what it says, the store it means); empty: it says store ids
+    opening_us: int | None = None  # for sum_of_changes: when all stores had copies of one balance
     then: "ColumnRule | None" = None  # see FALLING_BACK
 
     @property
@@ -134,6 +138,12 @@ class TablePolicy:
     def asks_since(self, column: str) -> bool:
         """Whether the column's rule, or one it falls back on, asks since when a store has had a value."""
         return any(rule.rule is RuleName.EARLIEST for rule in chain(self.rule_for(column)))
+
+    def opening_us(self, column: str) -> int | None:
+        """Since when changes of the column add up, where its rule, or one it falls back on, adds them up."""
+        if any(part.column == column for part in self.key):
+            return None
+        return next((rule.opening_us for rule in chain(self.rule_for(column)) if rule.opening_us is not None), None)
 
     def is_reviewed(self, column: str) -> bool:
         return self.rule_for(column).rule is RuleName.REVIEW
@@ -207,6 +217,8 @@ def _rule(rule: ColumnRule) -> dict[str, Any]:
         said["value"] = rule.value
     if rule.rule is RuleName.OWNER:
         said["column"], said["owners"] = rule.column, rule.owners
+    if rule.rule is RuleName.SUM_OF_CHANGES:
+        said["opening_us"] = rule.opening_us
     return said
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
-from conflict.case_file import CaseEntry, Name, StoreId
+from conflict.case_file import CaseEntry, Moment, Name, StoreId
 from conflict.key_file import KeyMapping
 from conflict.policy import (
     CONTEST_WITHIN_SECONDS,
@@ -75,6 +75,16 @@ class RuleEntry(Entry):
     column: Name | None = Field(default=None, description="For owner: the column whose value names the store.")
     separator: Name = Field(default=",", description="For union: what stands between the parts of a value.")
     value: Annotated[str | None, ExactText] = Field(default=None, description="For constant: the central value.")
+    opening: Moment | None = Field(
+        default=None,
+        description="For sum_of_changes: when all stores had copies of one balance; a date or a time, UTC unless it "
+        "names its zone.",
+    )
+    copied_by_pos: bool | None = Field(
+        default=None,
+        strict=True,
+        description="For sum_of_changes: false, that is, each store has changed only its own copy since the opening.",
+    )
     then: Annotated[
         "RuleEntry | None",
         BeforeValidator(_rule_mapping, json_schema_input_type="RuleName | RuleEntry | None"),
@@ -88,6 +98,8 @@ class RuleEntry(Entry):
         for setting in _NEEDS.get(self.rule, ()):
             if setting not in self.model_fields_set:
                 raise ValueError(f"{self.rule} needs `{setting}`: {_EXAMPLES[self.rule]}")
+        if self.rule is RuleName.SUM_OF_CHANGES and self.copied_by_pos is not False:
+            raise ValueError(_COPIED if self.copied_by_pos else _MAY_BE_COPIED)
         if self.rule is RuleName.PRIORITY and not (self.stores or self.by):
             raise ValueError(f"priority needs `stores`, best first, or `by`: {_EXAMPLES[self.rule]}")
         if self.stores and self.by:
@@ -113,6 +125,7 @@ class RuleEntry(Entry):
             value=self.value,
             column=self.column or "",
             owners=owners,
+            opening_us=self.opening,
             then=self.then.value_for(stores) if self.then else None,
         )
 
@@ -130,12 +143,14 @@ _TAKES: dict[RuleName, tuple[str, ...]] = {
     RuleName.LOWEST: ("order", "then"),
     RuleName.UNION: ("separator",),
     RuleName.CONSTANT: ("value",),
+    RuleName.SUM_OF_CHANGES: ("opening", "copied_by_pos"),
 }
 _NEEDS: dict[RuleName, tuple[str, ...]] = {
     RuleName.OWNER: ("column",),
     RuleName.HIGHEST: ("order",),
     RuleName.LOWEST: ("order",),
     RuleName.CONSTANT: ("value",),
+    RuleName.SUM_OF_CHANGES: ("opening",),
 }
 _EXAMPLES = {
     RuleName.PRIORITY: "{rule: priority, stores: [hq]}",
@@ -143,7 +158,16 @@ _EXAMPLES = {
     RuleName.HIGHEST: "{rule: highest, order: [basic, silver, gold]}",
     RuleName.LOWEST: "{rule: lowest, order: [basic, silver, gold]}",
     RuleName.CONSTANT: "{rule: constant, value: CNY}",
+    RuleName.SUM_OF_CHANGES: "{rule: sum_of_changes, opening: 2026-01-01, copied_by_pos: false}",
 }
+_COPIED = (
+    "a balance that the POS copies is the same one in every store, and each change would count once per store; "
+    "write {rule: latest}"
+)
+_MAY_BE_COPIED = (
+    "sum_of_changes needs `copied_by_pos: false`: where the POS itself copies balances from store to store, each "
+    "change would count once per store; there write {rule: latest}"
+)
 
 
 def _no_use(rule: RuleName, setting: str) -> str:

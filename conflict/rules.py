@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
+from conflict.changes import Changes, changes_of
 from conflict.clock import cannot_tell, had_since, last_changed
 from conflict.people import Decision, fingerprint
 from conflict.policy import FALLING_BACK, LATEST, ColumnRule, RuleName, TablePolicy
@@ -25,6 +26,7 @@ class Decided:
     reason: str
     close: tuple[str, ...] = ()  # stores with another value, of which the clocks cannot tell that it was not they
     by_person: bool = False
+    changes: Changes | None = None  # since an opening, where it is made of them
 
     @property
     def uncertain(self) -> bool:
@@ -243,6 +245,26 @@ def _sum(rule: ColumnRule, asked: Asked) -> Decided:
     return Decided(total(given), None, "sum over stores") if given else NO_VALUE
 
 
+def _sum_of_changes(rule: ColumnRule, asked: Asked) -> Decided:
+    """Every live row counts here, too."""
+    assert rule.opening_us is not None, "the file sees to it"
+    given = [each for each in asked.having if asked.value(each) is not None]
+    if not given:
+        return NO_VALUE
+    found = changes_of(asked.column, given, rule.opening_us)
+    return Decided(found.total, None, _of_changes(found), found.doubtful, changes=found)
+
+
+def _of_changes(found: Changes) -> str:
+    if found.base is None:
+        return "what each store changed since the opening, before which none had a value"
+    tied = ", the least of what as many had" if found.tied else ""
+    return (
+        f"{found.base} that {found.votes} of {len(found.openings)} stores had at the opening{tied}, and what each "
+        "changed since"
+    )
+
+
 def _union(rule: ColumnRule, asked: Asked) -> Decided:
     """Every live row counts here, too."""
     given = [asked.value(each) for each in asked.having if asked.value(each) is not None]
@@ -292,6 +314,7 @@ _RULES: dict[RuleName, Rule] = {
     RuleName.HIGHEST: _in_order(max, "highest"),
     RuleName.LOWEST: _in_order(min, "lowest"),
     RuleName.SUM: _sum,
+    RuleName.SUM_OF_CHANGES: _sum_of_changes,
     RuleName.UNION: _union,
     RuleName.CONSTANT: _constant,
     RuleName.PER_STORE: _per_store,

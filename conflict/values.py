@@ -17,6 +17,15 @@ def total(values: Sequence[Any]) -> Any:
     return reduce(_EXACTLY.add, values, Decimal(0))
 
 
+def negative(value: Any) -> Any:
+    return -value if isinstance(value, float) else _EXACTLY.minus(value)
+
+
+def difference(value: Any, other: Any) -> Any:
+    """`other` may be None, which is nothing."""
+    return value if other is None else total([value, negative(other)])
+
+
 def united(values: Iterable[str], separator: str) -> str:
     """The parts that any of them has, each once, sorted; blanks around a part and empty parts are none of it."""
     parts = {part.strip() for value in values for part in value.split(separator)}

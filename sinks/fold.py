@@ -6,19 +6,20 @@ the same events anywhere and the warehouse ends up the same.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
-from conflict.resolution import CHANGED, INSERTED, SINCE, SNAPSHOT
+from conflict.resolution import CHANGED, INSERTED, OPENING, SINCE, SNAPSHOT
 from sinks.columns import UntoldError
 from sinks.row_codec import RowCodec
 from tillstream.envelope import ChangeEvent, LaneBatch, Source, Stamp, file_number
 from tillstream.errors import PoisonError, RefusedError
 
+SURELY_AFTER_US = 86_400_000_000  # a day: so far ahead a store's clock may be; 0011_openings.sql says it, too
 MOVED = "m"  # the old half of a primary-key change: a withdrawal, not a delete
 _new_stamp = tuple.__new__  # a third of the time of Stamp(...), once an event
 TableId = tuple[str, str]  # (database, table) as the store names them
@@ -60,13 +61,14 @@ class KeylessChange(Change):
 class SharedChange(Change):
     """Also what was observed on the way to it."""
 
-    __slots__ = ("first", "first_us", "latest", "moved_from", "stamps")
+    __slots__ = ("around", "first", "first_us", "latest", "moved_from", "stamps")
 
     def __init__(self, codec: RowCodec, stamp: Stamp, event: ChangeEvent, at_us: int) -> None:
         super().__init__(codec, stamp, event)
         self.first, self.first_us = stamp, at_us
         self.latest: Dated | None = None  # of the row's changes so far the one that the store dates the latest
         self.stamps: dict[str, Mark] = {}
+        self.around: dict[str, list[tuple[Any, Mark | None]]] = {}  # column → its values in order, and how each came
         self.moved_from: str | None = None
 
 
@@ -209,12 +211,16 @@ def _observe(earlier: SharedChange | None, codec: RowCodec, stamp: Stamp, event:
     change = earlier or SharedChange(codec, stamp, event, at_us)
     change.stamp, change.event = stamp, event
     if event.op == "r":
+        if codec.opened:
+            _observe_values(change, codec, event, None)
         return change
     latest = change.latest
     if latest is None or latest[1] <= at_us:
         latest = change.latest = (stamp, at_us)
     mark = (stamp, at_us, None if latest[0] is stamp else latest)
     change.stamps[CHANGED] = mark
+    if codec.opened:
+        _observe_values(change, codec, event, mark)
     if event.op == "d" and event.newkey is not None:
         return change
     before, after = event.before, event.after
@@ -236,6 +242,24 @@ def _observe(earlier: SharedChange | None, codec: RowCodec, stamp: Stamp, event:
     return change
 
 
+def _observe_values(change: SharedChange, codec: RowCodec, event: ChangeEvent, mark: Mark | None) -> None:
+    """What columns had before and after the event. A row that was inserted had nothing; the halves of a primary-key
+    change are one row, which had before what it has after unless the old row's last state says otherwise."""
+    images = [event.before, event.after]
+    if event.op == "r" or event.oldkey is not None:
+        images = [event.after]
+    elif event.newkey is not None:
+        images = [event.before]
+    for name, column, *_ in codec.opened:
+        values = change.around.setdefault(column, [])
+        for image in images:
+            value = None if image is None else image.get(name)
+            if not values:
+                values.append((value, None))
+            elif values[-1][0] != value:
+                values.append((value, mark))
+
+
 def decoded(change: Change, store: str, *, odd_text: bool = True) -> list[Any]:
     """The row's values for COPY. PoisonError where one cannot be kept."""
     event, codec = change.event, change.codec
@@ -255,11 +279,31 @@ def decoded(change: Change, store: str, *, odd_text: bool = True) -> list[Any]:
 
 def stamps_json(change: SharedChange, changed_at_us: int | None) -> str:
     """The sparse stamps as `tillstream.join_stamps` takes them; "" holds the batch's first stamp."""
-    document: dict[str, list[Any]] = {
-        column: [*stamp, at_us, 0] if ahead is None else [*stamp, at_us, 0, [*ahead[0], ahead[1]]]
-        for column, (stamp, at_us, ahead) in change.stamps.items()
-    }
+    document: dict[str, Any] = {column: _stored(mark) for column, mark in change.stamps.items()}
+    for name, opening_us, values in _around_openings(change):
+        document[name] = {str(opening_us): values}
     document[""] = [*change.first, change.first_us, 0]
     if changed_at_us is not None and change.event.op == "r":
         document[SNAPSHOT] = [*change.stamp, changed_at_us, 0]
     return msgspec.json.encode(document).decode()
+
+
+def _stored(mark: Mark) -> list[Any]:
+    stamp, at_us, ahead = mark
+    return [*stamp, at_us, 0] if ahead is None else [*stamp, at_us, 0, [*ahead[0], ahead[1]]]
+
+
+def _around_openings(change: SharedChange) -> Iterator[tuple[str, int, list[list[Any]]]]:
+    """As `tillstream.join_around` takes them; of columns that were seen changing, up to the first change that surely
+    came after the opening."""
+    for _, column, opening_us, decode in change.codec.opened:
+        values = change.around.get(column, ())
+        if len(values) < 2:
+            continue
+        kept: list[list[Any]] = []
+        for value, mark in values:
+            text = None if value is None else str(decode(value) if decode else value)
+            kept.append([text] if mark is None else [text, _stored(mark)])
+            if mark is not None and mark[1] >= opening_us + SURELY_AFTER_US:
+                break
+        yield column + OPENING, opening_us, kept

@@ -80,6 +80,11 @@ class RowCodec:
             (name, identifier(name)) for name in names if policy and policy.decides_by_time(identifier(name))
         )
         self.since = tuple((name, column) for name, column in self.stamped if policy and policy.asks_since(column))
+        self.opened = tuple(
+            (name, identifier(name), opening_us, kind.decode_asked if asked else kind.decode)
+            for name, kind in zip(names, types, strict=True)
+            if policy and (opening_us := policy.opening_us(identifier(name))) is not None
+        )
         self.keeps_inserts = policy is not None and policy.deletes is Deletes.ANY
         self._asked = asked
         self._forms = tuple(map(_content_form, types))

@@ -2,6 +2,7 @@
 
 import itertools
 import random
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
@@ -26,7 +27,7 @@ from conflict.policy import (
     RuleName,
     TablePolicy,
 )
-from conflict.resolution import NEVER_OBSERVED, SINCE, UNSEEN, ColumnStamp, Contribution
+from conflict.resolution import NEVER_OBSERVED, SINCE, UNSEEN, ColumnStamp, Contribution, Held
 from conflict.resolve import resolve
 from conflict.shortcut import Standing, may_shorten, shortened
 from sinks import fold as fold_module
@@ -53,6 +54,7 @@ values = st.fixed_dictionaries(
     },
 )
 doubts_us = st.sampled_from([0, 0, 0, SECOND_US, 4 * SECOND_US])
+OPENING_US = 3 * SECOND_US
 times_us = st.integers(0, 5).map(lambda seconds: seconds * SECOND_US) | st.just(700 * SECOND_US)
 
 
@@ -67,6 +69,10 @@ def contribution_lists(draw: st.DrawFn, *, least: int = 0) -> list[Contribution]
         latest = max((stamp.effective_us for stamp in stamps.values()), default=NEVER_OBSERVED)
         since = draw(st.sets(st.sampled_from(sorted(observed)))) if observed else set()
         stamps |= {name + SINCE: ColumnStamp((1, 1, number, 0, 0), draw(times_us), doubt_us) for name in sorted(since)}
+        has = draw(values)
+        came = sorted(draw(st.lists(times_us, max_size=3)))
+        had = [draw(st.none() | amounts) for _ in came]
+        around = zip([*had, has["points"]], [UNSEEN, *(ColumnStamp((), us, doubt_us) for us in came)], strict=True)
         found.append(
             Contribution(
                 store=draw(st.sampled_from(STORES)),
@@ -75,8 +81,9 @@ def contribution_lists(draw: st.DrawFn, *, least: int = 0) -> list[Contribution]
                 changed_us=latest,
                 deleted=draw(st.booleans()),
                 columns=frozenset(draw(st.sampled_from([COLUMNS, COLUMNS, ("points", "home"), ("name",), ()]))),
-                values=draw(values),
+                values=has,
                 stamps=stamps,
+                around={("points", OPENING_US): tuple(Held(*each) for each in around)} if came else {},
                 inserted_us=draw(times_us | st.just(NEVER_OBSERVED)),
             )
         )
@@ -110,6 +117,7 @@ def rule_of(name: RuleName) -> ColumnRule:
         order=order,
         column="home" if name is RuleName.OWNER else "",
         value="1" if name is RuleName.CONSTANT else None,
+        opening_us=OPENING_US if name is RuleName.SUM_OF_CHANGES else None,
     )
 
 
@@ -122,7 +130,7 @@ def terminal(rule: ColumnRule) -> ColumnRule:
 def policy_of(rule: ColumnRule, deletes: Deletes = Deletes.LATEST) -> TablePolicy:
     """One rule for both columns; names cannot be added up, and points not be united."""
     last = terminal(rule).rule
-    for_names = LATEST if last is RuleName.SUM else rule
+    for_names = LATEST if last in (RuleName.SUM, RuleName.SUM_OF_CHANGES) else rule
     rule = LATEST if last is RuleName.UNION else rule
     return TablePolicy(
         table="members",
@@ -193,6 +201,7 @@ def test_nothing_is_invented(policy: TablePolicy, given_: list[Contribution]) ->
         last = terminal(policy.rule_for(name)).rule
         is_sum = last is RuleName.SUM and isinstance(value, Decimal) and Fraction(value) == total
         parts = {part.strip() for each in offered if isinstance(each, str) for part in each.split(",")}
+        is_sum |= last is RuleName.SUM_OF_CHANGES and isinstance(value, Decimal) and Fraction(value) == changed(having)
         is_union = last is RuleName.UNION and value is not None and set(value.split(",")) == parts
         is_made = is_sum or is_union or (last is RuleName.CONSTANT and value == "1")
         assert value in offered or value is None or is_made
@@ -200,6 +209,45 @@ def test_nothing_is_invented(policy: TablePolicy, given_: list[Contribution]) ->
             assert value in [each.values[name] for each in having if each.store == resolution.winners[name]]
         elif value is not None:
             assert is_made
+
+
+def had_at_opening(each: Contribution) -> Decimal | None:
+    """The last value that came before the opening; the first was there before anyone looked."""
+    held = each.around.get(("points", OPENING_US), (Held(each.values["points"], UNSEEN),))
+    return [one.value for one in held if one.came.effective_us < OPENING_US][-1]
+
+
+def openings(having: list[Contribution]) -> dict[str, Fraction]:
+    """By store, of those that had a value then and have one now."""
+    found: dict[str, Fraction] = {}
+    for each in having:
+        value = had_at_opening(each)
+        if value is not None and each.values["points"] is not None:
+            found[each.store] = found.get(each.store, Fraction(0)) + Fraction(value)
+    return found
+
+
+def changed(having: list[Contribution]) -> Fraction:
+    """What most stores had at the opening, the least of several, and what each has more since."""
+    had = openings(having)
+    votes = Counter(had.values())
+    base = min((value for value in votes if votes[value] == max(votes.values())), default=Fraction(0))
+    present = (Fraction(each.values["points"]) for each in having if each.values["points"] is not None)
+    return base + sum(present) - sum(had.values())
+
+
+@given(given_=contribution_lists(least=1))
+@settings(max_examples=200, deadline=None)
+def test_changes_since_an_opening_add_up(given_: list[Contribution]) -> None:
+    """To the last digit, whoever made them. Balances that were no copies at the opening are contested, nothing else."""
+    policy = policy_of(rule_of(RuleName.SUM_OF_CHANGES), Deletes.NEVER)
+    resolution = resolve(policy, ("points",), given_)
+    having = [each for each in [each for each in given_ if not each.deleted] or given_ if "points" in each.columns]
+    if any(each.values["points"] is not None for each in having):
+        assert Fraction(resolution.values["points"]) == changed(having)
+    else:
+        assert resolution.values.get("points") is None
+    assert bool(resolution.contests) == (len(set(openings(having).values())) > 1)
 
 
 @given(given_=contribution_lists(least=1))
