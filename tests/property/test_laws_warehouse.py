@@ -1248,6 +1248,9 @@ def rules(column: str) -> st.SearchStrategy[ColumnRule]:
     plain = [RuleName.LATEST, RuleName.EARLIEST, RuleName.MAX, RuleName.MIN, RuleName.PER_STORE]
     plain += [RuleName.SUM] if column in NUMBERS else [RuleName.UNION]
     simple = st.builds(ColumnRule, rule=st.sampled_from(plain))
+    if column in NUMBERS:
+        openings = st.sampled_from([OPENING_US, OPENING_US - DAY_US])
+        simple |= st.builds(ColumnRule, rule=st.just(RuleName.SUM_OF_CHANGES), opening_us=openings)
     deciding = simple.filter(lambda rule: rule.rule is not RuleName.PER_STORE)
     then = st.none() | deciding
     return st.one_of(
