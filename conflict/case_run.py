@@ -49,7 +49,7 @@ def _table_differences(
 ) -> Iterator[Unexpected]:
     under: dict[str, list[Contribution]] = defaultdict(list)
     for number, row in enumerate(given):
-        key = business_key(policy.key, row.values)
+        key = business_key(policy.key, row.values, row.store)
         if key is not None:
             under[key].append(_contribution(policy, row, number))
     wanted: dict[str, ExpectedRow] = {}

@@ -101,16 +101,35 @@ def chain(rule: ColumnRule) -> Iterator[ColumnRule]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CodeMap:
+    """Codes of stores, normalised, and the chain's that each of them is; two are equal if they say the same."""
+
+    digest: str  # sha256 in hex, over what it says
+    codes: Mapping[tuple[str, str], str] = field(compare=False, repr=False)  # (store, "" for any; code) → chain's code
+    notes: tuple[str, ...] = field(default=(), compare=False, repr=False)  # what a person may not have meant
+
+    def chain_code(self, store: str, code: str) -> str:
+        """A code that it does not know stands as it is."""
+        return self.codes.get((store, code)) or self.codes.get(("", code), code)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KeyPart:
     column: str
     normaliser: Normaliser
     region: str = ""  # for PHONE: that of numbers which do not say theirs
     stop: frozenset[str] = frozenset()  # as written; compared once normalised
+    codes: CodeMap | None = None
 
     @property
     def written(self) -> str:
         """How the policy says it."""
         return f"{self.normaliser}:{self.region}" if self.region else self.normaliser.value
+
+    @property
+    def facts(self) -> list[Any]:
+        """All that keys follow from, as it is stored."""
+        return [self.column, self.written, sorted(self.stop), *([self.codes.digest] if self.codes else [])]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,6 +195,7 @@ class PolicySource:
 
     text: str  # the YAML
     stores: Mapping[str, Mapping[str, Any]] | None  # what is said of each store; None where that was not at hand
+    files: Mapping[str, str] = field(default_factory=dict)  # the text of those that the YAML names, as it names them
 
 
 # --- the fingerprint --------------------------------------------------------------------------------------
@@ -194,7 +214,7 @@ def policy_of(
 def _what_decides(table: TablePolicy) -> dict[str, Any]:
     """Written out field by field: the fingerprint is stored, so renaming a field must not change it."""
     return {
-        "key": [[part.column, part.written, sorted(part.stop)] for part in table.key],
+        "key": [part.facts for part in table.key],
         "changed_at": table.changed_at,
         "columns": {name: _rule(rule) for name, rule in table.columns.items() if rule != table.default},
         "default": _rule(table.default),

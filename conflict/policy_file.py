@@ -1,6 +1,7 @@
 """policies.yaml: what it may say. A Policy is made of it only if everything in it was understood."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
 from types import MappingProxyType
@@ -9,12 +10,14 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
 from conflict.case_file import CaseEntry, Moment, Name, StoreId
-from conflict.key_file import KeyMapping
+from conflict.code_map import maps_of
+from conflict.key_file import KeyMapping, key_parts
 from conflict.policy import (
     CONTEST_WITHIN_SECONDS,
     LATEST,
     REST,
     TO_AGREE,
+    CodeMap,
     ColumnRule,
     Deletes,
     Policy,
@@ -212,6 +215,11 @@ class TableEntry(Entry):
     key: KeyMapping | None = Field(
         default=None, description="Business key: {column: normaliser}, or [column] to take it as it is."
     )
+    map: dict[Name, Name] = Field(
+        default_factory=dict,
+        description="{column of the key: CSV file}, with the columns store (may be left out), code and chain_code: "
+        "which of the chain's codes a store's code is.",
+    )
     changed_at: Name | None = Field(
         default=None,
         description="The POS's own column with the time of change, for snapshots.",
@@ -227,11 +235,14 @@ class TableEntry(Entry):
         "{member_id: members}. chain.<table> shows the central key beside it.",
     )
 
-    def value_for(self, table: str, stores: Stores | None) -> TablePolicy:
+    def value_for(self, table: str, stores: Stores | None, maps: Mapping[tuple[str, str], CodeMap]) -> TablePolicy:
         rules = {column: entry.value_for(stores) for column, entry in self.columns.items()}
         return TablePolicy(
             table=table,
-            key=tuple(part.value(column) for column, part in (self.key or {}).items()),
+            key=tuple(
+                replace(part.value(column), codes=maps.get((table, column)))
+                for column, part in (self.key or {}).items()
+            ),
             changed_at=self.changed_at,
             default=rules.pop(REST, LATEST),
             columns=MappingProxyType(rules),
@@ -254,13 +265,17 @@ def parse_policy(document: Document, stores: Stores | None) -> Policy:
 
     Without `stores` nothing is said of their ids and attributes, and such a policy decides nothing by them.
     """
-    further = list(faults_between_parts(document, TableEntry.model_fields))
+    maps, faults_of_maps = maps_of(document, key_parts(document.data), stores)
+    further = [*faults_between_parts(document, TableEntry.model_fields), *faults_of_maps]
     entry = validate(document, PolicyFile, further=further, context={"stores": stores})
-    shared = {name: table.value_for(name, stores) for name, table in entry.tables.items() if table.scope == "shared"}
+    shared = {
+        name: table.value_for(name, stores, maps) for name, table in entry.tables.items() if table.scope == "shared"
+    }
     references = {name: MappingProxyType(table.references) for name, table in entry.tables.items() if table.references}
     policy = policy_of(entry.version, shared, MappingProxyType(references))
     cases = tuple(case.value(document.line_of(("tests", number))) for number, case in enumerate(entry.tests))
-    return replace(policy, source=PolicySource(text=document.text, stores=stores), cases=cases)
+    files = {name: each.text for name, each in document.beside.items() if each.text is not None}
+    return replace(policy, source=PolicySource(text=document.text, stores=stores, files=files), cases=cases)
 
 
 def policy_schema() -> dict[str, Any]:

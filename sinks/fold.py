@@ -19,7 +19,7 @@ from sinks.row_codec import RowCodec
 from tillstream.envelope import ChangeEvent, LaneBatch, Source, Stamp, file_number
 from tillstream.errors import PoisonError, RefusedError
 
-SURELY_AFTER_US = 86_400_000_000  # a day: so far ahead a store's clock may be; 0011_openings.sql says it, too
+SURELY_AFTER_US = 86_400_000_000  # a day: so far ahead a store's clock may be; its migration says it, too
 MOVED = "m"  # the old half of a primary-key change: a withdrawal, not a delete
 _new_stamp = tuple.__new__  # a third of the time of Stamp(...), once an event
 TableId = tuple[str, str]  # (database, table) as the store names them

@@ -9,17 +9,17 @@ from typing import Any
 from conflict.policy import EMPTY_POLICY, Policy, PolicySource
 from conflict.policy_file import parse_policy
 from sinks.warehouse import Transaction
-from tillstream.checked_yaml import parse
+from tillstream.checked_yaml import Document, parse
 from tillstream.errors import RefusedError, TillstreamError
 
-_COLUMNS = "id, version, fingerprint, keys, origin, author, reason, applied_at, source, stores"
+_COLUMNS = "id, version, fingerprint, keys, origin, author, reason, applied_at, source, stores, files"
 _LAST = f"SELECT {_COLUMNS} FROM tillstream.policies ORDER BY id DESC LIMIT 1"
 _ALL = f"SELECT {_COLUMNS} FROM tillstream.policies ORDER BY id"
 _LAST_OF_FILE = "SELECT fingerprint FROM tillstream.policies WHERE origin = 'file' ORDER BY id DESC LIMIT 1"
 _KEEP = """\
-INSERT INTO tillstream.policies (version, fingerprint, keys, origin, author, reason, source, stores)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s) RETURNING id"""
-_KEEP_SOURCE = "UPDATE tillstream.policies SET source = %s, stores = %s WHERE id = %s AND source IS NULL"
+INSERT INTO tillstream.policies (version, fingerprint, keys, origin, author, reason, source, stores, files)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s) RETURNING id"""
+_KEEP_SOURCE = "UPDATE tillstream.policies SET source = %s, stores = %s, files = %s WHERE id = %s AND source IS NULL"
 _REDECIDED = "SELECT table_name, after FROM tillstream.redecisions ORDER BY table_name"
 
 
@@ -54,8 +54,13 @@ class PolicyVersion:
                 f"policy {self.id} (version {self.version}) was taken up by a Tillstream that did not keep its text; "
                 "write it into policies.yaml and `tillstream policy apply`"
             )
-        document = parse(self.source.text, f"policy {self.id}")
-        return parse_policy(document, self.source.stores)
+        return parse_policy(self.document, self.source.stores)
+
+    @property
+    def document(self) -> Document:
+        """Its text, with the files that it names."""
+        assert self.source is not None
+        return parse(self.source.text, f"policy {self.id}", self.source.files)
 
 
 def versions(tx: Transaction) -> list[PolicyVersion]:
@@ -116,12 +121,16 @@ def enter(tx: Transaction, policy_id: int | None) -> bool:
 
 
 def _version(row: tuple[Any, ...]) -> PolicyVersion:
-    *facts, source, stores = row
+    *facts, source, stores, files = row
     names = ("id", "version", "fingerprint", "keys", "origin", "author", "reason", "applied_at")
     said = dict(zip(names, facts, strict=True)) | {"origin": Origin(facts[4])}
-    return PolicyVersion(**said, source=None if source is None else PolicySource(text=source, stores=stores))
+    return PolicyVersion(
+        **said, source=None if source is None else PolicySource(text=source, stores=stores, files=files)
+    )
 
 
-def _source(policy: Policy) -> tuple[str | None, str | None]:
+def _source(policy: Policy) -> tuple[str | None, str | None, str]:
     source = policy.source
-    return (None, None) if source is None else (source.text, json.dumps(source.stores))
+    if source is None:
+        return None, None, "{}"
+    return source.text, json.dumps(source.stores), json.dumps(source.files, ensure_ascii=False)

@@ -128,7 +128,7 @@ class RowCodec:
 
     def key_of(self, values: list[Any]) -> str | None:
         """The business key of decoded values; None where a part of it is missing."""
-        return business_key(self._key_parts, dict(zip(self.columns, values, strict=True)))
+        return business_key(self._key_parts, dict(zip(self.columns, values, strict=True)), self.version.store)
 
     def changed_at_us(self, values: list[Any]) -> int | None:
         """The POS's own time of the row's last change, from decoded values; in us. A DATETIME is the store's time."""

@@ -24,7 +24,7 @@ from psycopg.rows import dict_row
 
 from conflict.clock import Look
 from conflict.identity import business_key
-from conflict.policy import ColumnRule, Deletes, KeyPart, Normaliser, Policy, RuleName, TablePolicy
+from conflict.policy import CodeMap, ColumnRule, Deletes, KeyPart, Normaliser, Policy, RuleName, TablePolicy
 from conflict.resolution import CHANGED
 from conflict.resolve import resolve
 from sinks import batch as batch_module
@@ -1234,6 +1234,13 @@ KEYS = (
     (KeyPart(column="phone", normaliser=Normaliser.TRIM, stop=frozenset({"p1"})),),
     (KeyPart(column="phone", normaliser=Normaliser.DIGITS),),
     (KeyPart(column="name", normaliser=Normaliser.UPPER),),
+    (
+        KeyPart(
+            column="phone",
+            normaliser=Normaliser.TRIM,
+            codes=CodeMap(digest="", codes={("s1", "p1"): "p2", ("", "p1"): "p0"}),
+        ),
+    ),
     (KeyPart(column="phone", normaliser=Normaliser.TRIM), KeyPart(column="level", normaliser=Normaliser.EXACT)),
 )
 orders = st.permutations(STORES).flatmap(

@@ -202,7 +202,7 @@ def test_a_rule_that_means_nothing_is_refused(columns: str, words: str) -> None:
         ("    deletes: lates\n", 'did you mean "latest"?'),
         ("    contest: {within: 600}\n", "such as 30s, 10m, 2h or 1d"),
         ("    contest: {within: 10 min}\n", "such as 30s, 10m, 2h or 1d"),
-        ("    map: {sku: sku_map.csv}\n", '"map" is not known here'),
+        ("    map: sku_map.csv\n", "must be a mapping"),
     ],
 )
 def test_a_fault_stands_in_its_line(rest: str, words: str) -> None:

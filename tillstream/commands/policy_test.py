@@ -9,7 +9,7 @@ import typer
 from conflict.cases import Case
 from conflict.policy import REST, Policy, chain
 from conflict.policy_file import parse_policy
-from tillstream.checked_yaml import load, shown_path
+from tillstream.checked_yaml import shown_path
 from tillstream.commands.config import (
     DEFAULT_PATH,
     ConfigPath,
@@ -19,6 +19,7 @@ from tillstream.commands.config import (
     answer,
     counted,
     load_all,
+    load_policies,
     print_schema,
     told,
 )
@@ -43,13 +44,17 @@ def check(new: PolicyPath = None, config: ConfigPath = DEFAULT_PATH, output: Out
     with told(output):
         file, policy = _parsed(new, config)
     tables, tests = len(policy.tables), len(policy.cases)
+    notes = [note for table in policy.tables.values() for part in table.key if part.codes for note in part.codes.notes]
     knows_stores = policy.source is not None and policy.source.stores is not None
     if output is Output.JSON:
-        print(json.dumps({**answer([]), "shared_tables": tables, "tests": tests, "stores_checked": knows_stores}))
+        facts = {"shared_tables": tables, "tests": tests, "stores_checked": knows_stores, "notes": notes}
+        print(json.dumps({**answer([]), **facts}, ensure_ascii=False))
         return
     unrun = ", not run: `tillstream policy test`" if tests else ""
     alone = "" if knows_stores else f"\nwithout {config}: nothing is said of the stores that it names"
     print(f"{file}: ok, {counted(tables, 'shared table')}, {counted(tests, 'test')}{unrun}{alone}")
+    for note in notes:
+        print(note)
 
 
 def run_tests(new: PolicyPath = None, config: ConfigPath = DEFAULT_PATH, output: OutputOption = Output.TEXT) -> None:
@@ -81,7 +86,7 @@ def schema() -> None:
 
 def _parsed(new: Path | None, config: Path) -> tuple[str, Policy]:
     if new is not None and config == DEFAULT_PATH and not config.exists():
-        return shown_path(new), parse_policy(load(new), None)
+        return shown_path(new), parse_policy(load_policies(new), None)
     settings, policy = load_all(config, new)
     return shown_path(new or policies_file(settings)), policy
 

@@ -37,3 +37,6 @@ BEGIN
   END LOOP;
   RETURN joined;
 END $$;
+
+-- The files that a policy's text names, by name: what it was made of is all in here.
+ALTER TABLE tillstream.policies ADD COLUMN files jsonb NOT NULL DEFAULT '{}';
