@@ -5,12 +5,11 @@ What would flip a value is not described but tried: the rule is asked once more 
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
 from conflict.changes import at_opening
-from conflict.clock import CLOCK_RESOLUTION_US, had_since, last_changed
+from conflict.clock import CLOCK_RESOLUTION_US, had_since, last_changed, moment
 from conflict.people import Decision, apart
 from conflict.policy import BY_TIME, ColumnRule, Deletes, RuleName, TablePolicy
 from conflict.quarantine import believed
@@ -102,13 +101,6 @@ def rule_in_words(rule: ColumnRule) -> str:
     }
     told = ", ".join([rule.rule.value, *(f"{name}: {said}" for name, said in settings.items() if said)])
     return f"{told}, then {rule_in_words(rule.then)}" if rule.then else told
-
-
-def moment(effective_us: int) -> str:
-    """To the second, as MySQL stamps a change, unless there is more of it."""
-    at = datetime.fromtimestamp(effective_us // 1_000_000, UTC)
-    fraction = effective_us % 1_000_000
-    return f"{at:%Y-%m-%d %H:%M:%S}{f'.{fraction:06d}' if fraction else ''} UTC"
 
 
 def shown(value: Any) -> str | None:
@@ -233,9 +225,7 @@ def _flips(
     people: Mapping[str, Decision],
 ) -> str:
     if decided.by_person:
-        return "another decision, or `tillstream reviews reopen`" + (
-            "" if people[column].seen is None else ", or another value in a store"
-        )
+        return f"another decision, or `tillstream reviews reopen`{_by_itself(people[column])}"
     told = [
         _by_any_value(policy.rule_for(column), decided),
         _by_a_row(policy, column, rows, decided),
@@ -243,6 +233,12 @@ def _flips(
         _by_absence(policy, column, rows, decided),
     ]
     return "; ".join(filter(None, told)) or "nothing that one store does"
+
+
+def _by_itself(decision: Decision) -> str:
+    if decision.until_us is not None:
+        return f", or that {moment(decision.until_us)} has come"
+    return "" if decision.seen is None else ", or another value in a store"
 
 
 def _by_any_value(rule: ColumnRule, decided: Decided) -> str:

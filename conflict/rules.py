@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from conflict.changes import Changes, changes_of
-from conflict.clock import cannot_tell, had_since, last_changed
+from conflict.clock import cannot_tell, had_since, last_changed, moment
 from conflict.people import Decision, fingerprint
 from conflict.policy import FALLING_BACK, LATEST, ColumnRule, RuleName, TablePolicy
 from conflict.resolution import NEVER_OBSERVED, ColumnStamp, Contribution
@@ -283,7 +283,8 @@ def _review(rule: ColumnRule, asked: Asked) -> Decided | str:
     decided = asked.people.get(asked.column)
     if decided is None or decided.seen not in (None, fingerprint(asked.column, asked.having)):
         return _equal_or_flag(rule, asked)
-    reason = f"decided by {decided.author}{f': {decided.reason}' if decided.reason else ''}"
+    until = "" if decided.until_us is None else f" until {moment(decided.until_us)}"
+    reason = f"decided by {decided.author}{until}{f': {decided.reason}' if decided.reason else ''}"
     return Decided(asked.value(decided), None, reason, by_person=True)
 
 

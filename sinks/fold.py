@@ -296,7 +296,7 @@ def _stored(mark: Mark) -> list[Any]:
 def _around_openings(change: SharedChange) -> Iterator[tuple[str, int, list[list[Any]]]]:
     """As `tillstream.join_around` takes them; of columns that were seen changing, up to the first change that surely
     came after the opening."""
-    for _, column, opening_us, decode in change.codec.opened:
+    for _, column, opening_us, decode in change.codec.opened if change.around else ():
         values = change.around.get(column, ())
         if len(values) < 2:
             continue

@@ -8,7 +8,7 @@ from typing import Any
 
 from psycopg import sql
 
-from conflict.explain import moment
+from conflict.clock import moment
 from conflict.policy import TablePolicy
 from conflict.what_if import ChangedValue, Scope, TableDifference, rules_of, scope_of
 from sinks.evolution import Catalog

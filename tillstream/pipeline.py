@@ -14,6 +14,7 @@ from connectors.embedded import EmbeddedLanes
 from connectors.supervisor import PROBE_SECONDS, Supervisor
 from sinks.batch import Committed
 from sinks.clock_looks import ClockLooks
+from sinks.deadlines import Deadlines
 from sinks.engine_offsets import EngineOffsets
 from sinks.epochs import Epochs
 from sinks.policy_switch import take_up_file
@@ -85,6 +86,7 @@ class Pipeline:
         self._fleet: Fleet | None = None
         self._worker: threading.Thread | None = None
         self._resyncer: Resyncer | None = None
+        self._deadlines = Deadlines(warehouse)
         self._only_one: psycopg.Connection[Any] | None = None
         self.failure: BaseException | None = None
 
@@ -104,6 +106,7 @@ class Pipeline:
             self._warehouse, self._in_force, store_sources(config.stores), load_percent=config.resync.load_percent
         )
         self._resyncer.start()
+        self._deadlines.start()
         heap = config.capture_options.heap_megabytes
         jvm.start(heap or HEAP_MEGABYTES + HEAP_MEGABYTES_PER_STORE * max(len(config.stores), LEAST_STORES))
         self._fleet = Fleet(
@@ -153,12 +156,15 @@ class Pipeline:
 
     def stop(self) -> None:
         """Drain: engines close, what was taken from them is finished, the warehouse is left at a commit."""
+        self._deadlines.stop()
         if self._resyncer is not None:
             self._resyncer.stop()
         if self._fleet is not None:
             self._fleet.stop()
         if self._resyncer is not None:
             self._resyncer.join(60)
+        if self._deadlines.is_alive():
+            self._deadlines.join(60)
         self._stopping.set()
         if self._worker is not None:
             self._worker.join(60)

@@ -40,3 +40,8 @@ END $$;
 
 -- The files that a policy's text names, by name: what it was made of is all in here.
 ALTER TABLE tillstream.policies ADD COLUMN files jsonb NOT NULL DEFAULT '{}';
+
+-- Until when a decision holds, whatever the stores have; NULL where it is not by time. That it is over counts from when
+-- `ended_at` says so.
+ALTER TABLE tillstream.decisions ADD COLUMN until timestamptz;
+CREATE INDEX decisions_until ON tillstream.decisions (until) WHERE ended_at IS NULL AND until IS NOT NULL;

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from conflict.explain import Candidate, ColumnExplanation, KnownFrom, Since, moment, quoted, shown
+from conflict.clock import moment
+from conflict.explain import Candidate, ColumnExplanation, KnownFrom, Since, quoted, shown
 from conflict.policy import Policy
 from conflict.resolution import NEVER_OBSERVED, Contribution
 from tillstream.checked_yaml import suggestion
