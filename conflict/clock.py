@@ -45,6 +45,10 @@ class StoreClock:
         self._corrections = sorted(corrections, key=lambda each: each.since)
         self._since = [each.since for each in self._corrections]
 
+    @property
+    def was_never_off(self) -> bool:
+        return not self._since
+
     def at(self, place: Place) -> Correction:
         found = bisect_right(self._since, tuple(place[:3]))
         return self._corrections[found - 1] if found else RIGHT

@@ -1,6 +1,5 @@
 """policies.yaml: what it may say. A Policy is made of it only if everything in it was understood."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
@@ -28,9 +27,7 @@ from conflict.policy import (
 )
 from conflict.policy_faults import faults_between_parts
 from conflict.ranking import Ranks, Stores, attribute, ranks_by
-from tillstream.checked_yaml import Document, Entry, WrittenNumber, json_schema, validate
-
-_UNITS_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+from tillstream.checked_yaml import Document, Duration, Entry, WrittenNumber, json_schema, validate
 
 
 def _rule_mapping(given: Any) -> Any:
@@ -51,13 +48,6 @@ def _exact_text(given: Any) -> Any:
 
 
 ExactText = BeforeValidator(_exact_text, json_schema_input_type=str | float | bool | None)
-
-
-def _duration_seconds(given: Any) -> float:
-    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([smhd])", given) if isinstance(given, str) else None
-    if match is None:
-        raise ValueError("must be a duration with its unit, such as 30s, 10m, 2h or 1d")
-    return float(match[1]) * _UNITS_SECONDS[match[2]]
 
 
 class RuleEntry(Entry):
@@ -194,13 +184,7 @@ def _ranked(entry: RuleEntry, stores: Stores | None) -> tuple[Ranks, tuple[tuple
 
 
 class ContestEntry(Entry):
-    within: Annotated[
-        float,
-        BeforeValidator(
-            _duration_seconds,
-            json_schema_input_type=Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?[smhd]$")],
-        ),
-    ] = Field(
+    within: Duration = Field(
         default=CONTEST_WITHIN_SECONDS,
         description="Different values of two stores this close in time are contested; such as 10m.",
         json_schema_extra={"default": "10m"},

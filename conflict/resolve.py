@@ -91,6 +91,8 @@ def _contest(policy: TablePolicy, column: str, decided: Decided, rows: Sequence[
     if rule.rule in NO_ONES:
         return None
     having = [each for each in rows if column in each.columns]
+    if all(each.values[column] == decided.value for each in having):
+        return None
     rivals = standing(having) if rule.rule in TO_AGREE else _lately(policy, column, having)
     losers = [each for each in rivals if each.values[column] != decided.value]
     if not losers or len({each.store for each in rivals}) < 2:

@@ -132,10 +132,13 @@ def _by_time(
     def place(each: Contribution) -> tuple[int, str]:
         return times[each.store].effective_us, each.store
 
-    at_end = times[end.pick(rows, key=place).store]
+    winner = end.pick(rows, key=place)
+    at_end = times[winner.store]
     candidates = [each for each in rows if cannot_tell(at_end, times[each.store])]
-    best = min(_rank(rule, each.store) for each in candidates)
-    winner = end.pick((each for each in candidates if _rank(rule, each.store) == best), key=place)
+    best = 0
+    if rule.ranks:
+        best = min(_rank(rule, each.store) for each in candidates)
+        winner = end.pick((each for each in candidates if _rank(rule, each.store) == best), key=place)
     value, at_us = asked.value(winner), times[winner.store].effective_us
     close = sorted(each.store for each in candidates if asked.value(each) != value)
     if not close:

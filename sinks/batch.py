@@ -168,8 +168,8 @@ class BatchWriter:
     def _put(self, tx: Transaction, batch: Batch, *, keys_wait: bool, led: bool) -> Committed:
         applied = self._mirror.apply(tx, batch.folded, batch.stages)
         letters = len(self._dead_letters.flush(tx)) + len(batch.folded.dead_letters)
-        waiting = self._central.take_waiting(tx) if keys_wait else set()
-        decided = self._central.decide(tx, applied.touched | dict.fromkeys(waiting))
+        waiting = self._central.take_waiting(tx) if keys_wait else {}
+        decided = self._central.decide(tx, applied.touched | dict.fromkeys(waiting), applied.reasons(waiting))
         committed = Committed(
             events=dict(batch.folded.events),
             dropped=dict(batch.folded.dropped),

@@ -1,28 +1,32 @@
 """central.<table>: the agreed row of every business key a batch touched, in the same transaction."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 from psycopg import sql
 
+from conflict.alone import alone
 from conflict.policy import Policy, TablePolicy
 from conflict.resolution import CHANGED, INSERTED, NEVER_OBSERVED, SNAPSHOT, UNSEEN, Contest, Contribution, Resolution
 from conflict.resolve import resolve
 from conflict.shortcut import MANY_STORES, Standing, may_shorten, shortened
 from sinks.clocks import read_around, read_stamps
 from sinks.evolution import Catalog, key_columns
-from sinks.mirror import Keys, Touched
+from sinks.history import tell_reasons
+from sinks.mirror import Reasons, Touched
 from sinks.reviews import keep_reviews, with_decisions
 from sinks.statements import central as statements
 from sinks.statements import render
+from sinks.statements.alone import write_alone
 from sinks.statements.verification import central_keys
 from sinks.warehouse import Transaction
 
 MOST_KEYS = 500  # decided in a batch's transaction beside those that it touched
 MOST_CONTRIBUTIONS = 5_000  # that those may have: about a third of a second
+MOST_AT_ONCE = 50_000  # contributions in memory, about 100 MB: a price list stands in every store
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,37 +51,40 @@ class Central:
         self.policy = policy
         self._policy_id = policy_id
 
-    def decide(self, tx: Transaction, touched: Touched) -> Tally:
-        """Lock the keys in one order, read what all stores contribute, write what follows."""
+    def decide(self, tx: Transaction, touched: Touched, reasons: Reasons) -> Tally:
+        """Lock the keys in one order, read what all stores contribute, write what follows; reasons are only told."""
         if not touched:
             return Tally()
-        tables, keys = zip(*sorted(touched), strict=True)
-        tx.execute(statements.KEYS_LOCK, [list(tables), list(keys)])
-        tx.rows(statements.KEYS_WAIT, [list(tables), list(keys)])
         by_table: dict[str, dict[str, set[str] | None]] = defaultdict(dict)
-        for table, key in zip(tables, keys, strict=True):
+        for table, key in sorted(touched):
             by_table[table][key] = touched[table, key]
-        return sum((self._decide_table(tx, table, keys) for table, keys in by_table.items()), Tally())
+        for table, keys in by_table.items():
+            tx.execute(statements.LOCK_KEYS, [table, _json(list(keys))])
+        tally = Tally()
+        for table, keys in by_table.items():
+            tell_reasons(tx, {key: reasons.get((table, key), "") for key in keys})
+            tally += self._decide_table(tx, table, keys)
+        return tally
 
-    def take_waiting(self, tx: Transaction) -> Keys:
+    def take_waiting(self, tx: Transaction) -> Reasons:
         """Some of the keys that a change of schema or floor, a quarantine or a switch of the policy left to be decided:
         as many as do not hold up the rows of a batch for long."""
         at_once = tx.value(statements.AT_ONCE, [MOST_KEYS, MOST_CONTRIBUTIONS])
-        dirty = {(table, key) for table, key in tx.rows(statements.TAKE_DIRTY, [at_once])}
-        return dirty | self._take_redecided(tx, at_once - len(dirty))
+        dirty = {(table, key): reason for table, key, reason in tx.rows(statements.TAKE_DIRTY, [at_once])}
+        return {**self._take_redecided(tx, at_once - len(dirty)), **dirty}
 
-    def _take_redecided(self, tx: Transaction, most: int) -> Keys:
+    def _take_redecided(self, tx: Transaction, most: int) -> Reasons:
         """The next of a table that is gone through after a switch; one transaction at a time is at it."""
         rows = tx.rows(statements.NEXT_REDECISION) if most > 0 else []
         if not rows:
-            return set()
-        table, after = rows[0]
+            return {}
+        table, after, reason = rows[0]
         keys = [key for (key,) in tx.rows(central_keys(table), {"last": after, "limit": most, "stores": None})]
         if len(keys) < most:
             tx.execute(statements.END_REDECISION, [table])
         else:
             tx.execute(statements.MOVE_REDECISION, [keys[-1], table])
-        return {(table, key) for key in keys}
+        return {(table, key): reason for key in keys}
 
     def resolutions(
         self, tx: Transaction, table: str, keys: Iterable[str], rekeyed: str | None = None
@@ -107,7 +114,11 @@ class Central:
     def _decide_table(self, tx: Transaction, table: str, touched: Mapping[str, set[str] | None]) -> Tally:
         self._catalog.refresh(tx, table)  # a column that another worker added must not be left out
         short = self._shortened(tx, table, {key: stores for key, stores in touched.items() if stores})
-        resolutions = self.resolutions(tx, table, [key for key in touched if key not in short]) | short
+        lone = self._write_alone(tx, table, [key for key in touched if key not in short])
+        resolutions = dict(short)
+        rest = [key for key in touched if key not in short and key not in lone]
+        for keys in _portions(rest, tx.value(statements.AT_ONCE, [len(rest), MOST_AT_ONCE])):
+            resolutions |= self.resolutions(tx, table, keys)
         gone = [key for key, resolution in resolutions.items() if not resolution.exists]
         if gone:
             tx.execute(render(statements.REMOVE.format(table=sql.Identifier(table))), [gone])
@@ -129,7 +140,7 @@ class Central:
         found = {
             key: Standing(winners=winners, newest=newest)
             for key, winners, newest in tx.rows(
-                statements.standing(table), [list(changed), self._policy_id, MANY_STORES]
+                statements.standing(table), [_json(list(changed)), self._policy_id, MANY_STORES]
             )
         }
         pairs = [(key, store) for key, was in found.items() for store in sorted(was.stores | changed[key])]
@@ -140,6 +151,17 @@ class Central:
             for key, was in found.items()
         }
         return {key: answer for key, answer in answers.items() if answer is not None}
+
+    def _write_alone(self, tx: Transaction, table: str, keys: Sequence[str]) -> set[str]:
+        """Those of the keys that one row alone contributes to: no other has to be read, and that one not here."""
+        policy, columns = self.table_policy(table), self.decided_columns(table)
+        decided = alone(policy, columns)
+        if decided is None or not keys:
+            return set()
+        statement = write_alone(
+            table, tuple(part.column for part in policy.key), tuple(self._catalog.central_columns(table)), decided
+        )
+        return {key for (key,) in tx.rows(statement, [_json(keys), self._policy_id])}
 
     def _write(self, tx: Transaction, table: str, resolutions: Mapping[str, Resolution], short: Sequence[str]) -> None:
         """`short`: keys of which more stores stand already than their resolution names."""
@@ -159,11 +181,12 @@ class Central:
         tx.execute(upsert)
 
     def _record_contests(self, tx: Transaction, table: str, resolutions: Mapping[str, Resolution]) -> int:
-        recorded = 0
-        for key, resolution in resolutions.items():
-            for contest in resolution.contests:
-                recorded += max(tx.execute(statements.CONFLICT, _conflict_row(table, key, contest)), 0)
-        return recorded
+        rows = [_conflict_row(key, contest) for key, found in resolutions.items() for contest in found.contests]
+        return max(tx.execute(statements.CONFLICTS, [table, _json(rows)]), 0) if rows else 0
+
+
+def _portions(keys: list[str], size: int) -> Iterator[list[str]]:
+    return (keys[start : start + size] for start in range(0, len(keys), size))
 
 
 def central_row(
@@ -184,8 +207,8 @@ def central_row(
     )
 
 
-def _json(by_column: Mapping[str, str]) -> str:
-    return msgspec.json.encode(dict(sorted(by_column.items()))).decode()
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 def _key_values(policy: TablePolicy, key: str) -> dict[str, str]:
@@ -203,23 +226,23 @@ def read_contributions(
     pairs: Sequence[tuple[str, str]] | None = None,
 ) -> dict[str, list[Contribution]]:
     """By key; of these keys, or where `pairs` are given of these (key, store)."""
-    wanted = [list(keys)] if pairs is None else [[key for key, _ in pairs], [store for _, store in pairs]]
+    wanted = list(keys) if pairs is None else [{"key": key, "store": store} for key, store in pairs]
     kinds = catalog.columns(table)
-    columns = tuple(kinds)
+    columns, whole = tuple(kinds), frozenset(kinds)
     clocks = catalog.clocks.read(tx)
     found: dict[str, list[Contribution]] = defaultdict(list)
-    for row in tx.rows(statements.contributions(table, kinds, rekeyed, of_stores=pairs is not None), wanted):
-        key, store, pk, *position = row[:8]
+    for row in tx.rows(statements.contributions(table, kinds, rekeyed, of_stores=pairs is not None), [_json(wanted)]):
+        key, store, pk = row[:3]
         deleted, stamps, present, read_us, quarantined_us = row[8:13]
         known = read_stamps(clocks[store], stamps)
         found[key].append(
             Contribution(
                 store=store,
                 pk=pk,
-                position=tuple(position),
+                position=row[3:8],
                 changed_us=known.pop(CHANGED, UNSEEN).effective_us,
                 deleted=deleted,
-                columns=frozenset(present or columns),
+                columns=frozenset(present) if present else whole,
                 values=dict(zip(columns, row[13:], strict=True)),
                 read_us=NEVER_OBSERVED if read_us is None else read_us,
                 quarantined_us=quarantined_us,
@@ -232,12 +255,17 @@ def read_contributions(
     return found
 
 
-def _conflict_row(table: str, key: str, contest: Contest) -> list[Any]:
-    losers = [{"store": store, "value": _shown(value), "effective_us": at} for store, value, at in contest.losers]
-    return [
-        contest.fingerprint, table, key, contest.column, contest.rule, contest.winner, _shown(contest.value),
-        msgspec.json.encode(losers).decode(), contest.reason,
-    ]  # fmt: skip
+def _conflict_row(key: str, contest: Contest) -> dict[str, Any]:
+    return {
+        "fingerprint": contest.fingerprint,
+        "key": key,
+        "column_name": contest.column,
+        "rule": contest.rule,
+        "winner": contest.winner,
+        "value": _shown(contest.value),
+        "losers": [{"store": store, "value": _shown(value), "effective_us": at} for store, value, at in contest.losers],
+        "reason": contest.reason,
+    }
 
 
 def _shown(value: Any) -> str | None:

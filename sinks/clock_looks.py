@@ -4,6 +4,7 @@ from psycopg import sql
 
 from conflict.clock import TELLING_US, Correction, LastLook, Look, Place, corrections_after
 from sinks.clocks import KnownClocks
+from sinks.history import because
 from sinks.policy_versions import alone
 from sinks.statements import quoted
 from sinks.store_orders import shared_tables
@@ -19,7 +20,7 @@ INSERT INTO tillstream.clock_corrections
   (store, epoch, file, pos, offset_us, uncertainty_us, earliest_us, latest_us) VALUES
   (%s, %s, %s, %s, %s, %s, %s, %s)"""
 _DIRTY = sql.SQL("""\
-INSERT INTO tillstream.dirty_keys SELECT DISTINCT {name}, _key FROM stores.{table}
+INSERT INTO tillstream.dirty_keys (table_name, key) SELECT DISTINCT {name}, _key FROM stores.{table}
 WHERE _store = %s AND (_epoch, _file, _pos) >= (%s, %s, %s) AND _key IS NOT NULL ON CONFLICT DO NOTHING""")
 
 
@@ -63,5 +64,6 @@ def _append(tx: Transaction, store: str, found: tuple[Correction, ...]) -> None:
 
 
 def _decide_again(tx: Transaction, store: str, since: Place) -> None:
+    because(tx, f"the clock of store {store}")
     for table in shared_tables(tx):
         tx.execute(_DIRTY.format(name=sql.Literal(table), table=quoted(table)), [store, *since])

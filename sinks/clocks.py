@@ -45,7 +45,10 @@ class KnownClocks:
 
 def read_stamps(clock: StoreClock, stored: Mapping[str, Any] | None) -> dict[str, ColumnStamp]:
     """`_stamps` as the warehouse keeps them: see `tillstream.join_stamps`."""
-    return {name: _timed(clock, name, *stamp) for name, stamp in (stored or {}).items() if isinstance(stamp, list)}
+    items = ((name, stamp) for name, stamp in (stored or {}).items() if isinstance(stamp, list))
+    if clock.was_never_off:  # nothing to correct, and of a time that ran backwards the later one stands as it is
+        return {name: _as_it_is(*stamp) for name, stamp in items}
+    return {name: _timed(clock, name, *stamp) for name, stamp in items}
 
 
 def read_around(
@@ -66,6 +69,12 @@ _NUMBERS: Mapping[str, Callable[[str], Any]] = {"real": float, "double precision
 
 def _held(clock: StoreClock, number: Callable[[str], Any], text: str | None, stamp: Any = None) -> Held:
     return Held(None if text is None else number(text), UNSEEN if stamp is None else _timed(clock, "", *stamp))
+
+
+def _as_it_is(
+    epoch: int, file: int, pos: int, row: int, order: int, at_us: int, _: int, ahead: Any = None
+) -> ColumnStamp:
+    return ColumnStamp((epoch, file, pos, row, order), at_us if ahead is None else max(at_us, ahead[5]))
 
 
 def _timed(

@@ -14,7 +14,7 @@ LOOK_SECONDS = 5.0
 # A decision counts until its end is recorded, whatever the time: what central.* is made of never depends on a clock.
 _END_WHAT_IS_DUE = """\
 UPDATE tillstream.decisions SET ended_at = clock_timestamp()
-WHERE ended_at IS NULL AND until <= clock_timestamp() RETURNING table_name, key"""
+WHERE ended_at IS NULL AND until <= clock_timestamp() RETURNING table_name, key, column_name, author"""
 
 
 class Deadlines(threading.Thread):
@@ -39,4 +39,5 @@ class Deadlines(threading.Thread):
 def end_what_is_due(warehouse: Warehouse) -> None:
     """Its keys are decided again by the worker, and reviews of what the stores still differ about are open again."""
     with warehouse.transaction() as tx:
-        mark_dirty(tx, {(table, key) for table, key in tx.rows(_END_WHAT_IS_DUE)})
+        for table, key, column, author in tx.rows(_END_WHAT_IS_DUE):
+            mark_dirty(tx, {(table, key)}, f"the time of what {author} decided about {column} is over")

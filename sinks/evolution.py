@@ -13,6 +13,7 @@ from conflict.resolution import OPENING
 from sinks.clocks import KnownClocks
 from sinks.columns import column_type, wider
 from sinks.defaults import value_of_old_rows
+from sinks.history import keep_history
 from sinks.names import META_COLUMNS, identifier
 from sinks.row_codec import RowCodec
 from sinks.statements import central as central_sql
@@ -99,6 +100,7 @@ class Catalog:
             tx.execute(_SCHEMA_LOCK)
             self.load(tx)
             self._views.keep(tx, self._stores, self._central)
+            keep_history(tx, self._central)
 
     def _differs(self, present: Mapping[str, str], wanted: Mapping[str, str], codec: RowCodec) -> bool:
         if codec.policy is not None:

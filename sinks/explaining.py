@@ -12,6 +12,7 @@ from conflict.policy import Policy, TablePolicy
 from conflict.resolution import Contribution
 from sinks.central import Central, read_contributions
 from sinks.evolution import Catalog
+from sinks.history import Change, changes_of
 from sinks.identities import Identity, aliases_of, standing_identities
 from sinks.policy_switch import require_applied
 from sinks.reviews import standing_decisions
@@ -21,6 +22,7 @@ from sinks.warehouse import Transaction
 from tillstream.errors import RefusedError
 
 MOST_CONFLICTS = 20  # the latest; the table itself keeps all
+MOST_CHANGES = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +71,7 @@ class Explained:
     not_counting: list[NotCounting]
     floors: list[Floor]
     conflicts: list[RecordedConflict]
+    history: list[Change]  # the latest first
     identities: list[Identity]  # why rows of other keys count under this one
 
 
@@ -123,6 +126,7 @@ class Explainer:
         found = read_contributions(self._tx, self._catalog, self._table, [key]).get(key, [])
         decisions = [each for _, each in standing_decisions(self._tx, self._table, [key])]
         not_counting = self._not_counting(key)
+        under = [key, *(each for each in aliases if aliases[each] == key)]
         row = self._standing(key)
         if not found and not not_counting and row is None:
             raise RefusedError(f"no store has a row of {self._table} under the key {key}")
@@ -145,7 +149,8 @@ class Explainer:
                 Floor(store=store, epoch=epoch, file=file, pos=pos)
                 for store, epoch, file, pos in self._tx.rows(statements.FLOORS, [self._table, sorted(stores)])
             ],
-            conflicts=self._conflicts([key, *(each for each in aliases if aliases[each] == key)], wanted),
+            conflicts=self._conflicts(under, wanted),
+            history=changes_of(self._tx, self._table, under, list(wanted), MOST_CHANGES),
             identities=[
                 each for each in standing_identities(self._tx, self._policy) if aliases.get(each.key, each.key) == key
             ],

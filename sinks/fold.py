@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -279,31 +280,45 @@ def decoded(change: Change, store: str, *, odd_text: bool = True) -> list[Any]:
 
 def stamps_json(change: SharedChange, changed_at_us: int | None) -> str:
     """The sparse stamps as `tillstream.join_stamps` takes them; "" holds the batch's first stamp."""
-    document: dict[str, Any] = {column: _stored(mark) for column, mark in change.stamps.items()}
-    for name, opening_us, values in _around_openings(change):
-        document[name] = {str(opening_us): values}
-    document[""] = [*change.first, change.first_us, 0]
+    texts: dict[int, str] = {}  # one change of the store's is mostly the mark of many columns
+    parts = [f'"":{_mark_json((change.first, change.first_us, None))}']
+    for column, mark in change.stamps.items():
+        text = texts.get(id(mark))
+        if text is None:
+            text = texts[id(mark)] = _mark_json(mark)
+        parts.append(f"{_name_json(column)}:{text}")
     if changed_at_us is not None and change.event.op == "r":
-        document[SNAPSHOT] = [*change.stamp, changed_at_us, 0]
-    return msgspec.json.encode(document).decode()
+        parts.append(f"{_name_json(SNAPSHOT)}:{_mark_json((change.stamp, changed_at_us, None))}")
+    parts += _around_openings(change)
+    return "{" + ",".join(parts) + "}"
 
 
-def _stored(mark: Mark) -> list[Any]:
-    stamp, at_us, ahead = mark
-    return [*stamp, at_us, 0] if ahead is None else [*stamp, at_us, 0, [*ahead[0], ahead[1]]]
-
-
-def _around_openings(change: SharedChange) -> Iterator[tuple[str, int, list[list[Any]]]]:
+def _around_openings(change: SharedChange) -> Iterator[str]:
     """As `tillstream.join_around` takes them; of columns that were seen changing, up to the first change that surely
     came after the opening."""
     for _, column, opening_us, decode in change.codec.opened if change.around else ():
         values = change.around.get(column, ())
         if len(values) < 2:
             continue
-        kept: list[list[Any]] = []
+        kept: list[str] = []
         for value, mark in values:
-            text = None if value is None else str(decode(value) if decode else value)
-            kept.append([text] if mark is None else [text, _stored(mark)])
+            text = msgspec.json.encode(None if value is None else str(decode(value) if decode else value)).decode()
+            kept.append(f"[{text}]" if mark is None else f"[{text},{_mark_json(mark)}]")
             if mark is not None and mark[1] >= opening_us + SURELY_AFTER_US:
                 break
-        yield column + OPENING, opening_us, kept
+        yield f'{_name_json(column + OPENING)}:{{"{opening_us}":[{",".join(kept)}]}}'
+
+
+def _mark_json(mark: Mark) -> str:
+    stamp, at_us, ahead = mark
+    after = "" if ahead is None else f",[{_numbers(*ahead)}]"
+    return f"[{_numbers(stamp, at_us)},0{after}]"
+
+
+def _numbers(stamp: Stamp, at_us: int) -> str:
+    return f"{stamp.epoch},{stamp.file},{stamp.pos},{stamp.row},{stamp.order},{at_us}"
+
+
+@cache
+def _name_json(column: str) -> str:
+    return msgspec.json.encode(column).decode()

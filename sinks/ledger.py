@@ -143,12 +143,13 @@ def _parameters(each: Advance) -> tuple[object, ...]:
     )  # fmt: skip
 
 
-def mark_dirty(tx: Transaction, touched: Iterable[tuple[str, str]]) -> None:
+def mark_dirty(tx: Transaction, touched: Iterable[tuple[str, str]], reason: str) -> None:
     """Keys to decide again, later and in chunks: they may be too many for one transaction."""
     tables_keys = sorted(touched)
     if tables_keys:
         tables, keys = zip(*tables_keys, strict=True)
         tx.execute(
-            "INSERT INTO tillstream.dirty_keys SELECT * FROM unnest(%s::text[], %s::text[]) ON CONFLICT DO NOTHING",
-            [list(tables), list(keys)],
+            "INSERT INTO tillstream.dirty_keys (table_name, key, reason)"
+            " SELECT *, %s FROM unnest(%s::text[], %s::text[]) ON CONFLICT DO NOTHING",
+            [reason, list(tables), list(keys)],
         )

@@ -72,7 +72,7 @@ class Merging:
             before = _hold(tx, policy, of_table)
             _require_two(tx, of_table, key, other)
             number = int(tx.value(_ACCEPT, [table, key_columns_of(of_table), key, other, reason, author]))
-            _follow(tx, of_table, before)
+            _follow(tx, of_table, before, f"identity {number} by {author}: {reason}")
             return number
 
     def undo(self, policy: Policy, number: int, *, reason: str, author: str) -> Identity:
@@ -87,7 +87,7 @@ class Merging:
                 return identity
             before = _hold(tx, policy, of_table)
             tx.execute(_UNDO, [number, reason, author])
-            _follow(tx, of_table, before)
+            _follow(tx, of_table, before, f"identity {number} undone by {author}: {reason}")
             return identity
 
     def known(self, *, everything: bool) -> list[Identity]:
@@ -132,7 +132,7 @@ def _hold(tx: Transaction, policy: Policy, of_table: TablePolicy) -> dict[str, s
     return aliases_of(tx, of_table)
 
 
-def _follow(tx: Transaction, policy: TablePolicy, before: Mapping[str, str]) -> None:
+def _follow(tx: Transaction, policy: TablePolicy, before: Mapping[str, str], reason: str) -> None:
     """The rows of every key that counts under another one by now, and all keys that this touches."""
     table = policy.table
     keep_aliases(tx, table, policy)
@@ -140,4 +140,4 @@ def _follow(tx: Transaction, policy: TablePolicy, before: Mapping[str, str]) -> 
     moved = [key for key in before.keys() | after.keys() if before.get(key, key) != after.get(key, key)]
     under = {before.get(key, key) for key in moved}
     set_keys(tx, table, rekey(tx, _catalog(tx, table), table, policy, under=sorted(under)))
-    mark_dirty(tx, {(table, key) for key in under | {after.get(key, key) for key in moved}})
+    mark_dirty(tx, {(table, key) for key in under | {after.get(key, key) for key in moved}}, reason)

@@ -1,7 +1,10 @@
 """stores.<table>: what each store contributes, exactly as the store has it, never older than what is there."""
 
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 from sinks.dead_letters import DeadLetters
@@ -15,8 +18,9 @@ from sinks.warehouse import Transaction
 from tillstream.envelope import Stamp
 from tillstream.errors import PoisonError
 
-Keys = set[tuple[str, str]]  # (table, business key)
-Touched = dict[tuple[str, str], set[str] | None]  # the stores whose rows changed and are there; None: more than that
+Key = tuple[str, str]  # (table, business key)
+Reasons = Mapping[Key, str]  # why it is decided, for people
+Touched = dict[Key, set[str] | None]  # the stores whose rows changed and are there; None: more than that
 _statements = lru_cache(maxsize=4096)(mirror_statements)
 
 
@@ -25,15 +29,22 @@ class Applied:
     """What one batch did: the business keys to decide again, and how many row changes were no news, or were."""
 
     touched: Touched = field(default_factory=dict)
+    changed_by: dict[Key, set[str]] = field(default_factory=lambda: defaultdict(set))
     stale: int = 0
     news: int = 0
 
-    def touch(self, table: str, key: str | None, store: str | None) -> None:
-        """`store` is None where a row went, or came back."""
+    def reasons(self, waiting: Reasons = MappingProxyType({})) -> Reasons:
+        """Why each key that it touched is decided, and those that were waiting for it."""
+        own = {key: f"store {', '.join(sorted(stores))}" for key, stores in self.changed_by.items()}
+        return own | {key: f"{own[key]}; {why}" if key in own else why for key, why in waiting.items()}
+
+    def touch(self, table: str, key: str | None, store: str, *, stays: bool) -> None:
+        """`stays`: the store had a row under the key, or none at all, and has it now."""
         if key is None:
             return
+        self.changed_by[table, key].add(store)
         present = self.touched.setdefault((table, key), set())
-        if store is None:
+        if not stays:
             self.touched[table, key] = None
         elif present is not None:
             present.add(store)
@@ -89,13 +100,11 @@ class Mirror:
         if stage.moved:
             tx.execute(statements.inherit)
         written = tx.rows(statements.upsert)
-        if any(inserted for *_, inserted in written):
-            tx.execute(statements.drop_first)
-        for store, pk, key, deleted, _ in written:
+        for store, pk, key, deleted in written:
             old_key, was_deleted = before.get((store, pk), (key, False))
             stays = key == old_key and not deleted and not was_deleted
-            applied.touch(table, old_key, store if stays else None)
-            applied.touch(table, key, store if stays else None)
+            applied.touch(table, old_key, store, stays=stays)
+            applied.touch(table, key, store, stays=stays)
         return len(written)
 
     def statements(self, codec: RowCodec) -> MirrorStatements:

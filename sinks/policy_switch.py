@@ -14,10 +14,20 @@ from psycopg import sql
 from conflict.identity import business_key
 from conflict.policy import Policy, TablePolicy
 from sinks.evolution import Catalog
+from sinks.history import because
 from sinks.identities import aliases_of, keep_aliases
 from sinks.ledger import versions_at
 from sinks.names import in_warehouse_names
-from sinks.policy_versions import Origin, PolicyVersion, alone, keep, keep_source, last_of_file, version_in_force
+from sinks.policy_versions import (
+    Origin,
+    PolicyVersion,
+    alone,
+    keep,
+    keep_rules,
+    keep_source,
+    last_of_file,
+    version_in_force,
+)
 from sinks.row_codec import Shapes
 from sinks.statements import names, quoted, stage_name
 from sinks.store_orders import read_orders
@@ -29,7 +39,7 @@ CHUNK_ROWS = 10_000
 STORES = "SELECT DISTINCT store FROM tillstream.schema_versions ORDER BY store"
 _REDECIDE = """\
 INSERT INTO tillstream.redecisions (table_name) VALUES (%s)
-ON CONFLICT (table_name) DO UPDATE SET after = '', began_at = clock_timestamp()"""
+ON CONFLICT (table_name) DO UPDATE SET after = '', began_at = clock_timestamp(), reason = EXCLUDED.reason"""
 _CLOSE_REVIEWS = """\
 UPDATE tillstream.reviews SET closed_at = clock_timestamp()
 WHERE closed_at IS NULL AND table_name || '.' || column_name <> ALL(%s)"""
@@ -71,6 +81,7 @@ def switch_policy(
         present = version_in_force(tx)
         if present is not None and present.fingerprint == shapes.policy.fingerprint:
             keep_source(tx, present, shapes.policy)
+            keep_rules(tx, present.id, shapes.policy)
             Catalog(Views(shapes.policy)).keep_views(tx)  # they may be those of an earlier Tillstream
             return present.id
     with warehouse.transaction() as tx:
@@ -85,6 +96,7 @@ def _switch(
     tx: Transaction, present: PolicyVersion | None, shapes: Shapes, origin: Origin, author: str, reason: str
 ) -> int:
     policy, catalog = shapes.policy, Catalog(Views(shapes.policy))
+    because(tx, f"policy version {policy.version}{_said(author, reason)}")
     catalog.load(tx)
     _make_room(tx, catalog, shapes)
     before, after = present.keys if present else {}, _keys(policy)
@@ -100,6 +112,10 @@ def _switch(
     number = keep(tx, policy, after, origin, author, reason)
     catalog.keep_views(tx)
     return number
+
+
+def _said(author: str, reason: str) -> str:
+    return f"{f' by {author}' if author else ''}{f': {reason}' if reason else ''}"
 
 
 def _make_room(tx: Transaction, catalog: Catalog, shapes: Shapes) -> None:

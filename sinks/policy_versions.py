@@ -6,7 +6,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from conflict.policy import EMPTY_POLICY, Policy, PolicySource
+from conflict.explain import rule_in_words
+from conflict.policy import EMPTY_POLICY, REST, Policy, PolicySource
 from conflict.policy_file import parse_policy
 from sinks.warehouse import Transaction
 from tillstream.checked_yaml import Document, parse
@@ -19,6 +20,9 @@ _LAST_OF_FILE = "SELECT fingerprint FROM tillstream.policies WHERE origin = 'fil
 _KEEP = """\
 INSERT INTO tillstream.policies (version, fingerprint, keys, origin, author, reason, source, stores, files)
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s) RETURNING id"""
+_KEEP_RULES = """\
+INSERT INTO tillstream.rules (policy, table_name, column_name, rule, says)
+SELECT %s, * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[]) ON CONFLICT DO NOTHING"""
 _KEEP_SOURCE = "UPDATE tillstream.policies SET source = %s, stores = %s, files = %s WHERE id = %s AND source IS NULL"
 _REDECIDED = "SELECT table_name, after FROM tillstream.redecisions ORDER BY table_name"
 
@@ -92,13 +96,30 @@ def last_of_file(tx: Transaction) -> str | None:
 def keep(tx: Transaction, policy: Policy, keys: dict[str, Any], origin: Origin, author: str, reason: str) -> int:
     """The id of the new version, which is in force with the commit."""
     facts = [policy.version, policy.fingerprint, json.dumps(keys), origin.value, author, reason]
-    return int(tx.value(_KEEP, [*facts, *_source(policy)]))
+    number = int(tx.value(_KEEP, [*facts, *_source(policy)]))
+    keep_rules(tx, number, policy)
+    return number
 
 
 def keep_source(tx: Transaction, version: PolicyVersion, policy: Policy) -> None:
     """Of one that was taken up before texts were kept."""
     if version.source is None and policy.source is not None:
         tx.execute(_KEEP_SOURCE, [*_source(policy), version.id])
+
+
+def keep_rules(tx: Transaction, number: int, policy: Policy) -> None:
+    """What it says of each column, for people with only SQL."""
+    said = [
+        (table, column, rule, words)
+        for table, each in policy.tables.items()
+        for column, rule, words in (
+            *((part.column, "key", f"key: {part.written}") for part in each.key),
+            *((name, rule.rule.value, rule_in_words(rule)) for name, rule in each.columns.items()),
+            (REST, each.default.rule.value, rule_in_words(each.default)),
+        )
+    ]
+    if said:
+        tx.execute(_KEEP_RULES, [number, *map(list, zip(*said, strict=True))])
 
 
 def being_decided(tx: Transaction) -> dict[str, str]:

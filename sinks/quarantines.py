@@ -68,7 +68,7 @@ class Quarantines:
         with self._warehouse.transaction() as tx:
             tables = _tables(tx, table)
             number = int(tx.value(_ADD, [store, table, since, reason, author]))
-            decide_again(tx, store, tables)
+            decide_again(tx, store, tables, f"quarantine {number} of store {store} by {author}: {reason}")
             return number
 
     def lift(self, number: int) -> Quarantine:
@@ -77,7 +77,7 @@ class Quarantines:
             if not lifted:
                 raise RefusedError(f"there is no open quarantine {number}; `tillstream quarantine list` shows them")
             store, table = lifted[0]
-            decide_again(tx, store, _tables(tx, table))
+            decide_again(tx, store, _tables(tx, table), f"quarantine {number} of store {store} was lifted")
             return next(each for each in _read(tx, everything=True) if each.id == number)
 
     def known(self, *, everything: bool) -> list[Quarantine]:

@@ -79,7 +79,7 @@ def _retry(tx: Transaction, shapes: Shapes, letter: int) -> str:
     refused = [*folded.dead_letters, *dead_letters.gathered()]
     if refused:
         raise PoisonError(refused[0].reason, store=store, table=row[3], key=row[4], position=str(stamp))
-    Central(catalog, shapes.policy, shapes.policy_id or 0).decide(tx, applied.touched)
+    Central(catalog, shapes.policy, shapes.policy_id or 0).decide(tx, applied.touched, applied.reasons())
     tx.execute(_SETTLE, ["applied", letter])
     return "the row has changed since: nothing to do" if applied.stale else "applied"
 

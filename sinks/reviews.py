@@ -114,7 +114,7 @@ class Reviews:
                 seen = None if for_good or until is not None else review.fingerprint
                 tx.execute(_END, place)
                 tx.execute(_DECIDE, [*place, value, seen, until, author, reason])
-                mark_dirty(tx, {(review.table, review.key)})
+                mark_dirty(tx, {(review.table, review.key)}, f"review {number} decided by {author}: {reason}")
                 return review
         except DataError as error:
             raise RefusedError(
@@ -127,7 +127,7 @@ class Reviews:
             review = _one(tx, number)
             if not tx.execute(_END, [review.table, review.key, review.column]):
                 raise RefusedError(f"nothing stands decided of review {number}")
-            mark_dirty(tx, {(review.table, review.key)})
+            mark_dirty(tx, {(review.table, review.key)}, f"review {number} was reopened")
             return review
 
 

@@ -104,6 +104,9 @@ class RowCodec:
         # in COPY's text, and in a primary key, they have backslashes, though the event that brings them has none
         self.has_bytes = any(kind.warehouse == "bytea" for kind in types)
         self._key_parts = policy.key if policy else ()
+        self._key_places = [
+            (part.column, self.columns.index(part.column)) for part in self._key_parts if part.column in self.columns
+        ]
         changed_at = policy.changed_at if policy else None
         self._changed_at = self.columns.index(changed_at) if changed_at in self.columns else None
         self._zone = ZoneInfo(timezone)
@@ -128,7 +131,8 @@ class RowCodec:
 
     def key_of(self, values: list[Any]) -> str | None:
         """The business key of decoded values; None where a part of it is missing."""
-        return business_key(self._key_parts, dict(zip(self.columns, values, strict=True)), self.version.store)
+        values_of = {column: values[place] for column, place in self._key_places}
+        return business_key(self._key_parts, values_of, self.version.store)
 
     def changed_at_us(self, values: list[Any]) -> int | None:
         """The POS's own time of the row's last change, from decoded values; in us. A DATETIME is the store's time."""

@@ -7,6 +7,7 @@ from psycopg import sql
 
 from sinks.evolution import RESYNC, Catalog, backfill
 from sinks.fold import Lane, TableId
+from sinks.history import because
 from sinks.kept_values import keeps_values, nothing_holds_both, rewritten
 from sinks.ledger import Ledger, mark_dirty
 from sinks.names import identifier
@@ -116,16 +117,21 @@ class SchemaChanges:
             if after.policy is not None and set(after.names) != set(before.names):
                 self._mark_store_dirty(tx, lane.store, after.table)
             else:
-                mark_dirty(tx, {(after.table, key) for key in touched})
+                mark_dirty(tx, {(after.table, key) for key in touched}, _columns_of(lane.store))
         lane.codecs[table] = after
 
     def _mark_store_dirty(self, tx: Transaction, store: str, table: str) -> None:
         """A column came or went: whether the store takes part in deciding it has changed for each of its keys."""
         statement = sql.SQL(
-            "INSERT INTO tillstream.dirty_keys SELECT DISTINCT {name}, _key FROM stores.{table}"
+            "INSERT INTO tillstream.dirty_keys (table_name, key) SELECT DISTINCT {name}, _key FROM stores.{table}"
             " WHERE _store = %s AND _key IS NOT NULL ON CONFLICT DO NOTHING"
         )
+        because(tx, _columns_of(store))
         tx.execute(statement.format(name=sql.Literal(table), table=quoted(table)), [store])
+
+
+def _columns_of(store: str) -> str:
+    return f"the columns of store {store}"
 
 
 def withdraw_below(tx: Transaction, ledger: Ledger, store: str, codec: RowCodec, stamp: Stamp) -> int:
@@ -136,7 +142,7 @@ def withdraw_below(tx: Transaction, ledger: Ledger, store: str, codec: RowCodec,
         {"store": store, "epoch": stamp.epoch, "file": stamp.file, "pos": stamp.pos, "row": stamp.row,
          "ord": stamp.order},
     )  # fmt: skip
-    mark_dirty(tx, {(codec.table, key) for (key,) in rows if key is not None})
+    mark_dirty(tx, {(codec.table, key) for (key,) in rows if key is not None}, f"rows of store {store} were withdrawn")
     return len(rows)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from sinks.evolution import Catalog
+from sinks.history import because
 from sinks.policy_versions import alone
 from sinks.statements import quoted
 from sinks.warehouse import Transaction, Warehouse
@@ -15,7 +16,7 @@ INSERT INTO tillstream.store_orders (store, paused, retired) VALUES (%s, %s, %s)
 ON CONFLICT (store) DO UPDATE SET
   paused = EXCLUDED.paused, retired = EXCLUDED.retired, noted_at = clock_timestamp()"""
 _DIRTY = sql.SQL("""\
-INSERT INTO tillstream.dirty_keys SELECT DISTINCT {name}, _key FROM stores.{table}
+INSERT INTO tillstream.dirty_keys (table_name, key) SELECT DISTINCT {name}, _key FROM stores.{table}
 WHERE _store = %s AND _key IS NOT NULL ON CONFLICT DO NOTHING""")
 
 
@@ -48,7 +49,9 @@ class StoreOrders:
             was_retired = store in read_orders(tx).retired
             tx.execute(_KEEP, [store, paused, retired])
             if was_retired != retired:
-                decide_again(tx, store, shared_tables(tx))
+                decide_again(
+                    tx, store, shared_tables(tx), f"store {store} was {'retired' if retired else 'taken up again'}"
+                )
 
 
 def shared_tables(tx: Transaction) -> list[str]:
@@ -57,12 +60,13 @@ def shared_tables(tx: Transaction) -> list[str]:
     return [table for table in sorted(catalog.tables) if catalog.central_columns(table)]
 
 
-def decide_again(tx: Transaction, store: str, tables: Iterable[str]) -> None:
+def decide_again(tx: Transaction, store: str, tables: Iterable[str], reason: str) -> None:
     """Every key to which the store contributes is left to the worker, which takes them in chunks.
 
     Alone, or one that is being decided meanwhile, without what has just changed, would be left out.
     """
     alone(tx)
+    because(tx, reason)
     for table in tables:
         tx.execute(_DIRTY.format(name=sql.Literal(table), table=quoted(table)), [store])
 

@@ -1,13 +1,15 @@
-"""central.<table>_ids, central.<table>_by_store and chain.<table>: views, so they are never behind what they show."""
+"""central.<table>_ids and _by_store, chain.<table> and desk.<table>: views, so they are never behind what they show."""
 
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from psycopg import sql
 
-from conflict.policy import Policy
+from conflict.policy import Policy, RuleName, TablePolicy
+from conflict.resolution import SINCE
+from sinks.statements import desk
 from sinks.statements import views as statements
 from sinks.warehouse import Transaction
 from tillstream.checked_yaml import suggestion
@@ -43,8 +45,10 @@ class Views:
         if table in self._policy.tables:
             tx.execute(statements.DROP.format(view=sql.Identifier("central", statements.by_store_view(table))))
 
-    def keep(self, tx: Transaction, columns: Mapping[str, Mapping[str, str]], central: Mapping[str, object]) -> None:
-        """Make the views as they should be. `columns`: table of stores.* → its columns; `central`: by its tables.
+    def keep(
+        self, tx: Transaction, columns: Mapping[str, Mapping[str, str]], central: Mapping[str, Mapping[str, str]]
+    ) -> None:
+        """Make the views as they should be. `columns`: table of stores.* → its columns; `central`: of central.*.
 
         Nothing is done where another policy is in force by now: it is for whoever works by that one.
         """
@@ -64,7 +68,9 @@ class Views:
                 text = sql.Literal(view.comment)
                 tx.execute(statements.COMMENT.format(view=sql.Identifier(*place), text=text))
 
-    def _wanted(self, columns: Mapping[str, Mapping[str, str]], central: Mapping[str, object]) -> dict[Place, _View]:
+    def _wanted(
+        self, columns: Mapping[str, Mapping[str, str]], central: Mapping[str, Mapping[str, str]]
+    ) -> dict[Place, _View]:
         shared = [table for table in self._policy.tables if table in central]
         wanted = {
             ("central", statements.ids_view(table)): _View(
@@ -75,6 +81,11 @@ class Views:
             for table in shared
         }
         for table in shared:
+            wanted["desk", desk.desk_view(table)] = _View(
+                create=desk.desk(table, _asked(self._policy.tables[table], central[table])),
+                columns=desk.COLUMNS,
+                says=f"each store's part in each value of central.{table}",
+            )
             if own := self._policy.tables[table].of_each_store(columns.get(table, ())):
                 wanted["central", statements.by_store_view(table)] = _View(
                     create=statements.by_store(table, own),
@@ -93,3 +104,11 @@ class Views:
                     says=f"the live rows of stores.{table}, and in {', '.join(keys)} the central keys they refer to",
                 )
         return wanted
+
+
+def _asked(policy: TablePolicy, columns: Iterable[str]) -> dict[str, tuple[str, bool]]:
+    """Column → which of a row's stamps its rule asks for, and whether it asks for any."""
+    return {
+        name: (name + SINCE if policy.rule_for(name).rule is RuleName.EARLIEST else name, policy.decides_by_time(name))
+        for name in columns
+    }

@@ -15,10 +15,10 @@ from enum import Enum
 from functools import reduce
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from tillstream.errors import ConfigError, Fault
@@ -37,6 +37,21 @@ class WrittenNumber(float):
     """A number with a fraction that keeps how it is written: a float loses digits."""
 
     text: str
+
+
+_UNITS_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def duration_seconds(given: Any) -> float:
+    """Of `10m` and the like; ValueError for anything else."""
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([smhd])", given) if isinstance(given, str) else None
+    if match is None:
+        raise ValueError("must be a duration with its unit, such as 30s, 10m, 2h or 1d")
+    return float(match[1]) * _UNITS_SECONDS[match[2]]
+
+
+DurationText = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?[smhd]$")]
+Duration = Annotated[float, BeforeValidator(duration_seconds, json_schema_input_type=DurationText)]
 
 
 class Entry(BaseModel):

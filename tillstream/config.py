@@ -14,7 +14,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
-from tillstream.checked_yaml import Document, Entry, Steps, json_schema, load, suggestion, validate
+from tillstream.checked_yaml import (
+    Document,
+    DurationText,
+    Entry,
+    Steps,
+    duration_seconds,
+    json_schema,
+    load,
+    suggestion,
+    validate,
+)
 from tillstream.errors import ConfigError, Fault
 
 if TYPE_CHECKING:
@@ -198,6 +208,8 @@ def _warehouse_url(secret: SecretStr) -> SecretStr:
 Value = TypeVar("Value")
 Text = Annotated[str, Field(min_length=1)]
 Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
+REST = "*"  # in the place of a table's name: every table that is not named
+HISTORY_SECONDS = 30 * 86_400.0
 Whole = Annotated[int, Field(strict=True, ge=1)]
 Percent = Annotated[int, Field(strict=True, ge=1, le=100)]
 Seconds = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
@@ -239,6 +251,17 @@ class Defaults(Entry):
 RealCharset = Literal["utf8", "utf8mb4", "gbk", "gb2312", "big5", "tis620", "cp1251"]
 
 
+def _kept_seconds(given: Any) -> float:
+    return 0.0 if given is False else duration_seconds(given)
+
+
+def _history_mapping(given: Any) -> Any:
+    return given if isinstance(given, dict) else {REST: given}
+
+
+Kept = Annotated[float, BeforeValidator(_kept_seconds, json_schema_input_type=DurationText | Literal[False])]
+
+
 class Tables(Entry):
     include: Annotated[tuple[Text, ...], Field(min_length=1)] | None = Field(
         default=None, description="Tables to take; all of the database if left out."
@@ -251,6 +274,22 @@ class Tables(Entry):
         default_factory=dict,
         description="What columns declared latin1 or another single-byte set really hold: {members: {name: utf8}}.",
     )
+
+    history: Annotated[
+        dict[Text, Kept],
+        BeforeValidator(
+            _history_mapping,
+            json_schema_input_type=DurationText | Literal[False] | dict[Text, DurationText | Literal[False]],
+        ),
+    ] = Field(
+        default_factory=dict,
+        description="How long changes of shared tables' agreed values are kept, for `explain` and desk.*: 30d if left "
+        'out, false for none; one for all, or by table, "*" for the rest: {"*": 30d, stock: false}.',
+    )
+
+    @property
+    def history_seconds(self) -> dict[str, float]:
+        return {REST: HISTORY_SECONDS, **self.history}
 
     def takes(self, table: str) -> bool:
         return table in self.include if self.include is not None else table not in self.exclude

@@ -17,6 +17,7 @@ from sinks.clock_looks import ClockLooks
 from sinks.deadlines import Deadlines
 from sinks.engine_offsets import EngineOffsets
 from sinks.epochs import Epochs
+from sinks.history import HistoryKeeper, keep_for
 from sinks.policy_switch import take_up_file
 from sinks.resync.requests import RequestBook
 from sinks.resync.resyncer import Resyncer
@@ -87,6 +88,7 @@ class Pipeline:
         self._worker: threading.Thread | None = None
         self._resyncer: Resyncer | None = None
         self._deadlines = Deadlines(warehouse)
+        self._history = HistoryKeeper(warehouse)
         self._only_one: psycopg.Connection[Any] | None = None
         self.failure: BaseException | None = None
 
@@ -107,6 +109,7 @@ class Pipeline:
         )
         self._resyncer.start()
         self._deadlines.start()
+        self._history.start()
         heap = config.capture_options.heap_megabytes
         jvm.start(heap or HEAP_MEGABYTES + HEAP_MEGABYTES_PER_STORE * max(len(config.stores), LEAST_STORES))
         self._fleet = Fleet(
@@ -115,6 +118,7 @@ class Pipeline:
         self._fleet.start()
 
     def _take_up_policy(self) -> None:
+        keep_for(self._warehouse, self._config.tables.history_seconds)
         taken_up = take_up_file(self._warehouse, shapes_of(self._config, self._policy))
         if taken_up.fingerprint != self._policy.fingerprint:
             log.warning(
@@ -157,6 +161,7 @@ class Pipeline:
     def stop(self) -> None:
         """Drain: engines close, what was taken from them is finished, the warehouse is left at a commit."""
         self._deadlines.stop()
+        self._history.stop()
         if self._resyncer is not None:
             self._resyncer.stop()
         if self._fleet is not None:

@@ -91,5 +91,5 @@ def _withdraw(tx: Transaction, codec: RowCodec, store: str, pks: list[str], stam
         "ord": stamp.order,
     }  # fmt: skip
     keys = tx.rows(mirror_sql.WITHDRAW_ROWS.format(table=quoted(codec.table)), where)
-    mark_dirty(tx, {(codec.table, key) for (key,) in keys if key is not None})
+    mark_dirty(tx, {(codec.table, key) for (key,) in keys if key is not None}, f"store {store} was asked")
     tx.execute(_SUPERSEDE, [store, codec.table, pks, *stamp])

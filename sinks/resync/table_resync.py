@@ -171,7 +171,7 @@ def write_rows(tx: Transaction, codec: RowCodec, store: str, rows: Sequence[Aske
     stages = render(folded)
     applied = Mirror(catalog, letters, asked=True).apply(tx, folded, stages)
     letters.flush(tx)
-    mark_dirty(tx, applied.touched)
+    mark_dirty(tx, applied.touched, f"store {store} was read anew")
     return applied.news
 
 

@@ -27,14 +27,16 @@ CREATE TEMP TABLE IF NOT EXISTS {stage} (
 _UPSERT = sql.SQL("""\
 INSERT INTO central.{table} AS t ({columns}, _key, _stores, _winners, _newest, _contested, _uncertain, _policy)
 SELECT {columns}, _key, _stores, _winners, _newest, _contested, _uncertain, _policy FROM {stage}
+{on_conflict}""")
+
+_ON_CONFLICT = sql.SQL("""\
 ON CONFLICT (_key) DO UPDATE SET
   {assignments}, _stores = EXCLUDED._stores, _winners = EXCLUDED._winners, _newest = EXCLUDED._newest,
   _contested = EXCLUDED._contested, _uncertain = EXCLUDED._uncertain, _policy = EXCLUDED._policy, _decided_at = now()
 WHERE ({present}, t._stores, t._winners, t._newest, t._contested, t._uncertain, t._policy)
   IS DISTINCT FROM
       ({incoming}, EXCLUDED._stores, EXCLUDED._winners, EXCLUDED._newest, EXCLUDED._contested, EXCLUDED._uncertain,
-       EXCLUDED._policy)
-""")
+       EXCLUDED._policy)""")
 
 META = ("_key", "_stores", "_winners", "_newest", "_contested", "_uncertain", "_policy")
 
@@ -44,50 +46,57 @@ UPDATE {stage} s SET _stores = tillstream.with_stores(t._stores, s._stores)
 FROM central.{table} t WHERE t._key = s._key AND s._key = ANY(%s)""")
 
 _STANDING = sql.SQL("""\
-SELECT _key, _winners, _newest FROM central.{table}
-WHERE _key = ANY(%s) AND _policy = %s AND cardinality(_stores) >= %s AND _contested = '{{}}' AND _uncertain = '{{}}'""")
+SELECT _key, _winners, _newest FROM json_array_elements_text(%s) AS w(key)
+CROSS JOIN LATERAL (SELECT * FROM central.{table} WHERE _key = w.key OFFSET 0) t
+WHERE _policy = %s AND cardinality(_stores) >= %s AND _contested = '{{}}' AND _uncertain = '{{}}'""")
 
 REMOVE = sql.SQL("DELETE FROM central.{table} WHERE _key = ANY(%s)")
 
 # Read in a statement of its own after the keys are locked, or it would not see what the lock waited for.
 # 't' and 'm' are withdrawals: they count for nothing, not even for deletes.
 _CONTRIBUTIONS = sql.SQL("""\
-SELECT {key}, t._store, t._pk, t._epoch, t._file, t._pos, t._row, t._order, t._deleted, t._stamps,
-       p.columns, CASE WHEN t._op = 'r' THEN (extract(epoch FROM t._seen_at) * 1000000)::bigint END,
+SELECT w.key, t._store, t._pk, t._epoch, t._file, t._pos, t._row, t._order, t._deleted, t._stamps,
+       nullif(p.columns, {present}), CASE WHEN t._op = 'r' THEN (extract(epoch FROM t._seen_at) * 1000000)::bigint END,
        (SELECT (extract(epoch FROM min(q.since)) * 1000000)::bigint FROM tillstream.quarantines q
         WHERE q.store = t._store AND coalesce(q.table_name, {name}) = {name} AND q.lifted_at IS NULL), {columns}
-FROM stores.{table} t{rekeyed}
+FROM {rows}
 LEFT JOIN tillstream.presence p ON p.table_name = {name} AND p.store = t._store
-WHERE {wanted} AND t._op NOT IN ('t', 'm')
+WHERE t._op NOT IN ('t', 'm')
   AND t._store <> ALL (ARRAY(SELECT store FROM tillstream.store_orders WHERE retired))""")
 
-_OF_KEYS = sql.SQL("{key} = ANY({given})")
-_OF_STORES = sql.SQL("({key}, t._store) IN (SELECT * FROM unnest({given}::text[], {given}::text[]))")
+# By index whatever the statistics say: a batch's keys are few, and what the planner takes a list for is not.
+_OF_KEYS = sql.SQL("json_array_elements_text({given}) AS w(key)")
+_OF_STORES = sql.SQL("json_to_recordset({given}) AS w(key text, store text)")
+_ROWS = sql.SQL(
+    "{wanted} CROSS JOIN LATERAL (SELECT * FROM stores.{table} t WHERE t._key = w.key{and_store} OFFSET 0) t"
+)
+_REKEYED = sql.SQL("""\
+{wanted} JOIN {rekeyed} k ON k._key = w.key JOIN stores.{table} t ON t._store = k._store AND t._pk = k._pk""")
 
 # Keys that wait are as many as their contributions allow: a price list stands in every store.
 AT_ONCE = "SELECT greatest(1, least(%s, %s / greatest(1, count(*)))) FROM tillstream.ledger"
 TAKE_DIRTY = """\
 DELETE FROM tillstream.dirty_keys WHERE (table_name, key) IN (
   SELECT table_name, key FROM tillstream.dirty_keys ORDER BY table_name, key LIMIT %s FOR UPDATE SKIP LOCKED)
-RETURNING table_name, key"""
+RETURNING table_name, key, reason"""
 NEXT_REDECISION = """\
-SELECT table_name, after FROM tillstream.redecisions ORDER BY table_name LIMIT 1 FOR UPDATE SKIP LOCKED"""
+SELECT table_name, after, reason FROM tillstream.redecisions ORDER BY table_name LIMIT 1 FOR UPDATE SKIP LOCKED"""
 MOVE_REDECISION = "UPDATE tillstream.redecisions SET after = %s WHERE table_name = %s"
 END_REDECISION = "DELETE FROM tillstream.redecisions WHERE table_name = %s"
 
-KEYS_LOCK = """\
+# A row that is there is locked, too, though nothing is written into it.
+LOCK_KEYS = """\
 INSERT INTO tillstream.keys (table_name, key)
-SELECT * FROM unnest(%s::text[], %s::text[]) AS k(table_name, key)
-ORDER BY table_name COLLATE "C", key COLLATE "C" ON CONFLICT DO NOTHING"""
-KEYS_WAIT = """\
-SELECT 1 FROM tillstream.keys k
-JOIN unnest(%s::text[], %s::text[]) AS w(table_name, key) USING (table_name, key)
-ORDER BY k.table_name, k.key FOR UPDATE OF k"""
+SELECT %s, key FROM json_array_elements_text(%s) AS key ORDER BY key COLLATE "C"
+ON CONFLICT (table_name, key) DO UPDATE SET key = EXCLUDED.key WHERE false"""
 
-CONFLICT = """\
+CONFLICTS = """\
 INSERT INTO tillstream.conflicts
-  (fingerprint, table_name, key, column_name, rule, winner, value, losers, reason)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING"""
+  (table_name, fingerprint, key, column_name, rule, winner, value, losers, reason)
+SELECT %s, fingerprint, key, column_name, rule, winner, value, losers, reason
+FROM json_to_recordset(%s) AS c(
+  fingerprint text, key text, column_name text, rule text, winner text, value text, losers jsonb, reason text)
+ON CONFLICT DO NOTHING"""
 
 
 def stage(table: str, columns: tuple[str, ...], types: tuple[str, ...]) -> tuple[str, str, str]:
@@ -98,19 +107,23 @@ def stage(table: str, columns: tuple[str, ...], types: tuple[str, ...]) -> tuple
         for column, kind in zip(columns, types, strict=True)
     )
     upsert = _UPSERT.format(
-        table=sql.Identifier(table),
-        stage=staged,
-        columns=names(columns),
-        assignments=sql.SQL(", ").join(
-            sql.SQL("{0} = EXCLUDED.{0}").format(sql.Identifier(column)) for column in columns
-        ),
-        present=names(columns, "t."),
-        incoming=names(columns, "EXCLUDED."),
+        table=sql.Identifier(table), stage=staged, columns=names(columns), on_conflict=on_conflict(columns)
     )
     return (
         render(_STAGE.format(stage=staged, columns=declared)),
         render(sql.SQL("COPY {} ({}) FROM STDIN").format(staged, names((*columns, *META)))),
         render(upsert),
+    )
+
+
+def on_conflict(columns: tuple[str, ...]) -> sql.Composed:
+    """For an INSERT INTO central.<table> AS t of these columns and the row's own: a row that is the same stays."""
+    return _ON_CONFLICT.format(
+        assignments=sql.SQL(", ").join(
+            sql.SQL("{0} = EXCLUDED.{0}").format(sql.Identifier(column)) for column in columns
+        ),
+        present=names(columns, "t."),
+        incoming=names(columns, "EXCLUDED."),
     )
 
 
@@ -126,27 +139,29 @@ def standing(table: str) -> str:
 def contributions(
     table: str, columns: Mapping[str, str], rekeyed: str | None = None, *, of_stores: bool = False
 ) -> str:
-    """Takes the list of keys, of `rekeyed` where given; with `of_stores` a list of keys and one of stores, as pairs.
+    """Takes the list of keys, of `rekeyed` where given; with `of_stores` a list of {key, store}. Both as JSON, for
+    psycopg takes ten times as long to write an array.
     Column names are quoted for a statement with parameters.
 
     The types stand in the text, so that a prepared statement is never asked for a column that was widened since:
     PostgreSQL refuses it then ("cached plan must not change result type").
     """
-    key = sql.SQL("k._key" if rekeyed else "t._key")
+    given = sql.SQL("\x00")
     text = render(
         _CONTRIBUTIONS.format(
-            table=sql.Identifier(table),
+            rows=(_REKEYED if rekeyed else _ROWS).format(
+                wanted=(_OF_STORES if of_stores else _OF_KEYS).format(given=given),
+                and_store=sql.SQL(" AND t._store = w.store" if of_stores else ""),
+                table=sql.Identifier(table),
+                rekeyed=sql.Identifier(rekeyed or ""),
+            ),
             name=sql.Literal(table),
+            present=sql.SQL("{}::text[]").format(sql.Literal(list(columns))),
             columns=sql.SQL(", ").join(
                 # jsonb as text: a rule compares and hands on, it does not look inside
                 sql.SQL("t.{}::{}").format(sql.Identifier(column), sql.SQL("text" if kind == "jsonb" else kind))
                 for column, kind in columns.items()
             ),
-            key=key,
-            wanted=(_OF_STORES if of_stores else _OF_KEYS).format(given=sql.SQL("\x00"), key=key),
-            rekeyed=sql.SQL(" JOIN {} k ON k._store = t._store AND k._pk = t._pk").format(sql.Identifier(rekeyed))
-            if rekeyed
-            else sql.SQL(""),
         )
     )
     return text.replace("%", "%%").replace("\x00", "%s")

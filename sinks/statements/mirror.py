@@ -26,7 +26,7 @@ CREATE TABLE IF NOT EXISTS stores.{table} (
 )""")
 ADD_COLUMN = sql.SQL("ALTER TABLE {schema}.{table} ADD COLUMN IF NOT EXISTS {column} {type}")
 WIDEN = sql.SQL("ALTER TABLE {schema}.{table} ALTER COLUMN {column} TYPE {type}")
-INDEX_KEY = sql.SQL("CREATE INDEX IF NOT EXISTS {index} ON stores.{table} (_key) WHERE _key IS NOT NULL")
+INDEX_KEY = sql.SQL("CREATE INDEX IF NOT EXISTS {index} ON stores.{table} (_key, _store) WHERE _key IS NOT NULL")
 
 _STAGE = sql.SQL("""\
 CREATE TEMP TABLE IF NOT EXISTS {stage} (
@@ -84,7 +84,9 @@ INSERT INTO stores.{table} AS t
    _key, _stamps)
 SELECT {staged}, s._store, s._pk, s._epoch, s._file, s._pos, s._row, s._order,
        timestamptz 'epoch' + s._event_us * interval '1 microsecond', s._op, s._deleted,
-       s._key, s._stamps
+       s._key,
+       CASE WHEN (SELECT true FROM stores.{table} n WHERE n._store = s._store AND n._pk = s._pk LIMIT 1) IS NULL
+         THEN s._stamps - '' ELSE s._stamps END
 FROM {stage} s
 ORDER BY s._store, s._pk
 ON CONFLICT (_store, _pk) DO UPDATE SET
@@ -93,15 +95,11 @@ ON CONFLICT (_store, _pk) DO UPDATE SET
   _row = EXCLUDED._row, _order = EXCLUDED._order,
   _event_at = EXCLUDED._event_at, _seen_at = EXCLUDED._seen_at,
   _op = EXCLUDED._op, _deleted = EXCLUDED._deleted, _key = EXCLUDED._key,
-  _stamps = {joined}
+  _stamps = CASE WHEN EXCLUDED._stamps ? '' THEN {joined}
+                 ELSE tillstream.try_again('another one inserted the same row meanwhile') END
 WHERE (t._epoch, t._file, t._pos, t._row, t._order)
     < (EXCLUDED._epoch, EXCLUDED._file, EXCLUDED._pos, EXCLUDED._row, EXCLUDED._order)
-RETURNING _store, _pk, _key, _deleted, xmax = 0""")
-
-# A row that arrives for the first time has nothing to be compared with: its batch's first stamp goes.
-_DROP_FIRST = sql.SQL("""\
-UPDATE stores.{table} t SET _stamps = t._stamps - ''
-FROM {stage} s WHERE t._store = s._store AND t._pk = s._pk AND t._stamps ? ''""")
+RETURNING _store, _pk, _key, _deleted""")
 
 # A primary key changed, nothing else need have: the new row inherits the old row's stamps.
 _INHERIT = sql.SQL("""\
@@ -115,8 +113,9 @@ _COUNT_UNDER = sql.SQL("""\
 UPDATE {stage} s SET _key = a.canonical FROM tillstream.aliases a WHERE a.table_name = {name} AND a.key = s._key""")
 
 _LOCK_ROWS = sql.SQL("""\
-SELECT t._store, t._pk, t._key, t._deleted FROM stores.{table} t JOIN {stage} s ON t._store = s._store AND t._pk = s._pk
-ORDER BY t._store, t._pk FOR UPDATE OF t""")
+SELECT t.* FROM (SELECT _store, _pk FROM {stage} ORDER BY _store, _pk) s CROSS JOIN LATERAL (
+  SELECT t._store, t._pk, t._key, t._deleted FROM stores.{table} t
+  WHERE t._store = s._store AND t._pk = s._pk LIMIT 1 FOR UPDATE) t""")
 
 _TAKE_KEYLESS = sql.SQL("""\
 UPDATE stores.{table} SET _deleted = true, _op = %(op)s, _event_at = now(),
@@ -165,7 +164,6 @@ class MirrorStatements:
     lock_rows: str
     count_under: str
     inherit: str
-    drop_first: str
     take_keyless: str
 
 
@@ -213,7 +211,6 @@ def mirror_statements(
         lock_rows=render(_LOCK_ROWS.format(**parts)),
         count_under=render(_COUNT_UNDER.format(**parts)),
         inherit=render(_INHERIT.format(**parts, joined=_joined(stamped, opened, "o", "s"))),
-        drop_first=render(_DROP_FIRST.format(**parts)),
         take_keyless=render(_TAKE_KEYLESS.format(table=quoted(table))),
     )
 

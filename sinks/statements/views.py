@@ -33,7 +33,7 @@ PRESENT = f"""\
 SELECT n.nspname, c.relname, obj_description(c.oid),
        ARRAY(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 ORDER BY a.attnum)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE n.nspname IN ('central', 'chain') AND c.relkind = 'v' AND obj_description(c.oid) LIKE '{OURS}%'"""
+WHERE n.nspname IN ('central', 'chain', 'desk') AND c.relkind = 'v' AND obj_description(c.oid) LIKE '{OURS}%'"""
 
 
 def ids_view(table: str) -> str:

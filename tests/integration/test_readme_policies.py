@@ -42,6 +42,7 @@ def _fill(chain: DecidedChain) -> None:
         store.snapshot()
         store.tick(60)
     first.insert("members", _member(31, "138 0013 8000", "王维", 30), _member(32, "13800138001", "李白", 5))
+    chain.take_in()
     second.tick(180)
     second.insert("members", _member(7, "+86 138-0013-8000", "王伟", 12), _member(8, "13800138010", "李白", 7))
     chain.take_in()
@@ -49,10 +50,23 @@ def _fill(chain: DecidedChain) -> None:
 
 def _require_blocks(chain: DecidedChain, capsys: pytest.CaptureFixture[str]) -> None:
     blocks = BLOCK.findall(README.read_text())
-    assert [language for language, _ in blocks] == ["sh", "text", "yaml", "sh", "text", "sh", "text", "sh", "text"]
+    assert [language for language, _ in blocks] == [
+        "sh",
+        "text",
+        "sql",
+        "yaml",
+        "sh",
+        "text",
+        "sh",
+        "text",
+        "sh",
+        "text",
+    ]
     for language, text in blocks:
         if language == "yaml":
             (chain.directory / "new.yaml").write_text(text)
+        elif language == "sql":
+            assert chain.rows(text)
         elif language == "sh":
             assert chain.tillstream(*shlex.split(text)[1:]) == 0
         else:

@@ -799,7 +799,7 @@ def shared(shop: Shop, tmp_path: Path) -> Shop:
         catalog = Catalog()
         catalog.load(tx)
         central = Central(catalog, policy, policy_id)
-        central.decide(tx, dict.fromkeys(central.take_waiting(tx)))
+        central.decide(tx, dict.fromkeys(waiting := central.take_waiting(tx)), waiting)
     return shop
 
 

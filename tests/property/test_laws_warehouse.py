@@ -303,7 +303,8 @@ class Place:
         self.connection.execute(
             "TRUNCATE tillstream.ledger, tillstream.schema_versions, tillstream.presence, tillstream.floors,"
             " tillstream.keys, tillstream.dirty_keys, tillstream.dead_letters, tillstream.conflicts,"
-            " tillstream.policies, tillstream.redecisions, tillstream.epochs RESTART IDENTITY"
+            " tillstream.policies, tillstream.redecisions, tillstream.epochs, tillstream.history, tillstream.rules"
+            " RESTART IDENTITY"
         )
         if clocks:
             self.connection.execute("TRUNCATE tillstream.clock_corrections")
@@ -457,6 +458,27 @@ def assert_truth(place: Place, stores: Sequence[FakeStore], policy: Policy = POL
     found = {key: {name: row[name] for name in next(iter(expected.values()), ())}
              for key, row in place.central().items()}  # fmt: skip
     assert found == expected
+    assert_history(place)
+
+
+def assert_history(place: Place) -> None:
+    """Each change is told once, from what the one before it came to, and the last of each value is what stands."""
+    told: dict[str, dict[str, str | None]] = {}
+    for row in place.rows("SELECT * FROM tillstream.history WHERE table_name = 'members' ORDER BY at"):
+        if row["policy_before"] is None:
+            assert row["key"] not in told
+            told[row["key"]] = {}
+        for name, (before, value, *_) in (row["changes"] or {}).items():
+            assert before != value
+            assert told[row["key"]].get(name, before) == before
+            told[row["key"]][name] = value
+        if row["policy"] is None:
+            del told[row["key"]]
+    stands: dict[str, dict[str, str | None]] = {}
+    for row in place.rows("SELECT _key, c.* FROM central.members t, jsonb_each_text(to_jsonb(t)) c"):
+        stands.setdefault(row["_key"], {})[row["key"]] = row["value"]
+    assert {key: {name: stands[key][name] for name in values} for key, values in told.items()} == told
+    assert told.keys() == stands.keys()
 
 
 @pytest.fixture(autouse=True)

@@ -60,6 +60,9 @@ def test_a_shop_put_back_to_last_weeks_backup(open_chain: Any, say: Any, explain
         ...
         store s1, row 3 does not count: withdrawn: a TRUNCATE, a DROP or a table read anew that no longer had it
         store s1: rows from before 000001:... of epoch 2 of its log do not count
+
+        ... UTC  +8613800138003 is gone: rows of store s1 were withdrawn
+        ... UTC  +8613800138003 came to be, by policy version 1: store s1
         """)  # fmt: skip
 
     since = ("quarantine", "add", "s1", "--since", "2026-01-08T00:00:00+00:00")
@@ -116,6 +119,8 @@ def test_read_anew_in_the_middle_of_a_contest(open_chain: Any, say: Any, explain
           store s1  row 1  "Wang Wei"  changed 2026-01-02 12:00:00 UTC  at 000001:...
         ...
         contest of ... about name: "Wang Xiu" of store s2 won over "Wang Wei" of store s1, changed last (latest)
+
+        ... UTC  +8613800138000 came to be, by policy version 1: store s1, s2
         """)  # fmt: skip
     agreed_right(chain)
 
@@ -145,6 +150,9 @@ def test_a_mass_delete_by_mistake(open_chain: Any, say: Any, explains: Any) -> N
         the stores that have it (deletes: latest)
         ...
         store s2 deleted its row 1, at 2026-01-01 13:01:00 UTC
+
+        ... UTC  +8613800130001 is gone: store s2
+        ... UTC  +8613800130001 came to be, by policy version 1: store s1, s2
         """)  # fmt: skip
 
     since = ("quarantine", "add", "s2", "--since", "2026-01-01T12:30:00+00:00")

@@ -75,6 +75,10 @@ def test_a_gift_card_redeemed_twice(open_chain: Any, explains: Any) -> None:
         ...without the row of store s2 it would be 0 of store s1
 
         contest of ... about points: "40" of store s2 won over "0" of store s1, changed last (latest)
+
+        ... UTC  points was "0" of store s1, became "40" of store s2: store s2
+        ... UTC  points was "100" of store s2, became "0" of store s1: store s1
+        ... UTC  +8613800138000 came to be, by policy version 1: store s1, s2
         """)  # fmt: skip
     agreed_right(chain)
 
@@ -105,6 +109,10 @@ def test_a_gift_card_whose_shops_each_hold_their_part(open_chain: Any, explains:
           store s1  row 1  0   ...
           store s2  row 2  20  ...
           what would flip it: every store's value is part of it: any change of one changes it
+
+          ... UTC  points was "50", became "20": store s2
+          ... UTC  points was "100", became "50": store s1
+          ...
         """)  # fmt: skip
     agreed_right(chain)
 
@@ -216,5 +224,9 @@ def test_a_phone_taken_over_and_given_back(open_chain: Any, explains: Any) -> No
           what would flip it: only store s1 has it
 
         contest of ... about level: "4" of store s2 won over "1" of store s1, changed last (latest)
+
+        ... UTC  level was "4" of store s2, became "1" of store s1: store s2
+        ... UTC  level was "1" of store s1, became "4" of store s2: store s2
+        ...
         """)  # fmt: skip
     agreed_right(chain)

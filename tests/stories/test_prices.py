@@ -63,6 +63,9 @@ def test_hqs_price_against_a_shops(open_chain: Any, explains: Any) -> None:
         price: 10.00 of store s1, no row in store hq, so latest decides: changed last
         ...
         store hq deleted its row Tea-1, at 2026-01-01 13:04:00 UTC
+
+        ... UTC  price was "18.00" of store hq, became "10.00" of store s1: store hq, s1, s2
+        ...
         """)  # fmt: skip
     agreed_right(chain)
 

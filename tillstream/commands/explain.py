@@ -16,6 +16,7 @@ from tillstream.commands.shared_key import TableName, normalised_key, require_sh
 
 if TYPE_CHECKING:
     from sinks.explaining import Explained, Explainer, NotCounting, RecordedConflict
+    from sinks.history import Change
 
 KeyText = Annotated[
     str,
@@ -83,7 +84,9 @@ def in_words(found: "Explained") -> list[str]:
         lines += ["", *_column_in_words(each, contested=each.column in found.contested)]
     beside = [*_deleted(found.deleted), *_not_counting(found.not_counting), *_floors(found)]
     conflicts = [_conflict_in_words(each) for each in found.conflicts]
-    return [*lines, *([""] if beside else []), *beside, *([""] if conflicts else []), *conflicts]
+    history = [*dict.fromkeys(_change_in_words(each) for each in found.history)]
+    parts = (lines, beside, conflicts, history)
+    return [line for part in parts if part for line in ([] if part is lines else [""]) + part]
 
 
 def _row_in_words(found: "Explained") -> str:
@@ -208,6 +211,26 @@ def _conflict_in_words(each: "RecordedConflict") -> str:
     )
 
 
+def _change_in_words(each: "Change") -> str:
+    why = f": {each.reason}" if each.reason else ""
+    if each.version_before is None:
+        return f"{_second(each.at)}  {each.key} came to be, by policy version {each.version}{why}"
+    if each.version is None:
+        return f"{_second(each.at)}  {each.key} is gone{why}"
+    policy = (
+        ""
+        if each.version == each.version_before
+        else f", by policy version {each.version} (before: {each.version_before})"
+    )
+    was = f"{quoted(each.value_before)}{_of_store(each.winner_before)}"
+    became = f"{quoted(each.value)}{_of_store(each.winner)}"
+    return f"{_second(each.at)}  {each.column} was {was}, became {became}{policy}{why}"
+
+
+def _of_store(winner: str | None) -> str:
+    return f" of store {winner}" if winner else ""
+
+
 def _second(at: Any) -> str:
     return moment(int(at.timestamp()) * 1_000_000)
 
@@ -249,6 +272,14 @@ def _as_json(found: "Explained") -> dict[str, Any]:
                 "losers": each.losers, "reason": each.reason, "decided_at": each.decided_at.isoformat(),
             }
             for each in found.conflicts
+        ],
+        "history": [
+            {
+                "at": each.at.isoformat(), "key": each.key, "column": each.column, "before": each.value_before,
+                "value": each.value, "winner_before": each.winner_before, "winner": each.winner, "reason": each.reason,
+                "version_before": each.version_before, "version": each.version,
+            }
+            for each in found.history
         ],
     }  # fmt: skip
 
