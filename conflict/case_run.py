@@ -165,22 +165,20 @@ def _contribution(policy: TablePolicy, row: GivenRow, number: int) -> Contributi
             **{column: ColumnStamp(position, us) for column, us in at.items() if policy.decides_by_time(column)},
             **{column + SINCE: ColumnStamp(position, us) for column, us in since.items() if policy.asks_since(column)},
         },
-        around=dict(_around(policy, row, position, at, changed_us)),
+        around=dict(_around(policy, row, position, at)),
     )
 
 
 def _around(
-    policy: TablePolicy, row: GivenRow, position: tuple[int, ...], at: Mapping[str, int], last_us: int
+    policy: TablePolicy, row: GivenRow, position: tuple[int, ...], at: Mapping[str, int]
 ) -> Iterator[tuple[tuple[str, int], tuple[Held, ...]]]:
-    """A row that came after the opening had nothing then, unless the case says what; one deleted before it has gone."""
+    """A row that came after the opening had nothing then, unless the case says what."""
     for column, value in row.values.items():
         opening_us = policy.opening_us(column)
         if opening_us is None:
             continue
         changed_us = at.get(column, NEVER_OBSERVED)
-        if row.deleted and last_us < opening_us:
-            yield (column, opening_us), (Held(value, UNSEEN), Held(None, ColumnStamp(position, last_us)))
-        elif column in row.openings or changed_us >= opening_us:
+        if column in row.openings or changed_us >= opening_us:
             came = ColumnStamp(position, max(changed_us, opening_us))
             yield (column, opening_us), (Held(row.openings.get(column), UNSEEN), Held(value, came))
 

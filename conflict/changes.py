@@ -55,7 +55,9 @@ def changes_of(column: str, given: Sequence[Contribution], opening_us: int) -> C
 def at_opening(column: str, row: Contribution, opening_us: int) -> Any:
     """What the row had just before its first change at or after the opening; a column that was not seen changing since
     has now what it had then. None where it was NULL, or the row was not there."""
-    values = row.around.get((column, opening_us))
+    values = row.around.get((column, opening_us), ())
+    if row.deleted:  # it counts with its last values, where it counts at all
+        values = values[:-1] if values and values[-1].value is None else values
     if not values:
         return row.values[column]
     return next((was.value for was, now in pairwise(values) if now.came.effective_us >= opening_us), values[-1].value)

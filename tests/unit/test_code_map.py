@@ -9,6 +9,7 @@ from conflict.code_map import files_named
 from conflict.identity import business_key
 from conflict.policy import Policy
 from conflict.policy_file import parse_policy
+from tillstream import commands
 from tillstream.checked_yaml import load, parse
 from tillstream.errors import ConfigError
 
@@ -61,6 +62,17 @@ def test_a_code_is_looked_up_once() -> None:
     assert codes.notes == (
         'maps/sku.csv:2: "A" becomes "B" and stays that, though the code "B" becomes "C": a code is looked up once',
     )
+
+
+def test_that_is_told_by_policy_check(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without making a fault of it."""
+    policy_with("code,chain_code\na,b\nb,c\n")
+    for arguments, told in ((["policies.yaml"], "a code is looked up once\n"), (["policies.yaml", "--output", "json"],
+                            '"notes": ["maps/sku.csv:2: ')):  # fmt: skip
+        with pytest.raises(SystemExit) as left:
+            commands.main(["policy", "check", *arguments])
+        assert not left.value.code
+        assert told in capsys.readouterr().out.replace("\\", "")
 
 
 def test_the_fingerprint_is_of_what_a_map_says() -> None:

@@ -129,6 +129,9 @@ def test_the_readmes_tests_run(policy: Policy) -> None:
         (f"{{store: s001, {PHONE}, wallet: 100, _snapshot: true}}, "
          f"{{store: s002, {PHONE}, wallet: 80, _opening: {{wallet: 90}}}}",
          f"{{{PHONE}, wallet: 80, _contested: [wallet]}}"),
+        # a row that one store has deleted is no part of it
+        (f"{{store: s001, {PHONE}, wallet: 90, _at: 2025-12-30, _deleted: 2025-12-31}}, "
+         f"{{store: s002, {PHONE}, wallet: 80, _opening: {{wallet: 90}}}}", f"{{{PHONE}, wallet: 80, _contested: []}}"),
         # nowhere before the opening, and a NULL is nothing
         (f"{{store: s001, {PHONE}, wallet: 20}}, {{store: s002, {PHONE}, wallet: null, _opening: {{wallet: 3}}}}",
          f"{{{PHONE}, wallet: 20, _contested: []}}"),
