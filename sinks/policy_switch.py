@@ -14,6 +14,7 @@ from psycopg import sql
 from conflict.identity import business_key
 from conflict.policy import Policy, TablePolicy
 from sinks.evolution import Catalog
+from sinks.guards import require_none_held
 from sinks.history import because
 from sinks.identities import aliases_of, keep_aliases
 from sinks.ledger import versions_at
@@ -159,6 +160,7 @@ def _redo_keys(tx: Transaction, catalog: Catalog, table: str, policy: TablePolic
     """All rows' business keys by the new definition. What was agreed under an old key goes when its turn comes; of a
     table that is no longer shared, at once."""
     name = sql.Identifier(table)
+    require_none_held(tx, table, "its key cannot change")
     keep_aliases(tx, table, policy)
     if policy is None:
         if catalog.central_columns(table):

@@ -6,6 +6,7 @@ from psycopg import sql
 
 from conflict.resolution import OPENING
 from sinks.statements import names, quoted, render, stage_name
+from sinks.statements.holds import CHANGES
 
 STAMP = ("_epoch", "_file", "_pos", "_row", "_order")
 ROW_META = ("_store", "_pk", *STAMP, "_event_us", "_op", "_deleted")
@@ -161,6 +162,7 @@ class MirrorStatements:
     upsert_late: str
     sink_below_floor: str
     touch: str
+    changes: str
     lock_rows: str
     count_under: str
     inherit: str
@@ -208,6 +210,7 @@ def mirror_statements(
         upsert_late=render(_UPSERT.format(**parts, order=sql.SQL("ORDER BY s._store, s._pk"))),
         sink_below_floor=render(_SINK_BELOW_FLOOR.format(**parts)),
         touch=render(_TOUCH.format(**parts)),
+        changes=render(CHANGES.format(**parts)),
         lock_rows=render(_LOCK_ROWS.format(**parts)),
         count_under=render(_COUNT_UNDER.format(**parts)),
         inherit=render(_INHERIT.format(**parts, joined=_joined(stamped, opened, "o", "s"))),
