@@ -1,5 +1,6 @@
 """What each store changed since an opening at which all had copies of one balance."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -29,17 +30,17 @@ class Changes:
 def changes_of(column: str, given: Sequence[Contribution], opening_us: int) -> Changes:
     """`given` are the rows that have a value now. Of a store with several they count together: what a customer owns
     under each is theirs."""
-    had = [(row, at_opening(column, row, opening_us)) for row in given]
-    openings = [
-        (store, total([value for row, value in had if row.store == store and value is not None]))
-        for store in sorted({row.store for row, value in had if value is not None})
-    ]
+    had: dict[str, list[Any]] = defaultdict(list)
+    for row in given:
+        if (value := at_opening(column, row, opening_us)) is not None:
+            had[row.store].append(value)
+    openings = [(store, total(values)) for store, values in sorted(had.items())]
     votes, leading = majority(value for _, value in openings) if openings else (0, [])
     base = min(leading, default=None)
     parts = [
         *([] if base is None else [base]),
         *(row.values[column] for row in given),
-        *(negative(value) for _, value in had if value is not None),
+        *(negative(value) for values in had.values() for value in values),
     ]
     return Changes(
         total=total(parts),
