@@ -21,9 +21,17 @@ def negative(value: Any) -> Any:
     return -value if isinstance(value, float) else _EXACTLY.minus(value)
 
 
-def difference(value: Any, other: Any) -> Any:
+def increase(value: Any, other: Any) -> Any:
     """`other` may be None, which is nothing."""
     return value if other is None else total([value, negative(other)])
+
+
+def difference(left: Decimal | int, right: Decimal | int) -> Decimal:
+    return _EXACTLY.subtract(left, right)
+
+
+def product(left: Decimal | int, right: Decimal | int) -> Decimal:
+    return _EXACTLY.multiply(left, right)
 
 
 def united(values: Iterable[str], separator: str) -> str:

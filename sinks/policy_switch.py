@@ -19,6 +19,7 @@ from sinks.history import because
 from sinks.identities import aliases_of, keep_aliases
 from sinks.ledger import versions_at
 from sinks.names import in_warehouse_names
+from sinks.parked_keys import forget_parked
 from sinks.policy_versions import (
     Origin,
     PolicyVersion,
@@ -107,8 +108,10 @@ def _switch(
             _redo_keys(tx, catalog, table, policy.tables.get(table))
         if table not in after:
             tx.execute(_STOP_REDECIDING, [table])
+            forget_parked(tx, table)
         elif was is None or was.tables.get(table) != policy.tables[table]:
             tx.execute(_REDECIDE, [table])
+            forget_parked(tx, table)
     tx.execute(_CLOSE_REVIEWS, [_reviewed(policy, catalog)])
     number = keep(tx, policy, after, origin, author, reason)
     catalog.keep_views(tx)

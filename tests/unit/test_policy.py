@@ -136,13 +136,8 @@ def test_an_unknown_rule_is_answered_with_the_likely_word() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "rule",
-    ["'python: m:f'"],
-)
-def test_rules_that_are_designed_but_not_built_are_refused(rule: str) -> None:
-    """None of them is near enough to another to be mistaken for it."""
-    (fault,) = faults_of(members(f"{{points: {{rule: {rule}}}}}"))
+def test_one_that_is_like_none_is_answered_with_all() -> None:
+    (fault,) = faults_of(members("{points: {rule: coin_toss}}"))
     assert fault.message.endswith(f"is not a rule; allowed: {', '.join(RuleName)}")
 
 
@@ -174,6 +169,11 @@ def test_rules_that_are_designed_but_not_built_are_refused(rule: str) -> None:
         ),
         ("{a: {rule: sum_of_changes, opening: soon, copied_by_pos: false}}", "must be a time, such as 2026-01-01"),
         ("{a: {rule: sum_of_changes, opening: 1969-01-01, copied_by_pos: false}}", "must be after 1970"),
+        (
+            "{a: {rule: sum_of_changes, opening: 2026-01-01, copied_by_pos: false, when: a > 1, "
+            "then: {rule: sum_of_changes, opening: 2026-02-01, copied_by_pos: false}}}",
+            "a column has one opening, and here are 2",
+        ),
         ("{a: {rule: sum, opening: 2026-01-01}}", "sum does not look at `opening`; only sum_of_changes does"),
         ("{a: {rule: constant, value: 2026-01-01}}", "put anything else in quotes"),
         ("{a: {rule: priority, stores: [hq], then: per_store}}", "makes no value of its own"),
