@@ -8,7 +8,7 @@ from drawn_policies import shared_policies
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lanes import FakeStore, RecordedLanes, column
-from lived import CHOSEN, MEMBERS, STORES, Act, lived, long_histories, member, policy_with
+from lived import CHANGES, CHOSEN, MEMBERS, STORES, Act, lived, long_histories, member, policy_with
 from ways import DIMENSIONS, Place, Way, assert_truth, dimensions, few, ways
 
 from conflict.policy import Deletes, Policy
@@ -19,7 +19,7 @@ from sinks.warehouse import Warehouse
     history=st.tuples(long_histories, long_histories, long_histories),
     way=ways,
     interrupted=st.none() | st.sampled_from(STORES),
-    policy=st.builds(policy_with, st.sampled_from(list(Deletes)), st.sampled_from([MEMBERS.columns, CHOSEN]))
+    policy=st.builds(policy_with, st.sampled_from(list(Deletes)), st.sampled_from([MEMBERS.columns, CHOSEN, CHANGES]))
     | shared_policies,
 )
 @settings(few, max_examples=40)
