@@ -76,17 +76,28 @@ def shortened(
         return None
     unchanged = agreed(policy, columns, [each for each in live if each.store not in changed])
     for column, winner in standing.winners.items():
-        rules = {rule.rule for rule in chain(policy.rule_for(column))}
-        if winner in changed and not rules <= _NEVER_WORSE:
+        first, rules = policy.rule_for(column), {rule.rule for rule in chain(policy.rule_for(column))}
+        # a row that is ranked before all others may change as it likes: it is still ranked so
+        is_first = first.rule is RuleName.PRIORITY and (found.winners[column],) in first.ranks
+        if winner in changed and not is_first and not rules <= _NEVER_WORSE:
             return None
-        if rules != {RuleName.LATEST} and found.values[column] != unchanged.values.get(column):
-            return None  # whoever changed it lately may be contested now
         is_same = found.values[column] == unchanged.values.get(column)
+        if rules != {RuleName.LATEST} and not is_same:
+            last = standing.newest.get(column, winner)  # no other row that was not looked at changed it later
+            if not is_first or last in changed or _changed_lately(policy, column, last, live):
+                return None  # whoever else changed it lately may be contested now
         if rules & BY_TIME and _may_be_close(
             _times(policy, column, live), winner, found.winners[column], is_same=is_same, doubt_us=doubt_us
         ):
             return None
     return found
+
+
+def _changed_lately(policy: TablePolicy, column: str, store: str, live: Sequence[Contribution]) -> bool:
+    """Whether the store changed it within the policy's window of the last who did."""
+    observed = [(each.stamps[column].effective_us, each.store) for each in live if column in each.stamps]
+    its_own = [at_us for at_us, by in observed if by == store]
+    return bool(its_own) and max(observed)[0] - max(its_own) <= policy.contest_within_seconds * 1_000_000
 
 
 def _times(policy: TablePolicy, column: str, live: Sequence[Contribution]) -> dict[str, ColumnStamp]:

@@ -1,7 +1,7 @@
 """central.<table>: the agreed row of every business key a batch touched, in the same transaction."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,7 @@ from sinks.warehouse import Transaction
 
 MOST_KEYS = 500  # decided in a batch's transaction beside those that it touched
 MOST_CONTRIBUTIONS = 5_000  # that those may have: about a third of a second
+MOST_AT_ONCE = 50_000  # contributions in memory, about 100 MB: a price list stands in every store
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ class Central:
         for table, key in sorted(touched):
             by_table[table][key] = touched[table, key]
         for table, keys in by_table.items():
-            tx.execute(statements.LOCK_KEYS, [table, list(keys)])
+            tx.execute(statements.LOCK_KEYS, [table, _json(list(keys))])
         tally = Tally()
         for table, keys in by_table.items():
             tell_reasons(tx, {key: reasons.get((table, key), "") for key in keys})
@@ -113,10 +114,11 @@ class Central:
     def _decide_table(self, tx: Transaction, table: str, touched: Mapping[str, set[str] | None]) -> Tally:
         self._catalog.refresh(tx, table)  # a column that another worker added must not be left out
         short = self._shortened(tx, table, {key: stores for key, stores in touched.items() if stores})
-        alone = self._write_alone(tx, table, [key for key in touched if key not in short])
-        resolutions = (
-            self.resolutions(tx, table, [key for key in touched if key not in short and key not in alone]) | short
-        )
+        lone = self._write_alone(tx, table, [key for key in touched if key not in short])
+        resolutions = dict(short)
+        rest = [key for key in touched if key not in short and key not in lone]
+        for keys in _portions(rest, tx.value(statements.AT_ONCE, [len(rest), MOST_AT_ONCE])):
+            resolutions |= self.resolutions(tx, table, keys)
         gone = [key for key, resolution in resolutions.items() if not resolution.exists]
         if gone:
             tx.execute(render(statements.REMOVE.format(table=sql.Identifier(table))), [gone])
@@ -138,7 +140,7 @@ class Central:
         found = {
             key: Standing(winners=winners, newest=newest)
             for key, winners, newest in tx.rows(
-                statements.standing(table), [list(changed), self._policy_id, MANY_STORES]
+                statements.standing(table), [_json(list(changed)), self._policy_id, MANY_STORES]
             )
         }
         pairs = [(key, store) for key, was in found.items() for store in sorted(was.stores | changed[key])]
@@ -159,7 +161,7 @@ class Central:
         statement = write_alone(
             table, tuple(part.column for part in policy.key), tuple(self._catalog.central_columns(table)), decided
         )
-        return {key for (key,) in tx.rows(statement, [keys, self._policy_id])}
+        return {key for (key,) in tx.rows(statement, [_json(keys), self._policy_id])}
 
     def _write(self, tx: Transaction, table: str, resolutions: Mapping[str, Resolution], short: Sequence[str]) -> None:
         """`short`: keys of which more stores stand already than their resolution names."""
@@ -180,7 +182,11 @@ class Central:
 
     def _record_contests(self, tx: Transaction, table: str, resolutions: Mapping[str, Resolution]) -> int:
         rows = [_conflict_row(key, contest) for key, found in resolutions.items() for contest in found.contests]
-        return max(tx.execute(statements.CONFLICTS, [table, *map(list, zip(*rows, strict=True))]), 0) if rows else 0
+        return max(tx.execute(statements.CONFLICTS, [table, _json(rows)]), 0) if rows else 0
+
+
+def _portions(keys: list[str], size: int) -> Iterator[list[str]]:
+    return (keys[start : start + size] for start in range(0, len(keys), size))
 
 
 def central_row(
@@ -201,8 +207,8 @@ def central_row(
     )
 
 
-def _json(by_column: Mapping[str, str]) -> str:
-    return msgspec.json.encode(dict(sorted(by_column.items()))).decode()
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 def _key_values(policy: TablePolicy, key: str) -> dict[str, str]:
@@ -220,23 +226,23 @@ def read_contributions(
     pairs: Sequence[tuple[str, str]] | None = None,
 ) -> dict[str, list[Contribution]]:
     """By key; of these keys, or where `pairs` are given of these (key, store)."""
-    wanted = [list(keys)] if pairs is None else [[key for key, _ in pairs], [store for _, store in pairs]]
+    wanted = list(keys) if pairs is None else [{"key": key, "store": store} for key, store in pairs]
     kinds = catalog.columns(table)
-    columns = tuple(kinds)
+    columns, whole = tuple(kinds), frozenset(kinds)
     clocks = catalog.clocks.read(tx)
     found: dict[str, list[Contribution]] = defaultdict(list)
-    for row in tx.rows(statements.contributions(table, kinds, rekeyed, of_stores=pairs is not None), wanted):
-        key, store, pk, *position = row[:8]
+    for row in tx.rows(statements.contributions(table, kinds, rekeyed, of_stores=pairs is not None), [_json(wanted)]):
+        key, store, pk = row[:3]
         deleted, stamps, present, read_us, quarantined_us = row[8:13]
         known = read_stamps(clocks[store], stamps)
         found[key].append(
             Contribution(
                 store=store,
                 pk=pk,
-                position=tuple(position),
+                position=row[3:8],
                 changed_us=known.pop(CHANGED, UNSEEN).effective_us,
                 deleted=deleted,
-                columns=frozenset(present or columns),
+                columns=frozenset(present) if present else whole,
                 values=dict(zip(columns, row[13:], strict=True)),
                 read_us=NEVER_OBSERVED if read_us is None else read_us,
                 quarantined_us=quarantined_us,
@@ -248,12 +254,17 @@ def read_contributions(
     return found
 
 
-def _conflict_row(key: str, contest: Contest) -> list[Any]:
-    losers = [{"store": store, "value": _shown(value), "effective_us": at} for store, value, at in contest.losers]
-    return [
-        contest.fingerprint, key, contest.column, contest.rule, contest.winner, _shown(contest.value),
-        msgspec.json.encode(losers).decode(), contest.reason,
-    ]  # fmt: skip
+def _conflict_row(key: str, contest: Contest) -> dict[str, Any]:
+    return {
+        "fingerprint": contest.fingerprint,
+        "key": key,
+        "column_name": contest.column,
+        "rule": contest.rule,
+        "winner": contest.winner,
+        "value": _shown(contest.value),
+        "losers": [{"store": store, "value": _shown(value), "effective_us": at} for store, value, at in contest.losers],
+        "reason": contest.reason,
+    }
 
 
 def _shown(value: Any) -> str | None:

@@ -270,8 +270,12 @@ def stamps_json(change: SharedChange, changed_at_us: int | None) -> str:
 
 def _mark_json(mark: Mark) -> str:
     stamp, at_us, ahead = mark
-    after = "" if ahead is None else ",[%d,%d,%d,%d,%d,%d]" % (*ahead[0], ahead[1])
-    return "[%d,%d,%d,%d,%d,%d,0%s]" % (*stamp, at_us, after)
+    after = "" if ahead is None else f",[{_numbers(*ahead)}]"
+    return f"[{_numbers(stamp, at_us)},0{after}]"
+
+
+def _numbers(stamp: Stamp, at_us: int) -> str:
+    return f"{stamp.epoch},{stamp.file},{stamp.pos},{stamp.row},{stamp.order},{at_us}"
 
 
 @cache

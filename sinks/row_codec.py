@@ -99,7 +99,9 @@ class RowCodec:
         # in COPY's text, and in a primary key, they have backslashes, though the event that brings them has none
         self.has_bytes = any(kind.warehouse == "bytea" for kind in types)
         self._key_parts = policy.key if policy else ()
-        self._key_places = [(part.column, self.columns.index(part.column)) for part in self._key_parts if part.column in self.columns]
+        self._key_places = [
+            (part.column, self.columns.index(part.column)) for part in self._key_parts if part.column in self.columns
+        ]
         changed_at = policy.changed_at if policy else None
         self._changed_at = self.columns.index(changed_at) if changed_at in self.columns else None
         self._zone = ZoneInfo(timezone)

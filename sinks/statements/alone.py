@@ -8,8 +8,8 @@ from conflict.alone import Alone
 from sinks.statements import names, render
 from sinks.statements.central import on_conflict
 
-# A row that was withdrawn or deleted, or is of a store that is retired, in quarantine or without some of the columns, is
-# left to whoever reads all of a key. So is a key with any other row, be it one that counts for nothing.
+# A row that was withdrawn or deleted, or is of a store that is retired, in quarantine or without some of the columns,
+# is left to whoever reads all of a key. So is a key with any other row, be it one that counts for nothing.
 _WRITE = sql.SQL("""\
 WITH whole AS MATERIALIZED (
   SELECT p.store FROM tillstream.presence p
@@ -18,7 +18,7 @@ WITH whole AS MATERIALIZED (
     AND NOT EXISTS (SELECT FROM tillstream.quarantines q WHERE q.store = p.store AND q.lifted_at IS NULL
                     AND coalesce(q.table_name, {name}) = {name})
 ), alone AS MATERIALIZED (
-  SELECT t.* FROM unnest({given}::text[]) AS k(key) CROSS JOIN LATERAL (
+  SELECT t.* FROM json_array_elements_text({given}) AS k(key) CROSS JOIN LATERAL (
     SELECT two.*, count(*) OVER () AS " " FROM (SELECT * FROM stores.{table} t WHERE t._key = k.key LIMIT 2) two
   ) t
   WHERE t." " = 1 AND NOT t._deleted AND t._op NOT IN ('t', 'm') AND t._store IN (SELECT store FROM whole)
@@ -31,7 +31,7 @@ SELECT _key FROM alone""")
 
 
 def write_alone(table: str, key: tuple[str, ...], columns: tuple[str, ...], decided: Mapping[str, Alone]) -> str:
-    """Takes a list of keys and the policy's number, and returns those of the keys that it decided.
+    """Takes a list of keys, as JSON, and the policy's number, and returns those of the keys that it decided.
 
     `columns` are all of central.<table>: those of `key`, in the order of its parts, and those of `decided`.
     """

@@ -50,7 +50,18 @@ def _fill(chain: DecidedChain) -> None:
 
 def _require_blocks(chain: DecidedChain, capsys: pytest.CaptureFixture[str]) -> None:
     blocks = BLOCK.findall(README.read_text())
-    assert [language for language, _ in blocks] == ["sh", "text", "sql", "yaml", "sh", "text", "sh", "text", "sh", "text"]
+    assert [language for language, _ in blocks] == [
+        "sh",
+        "text",
+        "sql",
+        "yaml",
+        "sh",
+        "text",
+        "sh",
+        "text",
+        "sh",
+        "text",
+    ]
     for language, text in blocks:
         if language == "yaml":
             (chain.directory / "new.yaml").write_text(text)

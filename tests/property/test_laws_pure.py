@@ -14,6 +14,7 @@ from hypothesis import assume, event, given, settings
 from hypothesis import strategies as st
 from lanes import DATABASE, FakeStore, FakeTable, Log, column
 
+from conflict.alone import Alone, alone
 from conflict.explain import explain
 from conflict.policy import (
     BY_TIME,
@@ -26,7 +27,7 @@ from conflict.policy import (
     RuleName,
     TablePolicy,
 )
-from conflict.resolution import NEVER_OBSERVED, SINCE, UNSEEN, ColumnStamp, Contribution
+from conflict.resolution import NEVER_OBSERVED, SINCE, UNSEEN, ColumnStamp, Contribution, Resolution
 from conflict.resolve import resolve
 from conflict.shortcut import Standing, may_shorten, shortened
 from sinks import fold as fold_module
@@ -299,6 +300,33 @@ def _with(each: Contribution, **changes: Any) -> Contribution:
     return Contribution(**{**facts, **changes})
 
 
+# --- decided from one row alone -------------------------------------------------------------------------------
+
+
+@given(
+    policy=st.builds(policy_of, rules(), st.sampled_from(list(Deletes))).filter(lambda each: alone(each, COLUMNS)),
+    given_=contribution_lists(least=1),
+)
+@settings(max_examples=300, deadline=None)
+def test_a_row_alone_under_its_key_is_what_the_key_comes_to(policy: TablePolicy, given_: list[Contribution]) -> None:
+    """Whatever its times and values: what is known of such a row without looking at it is what the whole function
+    makes of it, winners and all."""
+    row = _with(given_[0], deleted=False, columns=frozenset(COLUMNS), quarantined_us=None)
+    decided = alone(policy, COLUMNS)
+    assert decided is not None
+    has = {name: row.values[name] is not None for name in COLUMNS}
+    wins = {name for name, each in decided.items() if each is Alone.WINS or (each is Alone.WINS_IF_GIVEN and has[name])}
+    newest = {name for name, each in decided.items() if each is Alone.WINS_IF_GIVEN and not has[name]} & set(row.stamps)
+    event(", ".join(sorted({each.name for each in decided.values()})))
+    assert resolve(policy, COLUMNS, [row]) == Resolution(
+        exists=True,
+        values={name: row.values[name] for name, each in decided.items() if each is not Alone.NONE},
+        winners=dict.fromkeys(wins, row.store),
+        newest=dict.fromkeys(newest, row.store),
+        stores=(row.store,),
+    )
+
+
 # --- decided from a few rows ----------------------------------------------------------------------------------
 
 
@@ -332,6 +360,24 @@ def test_decided_from_a_few_rows_is_decided_from_all(
         assert _text(replace(found, stores=tuple(sorted({*found.stores, *was.stores})))) == _text(whole)
 
 
+@given(at=st.sampled_from([8, 600, 607, 608, 2_000]), value=st.sampled_from(["a", "b"]))
+@settings(max_examples=60, deadline=None)
+def test_who_is_ranked_first_may_change_as_it_likes(at: int, value: str) -> None:
+    """HQ has its price in a hundred stores, and changes it again: of the stores only the one that was the last to copy
+    it is looked at, unless some of them did so within the window of that change and would be contested."""
+    policy = policy_of(replace(rule_of(RuleName.PRIORITY), ranks=(("s1",),)))
+    copied = [_with(row(store, at=number), values={"name": "a"}, columns=frozenset({"name"}))
+              for number, store in enumerate(("s1", "s2", "s3", "s4"), 4)]  # fmt: skip
+    was = resolve(policy, ("name",), copied)
+    again = _with(row("s1", at=at, pos=2), values={"name": value}, columns=frozenset({"name"}))
+    standing = Standing(winners=was.winners, newest=was.newest)
+    assert standing.stores == {"s1", "s4"}
+    found = shortened(policy, ("name",), standing, {"s1"}, [again, copied[-1]], 0)
+    whole = resolve(policy, ("name",), [again, *copied[1:]])
+    assert (found is None) == (value == "b" and at <= 607)
+    assert found is None or _text(replace(found, stores=whole.stores)) == _text(whole)
+
+
 def test_who_was_contested_by_nobody_may_be_so_once_he_changes_again() -> None:
     """Others agreed with what he had, minutes ago: they are not looked at, and do not agree with what he has now."""
     policy = policy_of(rule_of(RuleName.LATEST))
@@ -347,7 +393,7 @@ def test_who_was_contested_by_nobody_may_be_so_once_he_changes_again() -> None:
 def _changed(each: Contribution, data: st.DataObject) -> Contribution:
     """Some columns get another value, at a time that may be in doubt; their stamps say so."""
     columns = data.draw(st.sets(st.sampled_from(sorted(each.columns)))) if each.columns else set()
-    at = data.draw(times_us)
+    at = max(data.draw(times_us), each.changed_us)  # a row's time never runs backwards
     stamps = {
         **each.stamps,
         **{name: ColumnStamp((1, 1, 9, 0, 0), at, data.draw(doubts_us)) for name in sorted(columns)},

@@ -23,7 +23,7 @@ from tillstream.rehearsal.recording import declaration, event
 FreshWarehouse = Callable[[], AbstractContextManager[Warehouse]]
 STORES, BATCH_EVENTS, SHARED_PART = 4, 4_096, 0.1
 MEMBERS_PER_STORE = 5_000
-PRODUCTS, COPIES = 1_000, (10, 40, 160)
+PRODUCTS, COPIES = 200, (10, 100, 1_000)
 
 _LATEST = ColumnRule(rule=RuleName.LATEST)
 _SALES = {"id": "BIGINT", "sku": "VARCHAR", "name": "VARCHAR", "qty": "DECIMAL", "price": "DECIMAL", "note": "VARCHAR"}
