@@ -27,7 +27,8 @@ SELECT t._key AS key, v.name COLLATE "C" AS column_name, w.central->>v.name AS c
             WHEN m.at IS NOT NULL THEN 'snapshot' ELSE 'nothing' END AS known_from,
        x.at AS row_changed_at,
        r.rule, r.says, p.version AS policy_version,
-       coalesce(v.name = ANY(c._contested), false) AS contested, coalesce(v.name = ANY(c._uncertain), false) AS uncertain,
+       coalesce(v.name = ANY(c._contested), false) AS contested,
+       coalesce(v.name = ANY(c._uncertain), false) AS uncertain,
        d.value AS decided_value, d.author AS decided_by, d.reason AS decided_because, d.decided_at,
        q.since AS quarantined_since, q.reason AS quarantined_because
 FROM stores.{table} t
