@@ -19,3 +19,4 @@ def test_what_was_tried_is_what_the_switch_made(fresh_database: str) -> None:
     assert central == (500, 500)
     assert 0 < found["diff"]["values"] == found["values_changed_back"]
     assert found["redecide"]["changes_meanwhile"] > 0
+    assert found["other_key"]["changes_meanwhile"] > 0

@@ -28,7 +28,7 @@ from conflict.policy import ColumnRule, Deletes, KeyPart, Normaliser, Policy, Ru
 from conflict.resolution import CHANGED
 from conflict.resolve import resolve
 from sinks import batch as batch_module
-from sinks import central
+from sinks import central, key_change
 from sinks import worker as worker_module
 from sinks.central import key_columns
 from sinks.clock_looks import ClockLooks
@@ -284,8 +284,8 @@ class Place:
         self.connection.execute(
             "TRUNCATE tillstream.ledger, tillstream.schema_versions, tillstream.presence, tillstream.floors,"
             " tillstream.keys, tillstream.dirty_keys, tillstream.dead_letters, tillstream.conflicts,"
-            " tillstream.policies, tillstream.redecisions, tillstream.epochs, tillstream.history, tillstream.rules"
-            " RESTART IDENTITY"
+            " tillstream.policies, tillstream.redecisions, tillstream.epochs, tillstream.history, tillstream.rules,"
+            " tillstream.key_changes, tillstream.stale_keys RESTART IDENTITY"
         )
         if clocks:
             self.connection.execute("TRUNCATE tillstream.clock_corrections")
@@ -468,6 +468,8 @@ def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker_module, "FIRST_RETRY_SECONDS", 0.01)
     monkeypatch.setattr(worker_module, "MOST_RETRY_SECONDS", 0.05)
     monkeypatch.setattr(batch_module, "DIRTY_SECONDS", 0.0)
+    monkeypatch.setattr(key_change, "ROWS_AT_ONCE", 2)  # many steps, and the workers between them
+    monkeypatch.setattr(key_change, "FEW_ROWS", 1)
 
 
 @pytest.fixture(scope="module")

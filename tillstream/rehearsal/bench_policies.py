@@ -16,7 +16,7 @@ import msgspec
 
 from conflict.policy import ColumnRule, KeyPart, Normaliser, Policy, RuleName, TablePolicy, policy_of
 from connectors.embedded import EmbeddedLanes, hand_over
-from sinks.policy_switch import switch_policy
+from sinks.policy_switch import build_keys, switch_policy
 from sinks.policy_trial import PolicyTrial
 from sinks.policy_versions import version_in_force
 from sinks.row_codec import Shapes
@@ -109,20 +109,27 @@ def run(warehouse: Warehouse, stores: int, contributions: int) -> dict[str, Any]
 
 def _other_key(worker: Worker, lanes: EmbeddedLanes, warehouse: Warehouse) -> dict[str, Any]:
     """Every row's business key becomes another one, while a store goes on."""
-    with ThreadPoolExecutor(1) as aside:
+
+    def switch() -> tuple[float, float]:
         started = time.perf_counter()
-        switch = aside.submit(switch_policy, warehouse, Shapes(OTHER_KEY))
-        waits = []
-        while not switch.done():
+        build_keys(warehouse, OTHER_KEY)
+        built = time.perf_counter()
+        switch_policy(warehouse, Shapes(OTHER_KEY))
+        return built - started, time.perf_counter() - built
+
+    waits = []
+    with ThreadPoolExecutor(1) as aside:
+        switching = aside.submit(switch)
+        while not switching.done():
             waits.append(_bring(worker, lanes, "s0001", _member(1, next(_points))))
-        switch.result()
-        seconds = time.perf_counter() - started
+        built, switched = switching.result()
     redecided = _beside(worker, lanes, warehouse)
     return {
-        "seconds": round(seconds, 1),
+        "built_seconds": round(built, 1),
+        "switch_seconds": round(switched, 3),
         "longest_wait_of_a_change_seconds": round(max(waits), 3),
         "changes_meanwhile": len(waits),
-        "longest_wait_after_it_seconds": round(max(redecided), 3),
+        "longest_wait_while_decided_anew_seconds": round(max(redecided), 3),
     }
 
 
@@ -187,9 +194,10 @@ def main() -> None:
         f"policy apply: the switch itself {found['switch_seconds']} s\n"
         f"decided anew in {redecide['seconds']} s; of {redecide['changes_meanwhile']} changes of a store meanwhile the "
         f"slowest took {redecide['longest_wait_of_a_change_seconds']} s (goal {goals['longest_wait_seconds']})\n"
-        f"a key changed: switched after {other_key['seconds']} s; of {other_key['changes_meanwhile']} changes of a store "
-        f"meanwhile the slowest took {other_key['longest_wait_of_a_change_seconds']} s, of those while it was decided anew "
-        f"{other_key['longest_wait_after_it_seconds']} s (goal {goals['longest_wait_seconds']})\n"
+        f"a key changed: built in {other_key['built_seconds']} s beside the workers, switch in "
+        f"{other_key['switch_seconds']} s; of {other_key['changes_meanwhile']} changes of a store meanwhile the slowest "
+        f"took {other_key['longest_wait_of_a_change_seconds']} s, of those while it was decided anew "
+        f"{other_key['longest_wait_while_decided_anew_seconds']} s (goal {goals['longest_wait_seconds']})\n"
     )
 
 
