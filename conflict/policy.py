@@ -14,6 +14,7 @@ from typing import Any
 from conflict.cases import Case
 
 REST = "*"  # in the place of a column's name: every column that is not named
+GUARDED_SECONDS, GUARDED_ROWS = 600.0, 100
 CONTEST_WITHIN_SECONDS = 600.0  # two tills that edit one member within ten minutes are worth a look
 
 
@@ -110,6 +111,17 @@ class KeyPart:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Guards:
+    """What a store may do to the table before a person has looked at it; None: as it likes."""
+
+    deletes: float | None = None  # share of its live rows
+    rewrites: float | None = None
+    within_seconds: float = GUARDED_SECONDS
+    at_least: int = GUARDED_ROWS  # rows; fewer are never too many
+    dark_seconds: float | None = None  # older changes are looked at first
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TablePolicy:
     """How one shared table is decided."""
 
@@ -121,6 +133,7 @@ class TablePolicy:
     deletes: Deletes = Deletes.LATEST
     contest_within_seconds: float = CONTEST_WITHIN_SECONDS
     contest_ignore: frozenset[str] = frozenset()
+    guards: Guards | None = None
 
     def rule_for(self, column: str) -> ColumnRule:
         return self.columns.get(column, self.default)
@@ -183,7 +196,9 @@ def policy_of(
 
 def _what_decides(table: TablePolicy) -> dict[str, Any]:
     """Written out field by field: the fingerprint is stored, so renaming a field must not change it."""
+    guards = {"guards": _guards(table.guards)} if table.guards else {}
     return {
+        **guards,
         "key": [[part.column, part.written, sorted(part.stop)] for part in table.key],
         "changed_at": table.changed_at,
         "columns": {name: _rule(rule) for name, rule in table.columns.items() if rule != table.default},
@@ -191,6 +206,16 @@ def _what_decides(table: TablePolicy) -> dict[str, Any]:
         "deletes": table.deletes,
         "contest_within_seconds": table.contest_within_seconds,
         "contest_ignore": sorted(table.contest_ignore),
+    }
+
+
+def _guards(guards: Guards) -> dict[str, Any]:
+    return {
+        "deletes": guards.deletes,
+        "rewrites": guards.rewrites,
+        "within_seconds": guards.within_seconds,
+        "at_least": guards.at_least,
+        "dark_seconds": guards.dark_seconds,
     }
 
 

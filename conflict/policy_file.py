@@ -1,5 +1,6 @@
 """policies.yaml: what it may say. A Policy is made of it only if everything in it was understood."""
 
+import re
 from dataclasses import replace
 from itertools import pairwise
 from types import MappingProxyType
@@ -11,11 +12,14 @@ from conflict.case_file import CaseEntry, Name, StoreId
 from conflict.key_file import KeyMapping
 from conflict.policy import (
     CONTEST_WITHIN_SECONDS,
+    GUARDED_ROWS,
+    GUARDED_SECONDS,
     LATEST,
     REST,
     TO_AGREE,
     ColumnRule,
     Deletes,
+    Guards,
     Policy,
     PolicySource,
     RuleName,
@@ -107,6 +111,30 @@ class RuleEntry(Entry):
         )
 
 
+RULES_IN_WORDS: dict[str, str] = {
+    RuleName.LATEST: "What was changed last, column by column.",
+    RuleName.EARLIEST: "That of the store that has had a value for longest; who corrects one keeps its place.",
+    RuleName.PRIORITY: "That of the first store by `stores` or an attribute that has the row; else `then` decides.",
+    RuleName.OWNER: "That of the store that another column names; else `then` decides.",
+    RuleName.FIRST_NON_NULL: "The first that is not NULL, by `stores` or an attribute, then by store id.",
+    RuleName.MAJORITY: "What most stores have, one vote a store, NULL being none; a tie is decided by `then`.",
+    RuleName.MAX: "The greatest.",
+    RuleName.MIN: "The least.",
+    RuleName.HIGHEST: "The last of those in `order`; where no value is among them `then` decides.",
+    RuleName.LOWEST: "The first of those in `order`; where no value is among them `then` decides.",
+    RuleName.SUM: "The sum of every store's present value, exact.",
+    RuleName.UNION: "All parts that any store has, each once, sorted.",
+    RuleName.CONSTANT: "What `value` says.",
+    RuleName.PER_STORE: "None: each store keeps its own, side by side in central.<table>_by_store.",
+    RuleName.EQUAL_OR_FLAG: "The same in all stores; where they differ, what `then` says, marked in _contested.",
+    RuleName.REVIEW: "The same in all stores; where they differ, what a person decided, until then what `then` says.",
+}
+_DELETES_IN_WORDS: dict[str, str] = {
+    Deletes.LATEST: "Gone where the last delete is later than all changes.",
+    Deletes.ANY: "Gone where one delete is later than all inserts.",
+    Deletes.ALL: "Gone once every store has deleted it.",
+    Deletes.NEVER: "It stays, with the last values.",
+}
 _TAKES: dict[RuleName, tuple[str, ...]] = {
     RuleName.LATEST: ("stores", "by", "order"),
     RuleName.EARLIEST: ("stores", "by", "order"),
@@ -165,6 +193,49 @@ class ContestEntry(Entry):
     ignore: tuple[Name, ...] = Field(default=(), description="Columns whose differences are no contest.")
 
 
+def _share(given: Any) -> float:
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*%", given) if isinstance(given, str) else None
+    if match is None or not 0 < float(match[1]) <= 100:
+        raise ValueError("must be a share of the store's rows, such as 20%")
+    return float(match[1]) / 100
+
+
+Share = Annotated[
+    float, BeforeValidator(_share, json_schema_input_type=Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?\s*%$")])
+]
+
+
+class GuardsEntry(Entry):
+    deletes: Share | None = Field(
+        default=None, description="A store that deletes more than this of its rows is held until `stores release`."
+    )
+    rewrites: Share | None = Field(default=None, description="The same for rows that it gives other values.")
+    within: Duration = Field(
+        default=GUARDED_SECONDS, description="In how long a time.", json_schema_extra={"default": "10m"}
+    )
+    at_least: Annotated[int, Field(strict=True, ge=1)] = Field(
+        default=GUARDED_ROWS, description="Fewer rows are never too many."
+    )
+    dark: Duration | None = Field(
+        default=None, description="A store that brings changes older than this is held until somebody has seen them."
+    )
+
+    @model_validator(mode="after")
+    def _guards_something(self) -> "GuardsEntry":
+        if self.deletes is self.rewrites is self.dark is None:
+            raise ValueError("guards nothing; name `deletes`, `rewrites` or `dark`, such as {deletes: 20%}")
+        return self
+
+    def value(self) -> Guards:
+        return Guards(
+            deletes=self.deletes,
+            rewrites=self.rewrites,
+            within_seconds=self.within,
+            at_least=self.at_least,
+            dark_seconds=self.dark,
+        )
+
+
 class TableEntry(Entry):
     scope: Literal["shared", "isolated"] = Field(
         default="isolated", description="shared: one central row per business key; isolated: none."
@@ -181,6 +252,9 @@ class TableEntry(Entry):
     )
     deletes: Deletes = Field(default=Deletes.LATEST, description="What a store's delete means for the chain.")
     contest: ContestEntry = Field(default_factory=ContestEntry, description="When stores count as in conflict.")
+    guards: GuardsEntry | None = Field(
+        default=None, description="What a store may do to the table before somebody has looked at it."
+    )
     references: dict[Name, Name] = Field(
         default_factory=dict,
         description="Of an isolated table: {column: the shared table whose rows' ids it holds}, such as "
@@ -198,6 +272,7 @@ class TableEntry(Entry):
             deletes=self.deletes,
             contest_within_seconds=self.contest.within,
             contest_ignore=frozenset(self.contest.ignore),
+            guards=self.guards.value() if self.guards else None,
         )
 
 
@@ -224,4 +299,8 @@ def parse_policy(document: Document, stores: Stores | None) -> Policy:
 
 
 def policy_schema() -> dict[str, Any]:
-    return json_schema(PolicyFile, title="policies.yaml")
+    schema = json_schema(PolicyFile, title="policies.yaml")
+    for name, words in (("RuleName", RULES_IN_WORDS), ("Deletes", _DELETES_IN_WORDS)):
+        definition = schema["definitions"][name]
+        definition["enumDescriptions"] = [words[value] for value in definition["enum"]]  # editors show them
+    return schema

@@ -15,6 +15,7 @@ from conflict.resolve import resolve
 from conflict.shortcut import MANY_STORES, Standing, may_shorten, shortened
 from sinks.clocks import read_stamps
 from sinks.evolution import Catalog, key_columns
+from sinks.guards import held_stores
 from sinks.history import tell_reasons
 from sinks.mirror import Reasons, Touched
 from sinks.reviews import keep_reviews, with_decisions
@@ -113,8 +114,11 @@ class Central:
 
     def _decide_table(self, tx: Transaction, table: str, touched: Mapping[str, set[str] | None]) -> Tally:
         self._catalog.refresh(tx, table)  # a column that another worker added must not be left out
-        short = self._shortened(tx, table, {key: stores for key, stores in touched.items() if stores})
-        lone = self._write_alone(tx, table, [key for key in touched if key not in short])
+        short: dict[str, Resolution] = {}
+        lone: set[str] = set()
+        if not held_stores(tx, table):
+            short = self._shortened(tx, table, {key: stores for key, stores in touched.items() if stores})
+            lone = self._write_alone(tx, table, [key for key in touched if key not in short])
         resolutions = dict(short)
         rest = [key for key in touched if key not in short and key not in lone]
         for keys in _portions(rest, tx.value(statements.AT_ONCE, [len(rest), MOST_AT_ONCE])):
@@ -158,9 +162,8 @@ class Central:
         decided = alone(policy, columns)
         if decided is None or not keys:
             return set()
-        statement = write_alone(
-            table, tuple(part.column for part in policy.key), tuple(self._catalog.central_columns(table)), decided
-        )
+        own = tuple(part.column for part in policy.key)
+        statement = write_alone(table, own, self._catalog.central_columns(table), decided)
         return {key for (key,) in tx.rows(statement, [_json(keys), self._policy_id])}
 
     def _write(self, tx: Transaction, table: str, resolutions: Mapping[str, Resolution], short: Sequence[str]) -> None:
@@ -224,14 +227,19 @@ def read_contributions(
     rekeyed: str | None = None,
     *,
     pairs: Sequence[tuple[str, str]] | None = None,
+    released: str = "",
 ) -> dict[str, list[Contribution]]:
-    """By key; of these keys, or where `pairs` are given of these (key, store)."""
+    """By key; of these keys, or where `pairs` are given of these (key, store). As if the store `released` were not held
+    in the table."""
     wanted = list(keys) if pairs is None else [{"key": key, "store": store} for key, store in pairs]
     kinds = catalog.columns(table)
     columns, whole = tuple(kinds), frozenset(kinds)
     clocks = catalog.clocks.read(tx)
     found: dict[str, list[Contribution]] = defaultdict(list)
-    for row in tx.rows(statements.contributions(table, kinds, rekeyed, of_stores=pairs is not None), [_json(wanted)]):
+    statement = statements.contributions(
+        table, kinds, rekeyed, of_stores=pairs is not None, released=released if held_stores(tx, table) else None
+    )
+    for row in tx.rows(statement, [_json(wanted)]):
         key, store, pk = row[:3]
         deleted, stamps, present, read_us, quarantined_us = row[8:13]
         known = read_stamps(clocks[store], stamps)

@@ -17,6 +17,7 @@ from sinks.identities import Identity, aliases_of, standing_identities
 from sinks.policy_switch import require_applied
 from sinks.reviews import standing_decisions
 from sinks.statements import explaining as statements
+from sinks.statements.holds import HELD_IN
 from sinks.statements.verification import DIRTY, ONE_SNAPSHOT
 from sinks.warehouse import Transaction
 from tillstream.errors import RefusedError
@@ -70,6 +71,7 @@ class Explained:
     deleted: list[Contribution]
     not_counting: list[NotCounting]
     floors: list[Floor]
+    held: dict[str, str]  # store → why its rows are those from before
     conflicts: list[RecordedConflict]
     history: list[Change]  # the latest first
     identities: list[Identity]  # why rows of other keys count under this one
@@ -149,6 +151,7 @@ class Explainer:
                 Floor(store=store, epoch=epoch, file=file, pos=pos)
                 for store, epoch, file, pos in self._tx.rows(statements.FLOORS, [self._table, sorted(stores)])
             ],
+            held={store: why for store, why in self._tx.rows(HELD_IN, [self._table]) if store in stores},
             conflicts=self._conflicts(under, wanted),
             history=changes_of(self._tx, self._table, under, list(wanted), MOST_CHANGES),
             identities=[
@@ -181,4 +184,5 @@ _WHY_NOT = {
     "t": "withdrawn: a TRUNCATE, a DROP or a table read anew that no longer had it",
     "m": "withdrawn: its primary key was changed, and it goes on under the new one",
     "retired": "its store is retired",
+    "held": "its store is held, and had no such row before: it counts after `tillstream stores release`",
 }

@@ -17,6 +17,7 @@ from psycopg import sql
 from conflict.identity import business_key
 from conflict.policy import TablePolicy
 from sinks.evolution import Catalog
+from sinks.guards import require_none_held
 from sinks.identities import keep_aliases
 from sinks.statements import key_change as statements
 from sinks.statements.views import OURS
@@ -59,12 +60,18 @@ class KeyChange:
             while self._step(warehouse, self._stale_rows):
                 pass
 
+    def keep_vacuum_out(self, tx: Transaction) -> None:
+        """Until this transaction's end. One that is at work gives way to whoever has waited for a second; the workers,
+        who do not mind it, are not to wait with us."""
+        tx.execute(statements.NO_VACUUM.format(table=sql.Identifier(self.table)))
+
     def hold(self, tx: Transaction) -> None:
         """The table, whose keys this transaction is to switch: nobody reads or writes it until its end.
 
         KeysAreNotReadyError where they are not made.
         """
         tx.execute(statements.HOLD.format(table=sql.Identifier(self.table)))
+        require_none_held(tx, self.table, "its key cannot change")
         if not self._is_ours(tx) or not (self._policy is None or tx.rows(statements.PLACE, [self.table])[0][3]):
             raise KeysAreNotReadyError(f"the keys of {self.table} were made by another policy meanwhile; try again")
 
@@ -88,6 +95,7 @@ class KeyChange:
     def _begin(self, tx: Transaction) -> None:
         if self._is_ours(tx):
             return
+        require_none_held(tx, self.table, "its key cannot change")
         foreign = [view for (view,) in tx.rows(statements.FOREIGN_VIEWS, [f'stores."{self.table}"', f"{OURS}%"])]
         if foreign:
             raise RefusedError(

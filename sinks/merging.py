@@ -13,6 +13,7 @@ from conflict.resolution import Resolution
 from conflict.resolve import resolve
 from sinks.central import Central, read_contributions
 from sinks.evolution import Catalog
+from sinks.guards import require_none_held
 from sinks.identities import Identity, aliases_of, keep_aliases, key_columns_of, read_identities, standing_identities
 from sinks.ledger import mark_dirty
 from sinks.policy_switch import rekey, require_applied, set_keys
@@ -129,6 +130,7 @@ def _hold(tx: Transaction, policy: Policy, of_table: TablePolicy) -> dict[str, s
     """
     alone(tx)
     require_applied(tx, policy)
+    require_none_held(tx, of_table.table, "no identities can be told")
     return aliases_of(tx, of_table)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from sinks.dead_letters import DeadLetters
 from sinks.evolution import Catalog
 from sinks.fold import MOVED, Change, DeadLetter, Fold, KeylessChange, decoded
+from sinks.guards import Guard
 from sinks.resync.asking import ask_for_rows
 from sinks.row_codec import RowCodec
 from sinks.stage import Stage, render_stage
@@ -59,6 +60,7 @@ class Mirror:
         self._dead_letters = dead_letters
         self._late = late or asked
         self._asked = asked
+        self._guard = Guard()
 
     def apply(self, tx: Transaction, folded: Fold, stages: list[Stage]) -> Applied:
         """`stages` are the fold's own, rendered before: while that was done another batch could be written."""
@@ -99,6 +101,8 @@ class Mirror:
         tx.execute(statements.count_under)
         if stage.moved:
             tx.execute(statements.inherit)
+        for key in self._guard.look(tx, stage.codec, statements.changes):
+            applied.touched[table, key] = None
         written = tx.rows(statements.upsert)
         for store, pk, key, deleted in written:
             old_key, was_deleted = before.get((store, pk), (key, False))

@@ -90,8 +90,10 @@ def switch_policy(
             return present.id
     for rest_seconds in RESTS_SECONDS:
         try:
-            build_keys(warehouse, shapes.policy)
+            changes = build_keys(warehouse, shapes.policy)
             with warehouse.transaction() as tx:
+                for change in changes:
+                    change.keep_vacuum_out(tx)
                 alone(tx)
                 present = version_in_force(tx)
                 if present is not None and present.fingerprint == shapes.policy.fingerprint:
@@ -105,7 +107,7 @@ def switch_policy(
     raise AssertionError
 
 
-def build_keys(warehouse: Warehouse, policy: Policy) -> None:
+def build_keys(warehouse: Warehouse, policy: Policy) -> list[KeyChange]:
     """Those of tables whose key is another one, beside the present ones: all of a switch that takes long."""
     with warehouse.transaction() as tx:
         catalog = Catalog()
@@ -113,6 +115,7 @@ def build_keys(warehouse: Warehouse, policy: Policy) -> None:
         changes = _key_changes(version_in_force(tx), policy, catalog.tables)
     for change in changes:
         change.build(warehouse)
+    return changes
 
 
 def _key_changes(present: PolicyVersion | None, policy: Policy, tables: Iterable[str]) -> list[KeyChange]:

@@ -1,26 +1,20 @@
 """Quarantines: from when on what a store contributes is not believed, and what that makes of central.*."""
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
 
 from psycopg import sql
 
 from conflict.policy import Policy
-from conflict.resolution import Contribution, Resolution
-from conflict.resolve import resolve
+from conflict.resolution import Contribution
 from sinks.central import Central, read_contributions
 from sinks.evolution import Catalog
-from sinks.reviews import with_decisions
+from sinks.previews import KEYS_AT_ONCE, Contributions, Preview, preview
 from sinks.statements import quoted
 from sinks.store_orders import decide_again, shared_tables
 from sinks.warehouse import Transaction, Warehouse
 from tillstream.errors import RefusedError
-
-KEYS_AT_ONCE = 1_000
-SAMPLES = 10  # of each table, for a person to look at
 
 _ADD = """\
 INSERT INTO tillstream.quarantines (store, table_name, since, reason, author) VALUES (%s, %s, %s, %s, %s)
@@ -45,18 +39,6 @@ class Quarantine:
     author: str
     added_at: datetime
     lifted_at: datetime | None
-
-
-@dataclass(slots=True, kw_only=True)
-class Preview:
-    """What a quarantine would make of one table's central rows. Nothing is written for it."""
-
-    table: str
-    keys: int = 0  # to which the store contributes
-    rows_gone: int = 0
-    rows_back: int = 0  # which the store had deleted
-    values: Counter[str] = field(default_factory=Counter)  # column → central values that would change
-    samples: list[tuple[str, str, Any, Any]] = field(default_factory=list)  # (key, column, present value, value then)
 
 
 class Quarantines:
@@ -112,16 +94,11 @@ def _tables(tx: Transaction, table: str | None) -> list[str]:
 
 
 def _preview(tx: Transaction, catalog: Catalog, central: Central, table: str, store: str, since_us: int) -> Preview:
-    found = Preview(table=table)
-    policy, columns = central.table_policy(table), central.decided_columns(table)
-    for keys in _keys(tx, table, store):
-        found.keys += len(keys)
-        rows = read_contributions(tx, catalog, table, keys)
-        with_decisions(tx, table, rows)
-        for key, contributions in rows.items():
-            then = [_quarantined(each, store, since_us) for each in contributions]
-            _compare(found, key, resolve(policy, columns, contributions), resolve(policy, columns, then))
-    return found
+    def read(keys: list[str]) -> tuple[Contributions, Contributions]:
+        now = read_contributions(tx, catalog, table, keys)
+        return now, {key: [_quarantined(each, store, since_us) for each in rows] for key, rows in now.items()}
+
+    return preview(tx, central, table, _keys(tx, table, store), read)
 
 
 def _keys(tx: Transaction, table: str, store: str) -> Iterator[list[str]]:
@@ -136,20 +113,3 @@ def _quarantined(each: Contribution, store: str, since_us: int) -> Contribution:
         return each
     earlier = each.quarantined_us
     return replace(each, quarantined_us=since_us if earlier is None else min(earlier, since_us))
-
-
-def _compare(found: Preview, key: str, now: Resolution, then: Resolution) -> None:
-    found.rows_gone += now.exists and not then.exists
-    found.rows_back += then.exists and not now.exists
-    if not (now.exists and then.exists):
-        return
-    for column, before, after in _changed(now.values, then.values):
-        found.values[column] += 1
-        if len(found.samples) < SAMPLES:
-            found.samples.append((key, column, before, after))
-
-
-def _changed(now: Mapping[str, Any], then: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
-    for column in sorted(now.keys() | then.keys()):
-        if now.get(column) != then.get(column):
-            yield column, now.get(column), then.get(column)

@@ -7,6 +7,7 @@ from psycopg import sql
 
 from sinks.evolution import RESYNC, Catalog, backfill
 from sinks.fold import Lane, TableId
+from sinks.guards import before_withdrawal
 from sinks.history import because
 from sinks.kept_values import keeps_values, nothing_holds_both, rewritten
 from sinks.ledger import Ledger, mark_dirty
@@ -61,7 +62,7 @@ class SchemaChanges:
             lane.snapshot_done = True  # its rows are those of the resync
             return
         for table, stamp in lane.snapshot_tables.items():
-            withdraw_below(tx, self._ledger, lane.store, lane.codecs[table], stamp)
+            withdraw_below(tx, self._ledger, lane.store, lane.codecs[table], stamp, guarded=False)
         lane.snapshot_tables.clear()
         lane.snapshot_done = True
 
@@ -134,8 +135,15 @@ def _columns_of(store: str) -> str:
     return f"the columns of store {store}"
 
 
-def withdraw_below(tx: Transaction, ledger: Ledger, store: str, codec: RowCodec, stamp: Stamp) -> int:
-    """Raise the table's floor for this store: rows below it do not live, whenever they arrive. How many lived."""
+def withdraw_below(
+    tx: Transaction, ledger: Ledger, store: str, codec: RowCodec, stamp: Stamp, *, guarded: bool = True
+) -> int:
+    """Raise the table's floor for this store: rows below it do not live, whenever they arrive. How many lived.
+
+    Not `guarded` where the rows that the store has are still to come.
+    """
+    if guarded:
+        before_withdrawal(tx, codec, store, stamp)
     ledger.raise_floor(tx, store, codec.table, stamp)
     rows = tx.rows(
         mirror_sql.WITHDRAW_BELOW.format(table=quoted(codec.table)),

@@ -1,4 +1,4 @@
-"""central.<table>_ids, central.<table>_by_store, chain.<table> and desk.<table>: views, never behind what they show."""
+"""central.<table>_ids and _by_store, chain.<table> and desk.<table>: views, so they are never behind what they show."""
 
 import hashlib
 import logging

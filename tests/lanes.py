@@ -77,8 +77,14 @@ class RecordedLanes:
             raise delivery.error
 
     def poll(self, timeout_seconds: float) -> list[LaneBatch]:
-        if not self.busy:
+        found = self._heard()
+        if found is None:
             self._arrived.wait(timeout_seconds)
+            found = self._heard()
+        return found or []
+
+    def _heard(self) -> list[LaneBatch] | None:
+        """None where there is nothing to hear until something is recorded or committed."""
         with self._lock:
             self._arrived.clear()
             heard = next(self._turns, None)
@@ -88,7 +94,7 @@ class RecordedLanes:
                 while queue and len(out) < self._ahead and (heard is None or store in heard):
                     out.append(queue.popleft())
                     found.append(replace(out[-1].batch, handle=out[-1]))
-            return found
+            return None if heard is None and not found else found
 
     def commit(self, batches: Iterable[LaneBatch]) -> None:
         with self._lock:
@@ -293,12 +299,19 @@ class FakeStore:
         self.clock = StoreClock()  # what is known of it
         self._file, self._pos = 1, 4
         self._entries: list[Entry] = []
+        self._ended: list[Log] = []
         self._listening = False
         self._transaction: tuple[int, int] | None = None  # (index of its first entry, events so far)
 
     @property
     def log(self) -> Log:
+        """Of its present epoch."""
         return Log(self.name, self.epoch, tuple(self._entries))
+
+    @property
+    def logs(self) -> list[Log]:
+        """Of every epoch."""
+        return [*self._ended, self.log]
 
     # --- time and place
 
@@ -331,6 +344,11 @@ class FakeStore:
         """Its tables as they were then, and a log that begins anew. What it `kept` is not worked out beyond this."""
         for name, rows in backup.items():
             self.tables[name].rows = dict(rows)
+        self.reset_log()
+
+    def reset_log(self) -> None:
+        """Its numbering begins again, in an epoch of its own; nobody listens until another snapshot."""
+        self._ended.append(self.log)
         self.epoch, self._file, self._pos, self._entries = self.epoch + 1, 1, 4, []
         self._listening = False
 
@@ -685,7 +703,7 @@ def _asks(policy: TablePolicy | None, name: str, rule_name: str) -> bool:
     while rule.then is not None:
         rule = rule.then
         found.append(rule.rule.value)
-    if found[-1] in ("priority", "owner", "majority", "highest", "lowest"):
+    if found[-1] in ("priority", "owner", "majority", "highest", "lowest", "equal_or_flag", "review"):
         found.append("latest")
     return rule_name in found
 

@@ -462,7 +462,8 @@ def _draft_07(schema: Any) -> Any:
         return [_draft_07(part) for part in schema]
     if not isinstance(schema, dict):
         return schema
-    parts = {("definitions" if key == "$defs" else key): _draft_07(part) for key, part in schema.items()}
+    kept = (each for each in schema.items() if each != ("default", None))  # an editor would write it out
+    parts = {("definitions" if key == "$defs" else key): _draft_07(part) for key, part in kept}
     if "$ref" in parts and len(parts) > 1:
         return {"allOf": [{"$ref": parts.pop("$ref")}], **parts}
     return parts

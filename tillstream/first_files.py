@@ -108,6 +108,9 @@ def _shared_lines(store: FirstStore, table: SharedTable) -> Iterator[str]:
     yield '      "*": {rule: latest}      # all others: what was changed last, column by column'
     if table.changed_at:
         yield f"    contest: {_flow({'ignore': [table.changed_at]})}   # it differs whenever anything does"
+    why = "a store that deletes a third of its rows, or comes back with changes of days ago, is held until somebody"
+    yield from _comment(f"{why} has seen what that would make of the chain's", indent="    # ")
+    yield "    guards: {deletes: 30%, dark: 3d}"
 
 
 def _rule(store: FirstStore, choice: ColumnChoice) -> dict[str, Any]:

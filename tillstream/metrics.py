@@ -43,6 +43,7 @@ STORE_LAG_SECONDS = Gauge(
 STORE_CLOCK_OFFSET_SECONDS = Gauge(
     "tillstream_store_clock_offset_seconds", "The store's clock minus ours.", ["store"], registry=REGISTRY
 )
+HOLDS = Counter("tillstream_holds", "Times that a guard held a store in a table.", ["store"], registry=REGISTRY)
 CLOCK_CORRECTIONS = Counter(
     "tillstream_clock_corrections", "Times that a store's clock was found to be another than it was taken for.",
     ["store"], registry=REGISTRY,

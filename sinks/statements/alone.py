@@ -30,12 +30,13 @@ WITH whole AS MATERIALIZED (
 SELECT _key FROM alone""")
 
 
-def write_alone(table: str, key: tuple[str, ...], columns: tuple[str, ...], decided: Mapping[str, Alone]) -> str:
+def write_alone(table: str, key: tuple[str, ...], kinds: Mapping[str, str], decided: Mapping[str, Alone]) -> str:
     """Takes a list of keys, as JSON, and the policy's number, and returns those of the keys that it decided.
 
-    `columns` are all of central.<table>: those of `key`, in the order of its parts, and those of `decided`.
+    `kinds` are the types of all columns of central.<table>: of those of `key`, in the order of its parts, which may be
+    numbers' that were decided before, and of those of `decided`.
     """
-    values = {name: _key_part(place, len(key)) for place, name in enumerate(key)}
+    values = {name: _key_part(place, len(key), kinds[name]) for place, name in enumerate(key)}
     winners, newest = [], []
     for name, each in decided.items():
         column, named = sql.SQL("a.{}").format(sql.Identifier(name)), sql.Literal(name)
@@ -52,19 +53,20 @@ def write_alone(table: str, key: tuple[str, ...], columns: tuple[str, ...], deci
             table=sql.Identifier(table),
             name=sql.Literal(table),
             decided=sql.Literal([*decided]),
-            columns=names(columns),
-            values=sql.SQL(", ").join(values[name] for name in columns),
+            columns=names(tuple(kinds)),
+            values=sql.SQL(", ").join(values[name] for name in kinds),
             winners=_stores_by_column(winners),
             newest=_stores_by_column(newest),
-            on_conflict=on_conflict(columns),
+            on_conflict=on_conflict(tuple(kinds)),
             given=sql.SQL("\x00"),
         )
     )
     return text.replace("%", "%%").replace("\x00", "%s")
 
 
-def _key_part(place: int, parts: int) -> sql.Composable:
-    return sql.SQL("a._key") if parts == 1 else sql.SQL("(a._key::jsonb)->>{}").format(sql.Literal(place))
+def _key_part(place: int, parts: int, kind: str) -> sql.Composable:
+    text = sql.SQL("a._key") if parts == 1 else sql.SQL("((a._key::jsonb)->>{})").format(sql.Literal(place))
+    return sql.SQL("{}::{}").format(text, sql.SQL(kind))
 
 
 def _stores_by_column(pairs: list[sql.Composed]) -> sql.Composable:

@@ -70,6 +70,15 @@ _OF_STORES = sql.SQL("json_to_recordset({given}) AS w(key text, store text)")
 _ROWS = sql.SQL(
     "{wanted} CROSS JOIN LATERAL (SELECT * FROM stores.{table} t WHERE t._key = w.key{and_store} OFFSET 0) t"
 )
+# Of a store that is held its rows as they were before (see `sinks.holds`).
+_HELD_ROWS = sql.SQL("""\
+{wanted} CROSS JOIN LATERAL (
+  SELECT t.* FROM stores.{table} t WHERE t._key = w.key AND t._store <> ALL ({held})
+  UNION ALL
+  SELECT t.* FROM tillstream.held_rows h CROSS JOIN LATERAL jsonb_populate_record(NULL::stores.{table}, h.row) t
+  WHERE h.table_name = {name} AND h.key = w.key AND h.store = ANY ({held})) t""")
+_HELD = sql.SQL("""\
+ARRAY(SELECT store FROM tillstream.holds WHERE table_name = {name} AND released_at IS NULL AND store <> {released})""")
 _REKEYED = sql.SQL("""\
 {wanted} JOIN {rekeyed} k ON k._key = w.key JOIN stores.{table} t ON t._store = k._store AND t._pk = k._pk""")
 
@@ -137,19 +146,28 @@ def standing(table: str) -> str:
 
 
 def contributions(
-    table: str, columns: Mapping[str, str], rekeyed: str | None = None, *, of_stores: bool = False
+    table: str,
+    columns: Mapping[str, str],
+    rekeyed: str | None = None,
+    *,
+    of_stores: bool = False,
+    released: str | None = None,
 ) -> str:
     """Takes the list of keys, of `rekeyed` where given; with `of_stores` a list of {key, store}. Both as JSON, for
-    psycopg takes ten times as long to write an array.
+    psycopg takes ten times as long to write an array. With `released`, for a table in which stores are held: all that
+    are but for this one contribute what they had.
     Column names are quoted for a statement with parameters.
 
     The types stand in the text, so that a prepared statement is never asked for a column that was widened since:
     PostgreSQL refuses it then ("cached plan must not change result type").
     """
     given = sql.SQL("\x00")
+    rows = _REKEYED if rekeyed else _ROWS if released is None else _HELD_ROWS
     text = render(
         _CONTRIBUTIONS.format(
-            rows=(_REKEYED if rekeyed else _ROWS).format(
+            rows=rows.format(
+                held=_HELD.format(name=sql.Literal(table), released=sql.Literal(released)),
+                name=sql.Literal(table),
                 wanted=(_OF_STORES if of_stores else _OF_KEYS).format(given=given),
                 and_store=sql.SQL(" AND t._store = w.store" if of_stores else ""),
                 table=sql.Identifier(table),

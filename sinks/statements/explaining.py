@@ -12,9 +12,14 @@ FROM central.{table} t LEFT JOIN tillstream.policies p ON p.id = t._policy
 WHERE t._key = %s""")
 
 _NOT_COUNTING = sql.SQL("""\
-SELECT t._store, t._pk, CASE WHEN coalesce(o.retired, false) THEN 'retired' ELSE t._op END
+SELECT t._store, t._pk,
+       CASE WHEN coalesce(o.retired, false) THEN 'retired' WHEN t._op IN ('t', 'm') THEN t._op ELSE 'held' END
 FROM stores.{table} t LEFT JOIN tillstream.store_orders o ON o.store = t._store
-WHERE t._key = %s AND (t._op IN ('t', 'm') OR coalesce(o.retired, false))
+LEFT JOIN tillstream.holds h ON h.store = t._store AND h.table_name = {name} AND h.released_at IS NULL
+WHERE t._key = %s AND (
+  t._op IN ('t', 'm') OR coalesce(o.retired, false) OR h.id IS NOT NULL AND NOT EXISTS (
+    SELECT FROM tillstream.held_rows r
+    WHERE r.table_name = {name} AND r.key = t._key AND r.store = t._store AND r.pk = t._pk))
 ORDER BY t._store, t._pk""")
 
 POLICY = "SELECT version, applied_at FROM tillstream.policies ORDER BY id DESC LIMIT 1"
@@ -39,4 +44,4 @@ def standing(table: str, columns: Mapping[str, str]) -> str:
 
 
 def not_counting(table: str) -> str:
-    return render(_NOT_COUNTING.format(table=quoted(table)))
+    return render(_NOT_COUNTING.format(table=quoted(table), name=sql.Literal(table.replace("%", "%%"))))

@@ -20,6 +20,7 @@ WHERE table_name = %s AND (store, pk) IN (SELECT * FROM unnest(%s::text[], %s::t
 
 # Whoever waits for a lock that keeps all others waiting waits this long, and tries again.
 PATIENCE = "SET LOCAL lock_timeout = '1s'"
+NO_VACUUM = sql.SQL("LOCK TABLE stores.{table} IN SHARE UPDATE EXCLUSIVE MODE")
 HOLD = sql.SQL("LOCK TABLE stores.{table} IN ACCESS EXCLUSIVE MODE")
 _ADD = sql.SQL('ALTER TABLE stores.{table} ADD COLUMN _next_key text COLLATE "C"')
 _NOTE = sql.SQL("""\

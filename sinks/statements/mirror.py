@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from sinks.statements import names, quoted, render, stage_name
+from sinks.statements.holds import CHANGES
 
 STAMP = ("_epoch", "_file", "_pos", "_row", "_order")
 ROW_META = ("_store", "_pk", *STAMP, "_event_us", "_op", "_deleted")
@@ -160,6 +161,7 @@ class MirrorStatements:
     upsert_late: str
     sink_below_floor: str
     touch: str
+    changes: str
     lock_rows: str
     count_under: str
     inherit: str
@@ -200,6 +202,7 @@ def mirror_statements(
         upsert_late=render(_UPSERT.format(**parts, order=sql.SQL("ORDER BY s._store, s._pk"))),
         sink_below_floor=render(_SINK_BELOW_FLOOR.format(**parts)),
         touch=render(_TOUCH.format(**parts)),
+        changes=render(CHANGES.format(**parts)),
         lock_rows=render(_LOCK_ROWS.format(**parts)),
         count_under=render(_COUNT_UNDER.format(**parts)),
         inherit=render(_INHERIT.format(**parts, missed=_missed(stamped, "o", "s"))),

@@ -160,7 +160,7 @@ def test_the_time_of_any_stamp_is_that_of_conflict(chain: DecidedChain) -> None:
 
 
 def test_a_person_a_quarantine_and_a_review_stand_beside_what_they_concern(chain: DecidedChain) -> None:
-    """Who decided, why and when; since when a store is not believed, and what of it does not count; the open reviews."""
+    """Who decided, why and when; since when a store is not believed, what of it does not count; the open reviews."""
     (review,) = desk(chain, "SELECT * FROM desk._reviews")
     assert (review["table_name"], review["key"], review["column_name"], review["central_value"]) == (
         "members", KEY, "level", "2"
@@ -237,11 +237,13 @@ def test_one_key_is_found_by_index(chain: DecidedChain) -> None:
     """No view reads through a table of stores, of agreed rows or of history for one key."""
     execute(
         chain,
-        "INSERT INTO stores.members (_store, _pk, _epoch, _file, _pos, _row, _order, _event_at, _op, _deleted, _key, id)"
+        "INSERT INTO stores.members"
+        " (_store, _pk, _epoch, _file, _pos, _row, _order, _event_at, _op, _deleted, _key, id)"
         " SELECT 's1', n::text, 1, 1, n, 0, 0, now(), 'c', false, n::text, n FROM generate_series(100, 20000) n;"
         "INSERT INTO central.members (_key, _stores, _winners, _newest, _contested, _uncertain, _policy)"
         " SELECT n::text, '{s1}', '{}', '{}', '{}', '{}', 1 FROM generate_series(100, 20000) n;"
-        "INSERT INTO tillstream.history SELECT now(), 'members', n::text, '', NULL, 1 FROM generate_series(1, 20000) n;",
+        "INSERT INTO tillstream.history"
+        " SELECT now(), 'members', n::text, '', NULL, 1 FROM generate_series(1, 20000) n;",
     )
     execute(chain, "ANALYZE")
     for view in ("desk.members", "desk._history"):

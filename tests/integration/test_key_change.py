@@ -117,7 +117,7 @@ def test_killed_it_goes_on_where_it_stood(chain: DecidedChain, monkeypatch: pyte
 
 
 def test_back_again_and_no_longer_shared(chain: DecidedChain) -> None:
-    """A rollback, and a table that is no longer shared and then is again, come to what they would have from the start."""
+    """A rollback, and a table that is no longer shared and then is again, come to what was there before."""
     by_phone = chain.rows(CENTRAL)
     chain.apply(BY_NAME)
     assert chain.tillstream("policy", "rollback", "--yes") == 0

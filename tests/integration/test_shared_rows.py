@@ -87,3 +87,15 @@ def test_a_batch_touches_no_more_of_a_large_table_than_its_own_rows(
     assert len(plans) == len(FIND)
     for text, plan in plans.items():
         assert "Seq Scan on members" not in plan, f"{text}\n{plan}"
+
+
+def test_a_number_that_was_decided_and_is_part_of_the_key_now(chain: DecidedChain) -> None:
+    """Its column in central.* stays a number's, also for a key that a single row has."""
+    store = chain.stores["s1"]
+    store.insert("members", member(1, "Wang", level=2))
+    chain.take_in()
+    chain.apply(policy().replace("key: {phone: phone_cn}", "key: {phone: phone_cn, level: exact}"))
+    store.insert("members", member(2, "Li", level=3))
+    chain.take_in()
+    assert chain.rows("SELECT name, level FROM central.members ORDER BY 1") == [("Li", 3), ("Wang", 2)]
+    agreed_right(chain)

@@ -79,6 +79,10 @@ def _wanted(explainer: "Explainer", policy: Policy, table: str, column: str | No
 def in_words(found: "Explained") -> list[str]:
     lines = [f"{found.table} {found.key}: {_row_in_words(found)}", *_state(found)]
     lines += [each.in_words() for each in found.identities]
+    lines += [
+        f"store {store} is held in {found.table} since {why}; below is what it had before"
+        for store, why in found.held.items()
+    ]
     for each in found.explanation.columns:
         lines += ["", *_column_in_words(each, contested=each.column in found.contested)]
     beside = [*_deleted(found.deleted), *_not_counting(found.not_counting), *_floors(found)]
@@ -258,6 +262,7 @@ def _as_json(found: "Explained") -> dict[str, Any]:
         "floors": [
             {"store": each.store, "epoch": each.epoch, "file": each.file, "pos": each.pos} for each in found.floors
         ],
+        "held": found.held,
         "conflicts": [
             {
                 "column": each.column, "rule": each.rule, "winner": each.winner, "value": each.value,

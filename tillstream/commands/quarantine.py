@@ -4,18 +4,20 @@ import json
 import sys
 from dataclasses import asdict
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 from zoneinfo import ZoneInfo
 
 import typer
 
 from tillstream.commands.config import DEFAULT_PATH, ConfigPath, Output, OutputOption, load_all
 from tillstream.commands.person import person
+from tillstream.commands.previews import in_words, plain
 from tillstream.commands.stores import require_store
 from tillstream.config import Config
 
 if TYPE_CHECKING:
-    from sinks.quarantines import Preview, Quarantine
+    from sinks.previews import Preview
+    from sinks.quarantines import Quarantine
 
 PREVIEWED = 1  # nothing was changed: nobody was there to say yes
 
@@ -64,7 +66,7 @@ def add(
         agreed = yes or _agrees(previews, store, at, output)
         number = quarantines.add(store, named, at, reason=reason, author=person()) if agreed else None
     if output is Output.JSON:
-        tables = [_plain_preview(each) for each in previews]
+        tables = [plain(each) for each in previews]
         print(json.dumps({"schema": 1, "id": number, "tables": tables}, ensure_ascii=False, default=str))
     elif number is not None:
         print(
@@ -124,26 +126,12 @@ def _moment(text: str, settings: Config, store: str) -> datetime:
 def _agrees(previews: "list[Preview]", store: str, since: datetime, output: Output) -> bool:
     typer.echo(f"Without what store {store} changed since {since.isoformat()}:", err=True)
     for each in previews:
-        for line in _told(each):
+        for line in in_words(each):
             typer.echo(line, err=True)
     if output is Output.JSON or not sys.stdin.isatty():
         typer.echo("Nothing was changed; say --yes to have it so.", err=True)
         return False
     return typer.confirm("Decide it so?", err=True)
-
-
-def _told(preview: "Preview") -> list[str]:
-    values = ", ".join(f"{column} {count:,}" for column, count in sorted(preview.values.items()))
-    lines = [
-        f"  {preview.table}: of {preview.keys:,} keys {preview.rows_gone:,} rows go, {preview.rows_back:,} come back;"
-        f" values that change: {values or 'none'}"
-    ]
-    return lines + [f"    {key} {column}: {now} -> {then}" for key, column, now, then in preview.samples]
-
-
-def _plain_preview(preview: "Preview") -> dict[str, Any]:
-    samples = [{"key": key, "column": column, "now": now, "then": then} for key, column, now, then in preview.samples]
-    return {**asdict(preview), "values": dict(preview.values), "samples": samples}
 
 
 def _line(each: "Quarantine") -> str:

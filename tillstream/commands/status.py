@@ -8,6 +8,7 @@ import typer
 
 from tillstream.commands.config import DEFAULT_PATH, ConfigPath, Output, OutputOption, load_all
 from tillstream.commands.resync import left_in_words
+from tillstream.commands.stores import held_in_words
 from tillstream.config import Config
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def status(config: ConfigPath = DEFAULT_PATH, output: OutputOption = Output.TEXT
 
 
 def _answer(settings: Config, warehouse: "Warehouse") -> dict[str, Any]:
+    from sinks.holds import open_holds
     from sinks.resync import requests
     from sinks.store_states import StoreStates
 
@@ -46,6 +48,7 @@ def _answer(settings: Config, warehouse: "Warehouse") -> dict[str, Any]:
         reviews = tx.value("SELECT count(*) FROM tillstream.reviews WHERE closed_at IS NULL")
         conflicts = tx.value("SELECT count(*) FROM tillstream.conflicts")
         dirty = tx.value("SELECT count(*) FROM tillstream.dirty_keys")
+        holds = open_holds(tx)
         anew = requests.open_requests(tx)
         unread = requests.failed_requests(tx)
     stores = [_store(store.id, store.name, known.get(store.id)) for store in settings.stores]
@@ -57,6 +60,11 @@ def _answer(settings: Config, warehouse: "Warehouse") -> dict[str, Any]:
         "reading_anew": [_reading(each) for each in anew],
         "not_read_anew": [
             {"store": each.store, "table": each.table, "error": each.error, "reason": each.reason} for each in unread
+        ],
+        "holds": [
+            {"store": each.store, "table": each.table, "held_at": each.held_at.isoformat(), "reason": each.reason,
+             "told": held_in_words(each)}
+            for each in holds
         ],
         "dead_letters": letters,
         "reviews": reviews,
@@ -150,6 +158,9 @@ def _print(found: dict[str, Any]) -> None:
             console.print(told, soft_wrap=True, highlight=False)
         if store["reason"]:
             console.print(f"{store['id']}: {store['reason']}", soft_wrap=True, highlight=False)
+    for each in found["holds"]:
+        remedy = f"`tillstream stores release {each['store']}` shows what it would change"
+        console.print(f"{each['store']}: {each['told']}; {remedy}", soft_wrap=True, highlight=False)
     for each in found["reading_anew"]:
         console.print(_in_words(each), soft_wrap=True, highlight=False)
     for each in found["not_read_anew"]:

@@ -1,18 +1,26 @@
 """tillstream stores: which there are, and what a person says of one."""
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tillstream.commands.config import DEFAULT_PATH, ConfigPath, Output, OutputOption, load_all
+from tillstream.commands.person import person
+from tillstream.commands.previews import in_words, plain
 from tillstream.config import Config
 from tillstream.errors import RefusedError
 
 if TYPE_CHECKING:
+    from sinks.holds import Hold
+    from sinks.previews import Preview
     from sinks.warehouse import Warehouse
+
+PREVIEWED = 1  # nothing was changed: nobody was there to say yes
 
 StoreId = Annotated[str, typer.Argument(metavar="STORE", help="The store's id.")]
 
@@ -21,7 +29,7 @@ def register(app: typer.Typer) -> None:
     stores = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
     for name, verb in (
         ("list", list_stores), ("add", add), ("pause", pause), ("resume", resume), ("retire", retire),
-        ("accept-epoch", accept_epoch),
+        ("accept-epoch", accept_epoch), ("release", release),
     ):  # fmt: skip
         stores.command(name)(verb)
     app.add_typer(stores, name="stores", help="Which stores there are, and what a person says of one.")
@@ -42,6 +50,9 @@ def list_stores(config: ConfigPath = DEFAULT_PATH, output: OutputOption = Output
         place = (each["address"], each["database"], each["state"], str(each["epoch"] or "-"))
         table.add_row(each["id"], each["name"], *place)
     Console().print(table)
+    for each in found:
+        for held in each["held"]:
+            Console().print(f"{each['id']}: {held}", soft_wrap=True, highlight=False)
 
 
 def add(
@@ -116,6 +127,62 @@ def accept_epoch(store: StoreId, config: ConfigPath = DEFAULT_PATH) -> None:
     print(f"store {store} begins a new epoch ({broken}); `tillstream run` reads it anew")
 
 
+def release(
+    store: StoreId,
+    table: Annotated[str | None, typer.Argument(metavar="TABLE", help="One table; all it is held in without.")] = None,
+    reason: Annotated[str, typer.Option("--reason", help="Why; kept with the hold.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    config: ConfigPath = DEFAULT_PATH,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Show what central.* would be with all that a store brought since a guard held it, and, once agreed, have it so.
+
+    Until then its rows of before count. What it did by mistake is mended in the store first, or put in quarantine.
+
+    Exit code 1 if nobody was there to agree.
+    """
+    from sinks.holds import Holds, of_store
+    from sinks.names import identifier, in_warehouse_names
+    from tillstream.opening import open_warehouse
+    from tillstream.policies import in_force
+
+    settings, written = load_all(config)
+    require_store(settings, store)
+    named = None if table is None else identifier(table)
+    with open_warehouse(settings) as warehouse:
+        warehouse.check_version()
+        holds = Holds(warehouse)
+        found = of_store(holds.open(), store, named)
+        previews = holds.preview(in_warehouse_names(in_force(warehouse, written)), found)
+        agreed = yes or _agrees(store, found, previews, output)
+        released = holds.release(store, named, reason=reason, author=person()) if agreed else []
+    if output is Output.JSON:
+        tables = [{**plain(each), "reason": hold.reason} for each, hold in zip(previews, found, strict=False)]
+        print(json.dumps({"schema": 1, "released": bool(released), "tables": tables}, ensure_ascii=False, default=str))
+    elif released:
+        where = ", ".join(each.table for each in released)
+        print(f"store {store} is released in {where}: what it has counts again, decided by `run`, key by key")
+    if not released:
+        raise typer.Exit(PREVIEWED)
+
+
+def _agrees(store: str, holds: "list[Hold]", previews: "list[Preview]", output: Output) -> bool:
+    for each in holds:
+        typer.echo(f"{store}: {held_in_words(each)}", err=True)
+    typer.echo(f"With all that store {store} has brought since:", err=True)
+    for preview in previews:
+        for line in in_words(preview):
+            typer.echo(line, err=True)
+    if output is Output.JSON or not sys.stdin.isatty():
+        typer.echo("Nothing was changed; say --yes to have it so.", err=True)
+        return False
+    return typer.confirm("Decide it so?", err=True)
+
+
+def held_in_words(hold: "Hold") -> str:
+    return f"held in {hold.table} since {hold.held_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC: {hold.reason}"
+
+
 def require_store(settings: Config, store: str) -> None:
     known = [each.id for each in settings.stores]
     if store not in known:
@@ -135,9 +202,11 @@ def _opened(config: ConfigPath, store: str | None = None) -> "Iterator[tuple[Con
 
 
 def _listed(settings: Config, warehouse: "Warehouse") -> list[dict[str, Any]]:
+    from sinks.holds import Holds
     from sinks.store_orders import StoreOrders
     from sinks.store_states import StoreStates
 
+    holds = Holds(warehouse).open()
     orders = StoreOrders(warehouse).read()
     known = {row["store"]: row for row in StoreStates(warehouse).read()}
     found = []
@@ -152,6 +221,7 @@ def _listed(settings: Config, warehouse: "Warehouse") -> list[dict[str, Any]]:
                 "database": store.database,
                 "state": said or row.get("state") or "never seen",
                 "epoch": row.get("epoch"),
+                "held": [held_in_words(each) for each in holds if each.store == store.id],
             }
         )
     return found

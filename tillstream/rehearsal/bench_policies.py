@@ -195,8 +195,8 @@ def main() -> None:
         f"decided anew in {redecide['seconds']} s; of {redecide['changes_meanwhile']} changes of a store meanwhile the "
         f"slowest took {redecide['longest_wait_of_a_change_seconds']} s (goal {goals['longest_wait_seconds']})\n"
         f"a key changed: built in {other_key['built_seconds']} s beside the workers, switch in "
-        f"{other_key['switch_seconds']} s; of {other_key['changes_meanwhile']} changes of a store meanwhile the slowest "
-        f"took {other_key['longest_wait_of_a_change_seconds']} s, of those while it was decided anew "
+        f"{other_key['switch_seconds']} s; of {other_key['changes_meanwhile']} changes of a store meanwhile the "
+        f"slowest took {other_key['longest_wait_of_a_change_seconds']} s, of those while it was decided anew "
         f"{other_key['longest_wait_while_decided_anew_seconds']} s (goal {goals['longest_wait_seconds']})\n"
     )
 

