@@ -44,6 +44,8 @@ def alone(policy: TablePolicy, columns: Collection[str]) -> Mapping[str, Alone] 
 def _of(policy: TablePolicy, column: str) -> Alone | None:
     allowed = set(Alone)
     for rule in chain(policy.rule_for(column)):
+        if rule.when is not None:
+            return None
         if rule.rule in _OR_AS_THEN:
             allowed &= _OR_AS_THEN[rule.rule]
         else:

@@ -16,11 +16,15 @@ from conflict.identity import business_key
 from conflict.policy import Policy, TablePolicy
 from conflict.resolution import NEVER_OBSERVED, SINCE, UNSEEN, ColumnStamp, Contribution, Resolution
 from conflict.resolve import resolve
+from tillstream.errors import UndecidableError
 
 FIRST_US = 1_767_268_800_000_000  # 2026-01-01 12:00 UTC: rows without a time are changed from then on, in turn
 APART_US = 60_000_000
 MOST_ORDERS = 120  # all of five rows; of more a sample, the same each time
 _PLAIN_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?")  # 007 is a code
+
+
+_UNDECIDED = (TypeError, AttributeError, ArithmeticError, UndecidableError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +87,7 @@ class _Comparison:
     def differences(self) -> Iterator[Unexpected]:
         try:
             decisions = [resolve(self.policy, self._columns(), rows) for rows in _orders(self.rows)]
-        except (TypeError, AttributeError, ArithmeticError):
+        except _UNDECIDED:
             yield from self._undecidable()
             return
         found = decisions[0]
@@ -109,7 +113,9 @@ class _Comparison:
             try:
                 for rows in _orders(self.rows):
                     resolve(self.policy, [column], rows)
-            except (TypeError, AttributeError, ArithmeticError):
+            except UndecidableError as error:
+                yield self._unlike("a decision", "none", error.reason, column)
+            except _UNDECIDED:
                 values = ", ".join(quoted(each.values[column]) for each in self.rows if column in each.columns)
                 why = f"{rule_in_words(self.policy.rule_for(column))} can make nothing of {values}"
                 yield self._unlike("a decision", "none", why, column)

@@ -16,6 +16,7 @@ from conflict.quarantine import believed
 from conflict.resolution import NEVER_OBSERVED, SINCE, ColumnStamp, Contribution
 from conflict.resolve import resolve
 from conflict.rules import Decided, decide, either, standing
+from tillstream.errors import UndecidableError
 
 
 class KnownFrom(StrEnum):
@@ -51,6 +52,7 @@ class ColumnExplanation:
     value: Any
     winner: str | None  # None where the value is no single store's
     reason: str
+    undecided: bool  # its rule comes to nothing, and what central.* has is what was decided before
     uncertain: bool
     candidates: tuple[Candidate, ...]
     flips: str
@@ -69,14 +71,14 @@ def explain(policy: TablePolicy, columns: Collection[str], contributions: Sequen
     rows, people = apart(contributions)
     contributions = believed(policy, rows)
     live = [each for each in contributions if not each.deleted]
-    resolution = resolve(policy, columns, [*contributions, *people.values()])
-    if not resolution.exists:
+    if not resolve(policy, (), contributions).exists:
         return KeyExplanation(exists=False, because=_why_gone(policy, contributions) + _quarantined(doubted))
     counting = live or list(contributions)
+    told = (_column(policy, column, counting, people) for column in columns if policy.decides(column))
     return KeyExplanation(
         exists=True,
         because=_why_there(policy, live, contributions) + _quarantined(doubted),
-        columns=tuple(_column(policy, column, counting, people) for column in columns if column in resolution.values),
+        columns=tuple(each for each in told if each is not None),
     )
 
 
@@ -90,6 +92,8 @@ def rule_in_words(rule: ColumnRule) -> str:
         "value": quoted(rule.value) if rule.rule is RuleName.CONSTANT else "",
         "separator": quoted(rule.separator) if rule.rule is RuleName.UNION else "",
     }
+    settings["function"] = rule.function.name if rule.function else ""
+    settings["when"] = rule.when.text if rule.when else ""
     told = ", ".join([rule.rule.value, *(f"{name}: {said}" for name, said in settings.items() if said)])
     return f"{told}, then {rule_in_words(rule.then)}" if rule.then else told
 
@@ -159,19 +163,26 @@ def _quarantined(stores: Collection[str]) -> str:
 
 def _column(
     policy: TablePolicy, column: str, rows: Sequence[Contribution], people: Mapping[str, Decision]
-) -> ColumnExplanation:
+) -> ColumnExplanation | None:
+    """None of a column that no row has."""
     rule = policy.rule_for(column)
-    decided = decide(column, policy, rows, people)
-    assert decided is not None, "it is among what the resolution decided"
+    undecided = False
+    try:
+        decided = decide(column, policy, rows, people)
+    except UndecidableError as error:
+        decided, undecided = Decided(None, None, f"cannot be decided: {error.reason}"), True
+    if decided is None:
+        return None
     return ColumnExplanation(
         column=column,
         rule=rule_in_words(rule),
         value=decided.value,
         winner=decided.winner.store if decided.winner else None,
         reason=decided.reason,
+        undecided=undecided,
         uncertain=decided.uncertain,
         candidates=tuple(_candidates(rule, column, rows, decided)),
-        flips=_flips(policy, column, rows, decided, people),
+        flips="" if undecided else _flips(policy, column, rows, decided, people),
     )
 
 
@@ -232,6 +243,8 @@ def _by_any_value(rule: ColumnRule, decided: Decided) -> str:
         return "every store's value is part of it: any change of one changes it"
     if rule.rule is RuleName.UNION:
         return "what any store has more would be part of it"
+    if rule.rule is RuleName.PYTHON:
+        return "the function may make another value of any change of a row"
     if rule.rule is RuleName.CONSTANT:
         return "only another policy"
     if rule.rule in _BETTER and decided.value is not None:
@@ -283,7 +296,10 @@ def _with_change(column: str, rows: Sequence[Contribution], changed: Contributio
 
 
 def _wins(policy: TablePolicy, column: str, rows: Sequence[Contribution], store: str) -> bool:
-    decided = decide(column, policy, rows)
+    try:
+        decided = decide(column, policy, rows)
+    except UndecidableError:
+        return False
     return decided is not None and decided.winner is not None and decided.winner.store == store
 
 
@@ -291,7 +307,10 @@ def _by_absence(policy: TablePolicy, column: str, rows: Sequence[Contribution], 
     if decided.winner is None:
         return ""
     store = decided.winner.store
-    other = decide(column, policy, [each for each in rows if each.store != store])
+    try:
+        other = decide(column, policy, [each for each in rows if each.store != store])
+    except UndecidableError:
+        return f"without the row of store {store} it could not be decided"
     if other is None:
         return f"only store {store} has it"
     if other.value == decided.value:

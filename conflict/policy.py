@@ -12,6 +12,8 @@ from types import MappingProxyType
 from typing import Any
 
 from conflict.cases import Case
+from conflict.condition import Condition, fingerprinted
+from conflict.functions import Ask, Function, Modules
 
 REST = "*"  # in the place of a column's name: every column that is not named
 GUARDED_SECONDS, GUARDED_ROWS = 600.0, 100
@@ -35,18 +37,19 @@ class RuleName(StrEnum):
     PER_STORE = "per_store"
     EQUAL_OR_FLAG = "equal_or_flag"
     REVIEW = "review"
+    PYTHON = "python"
 
 
 FALLING_BACK = frozenset({
     RuleName.PRIORITY, RuleName.OWNER, RuleName.MAJORITY, RuleName.HIGHEST, RuleName.LOWEST, RuleName.EQUAL_OR_FLAG,
     RuleName.REVIEW,
 })  # fmt: skip
-"""Rules that may find nothing to choose by, and then ask `then`: `latest` unless it is given."""
+"""Rules that may find nothing to choose by, and then ask `then`: `latest` unless it is given. With `when` any may."""
 
 TO_AGREE = frozenset({RuleName.EQUAL_OR_FLAG, RuleName.REVIEW})
 """Rules by which stores that differ are contested, whenever they came to."""
 
-NO_ONES = frozenset({RuleName.SUM, RuleName.UNION, RuleName.CONSTANT, RuleName.PER_STORE})
+NO_ONES = frozenset({RuleName.SUM, RuleName.UNION, RuleName.CONSTANT, RuleName.PER_STORE, RuleName.PYTHON})
 """Rules whose value is no single store's, so that no store loses by it."""
 
 
@@ -78,7 +81,13 @@ class ColumnRule:
     value: str | None = None  # for constant
     column: str = ""  # that names the owner
     owners: tuple[tuple[str, str], ...] = ()  # (what it says, the store it means); empty: it says store ids
+    function: Function | None = None  # for python
+    when: Condition | None = None  # which rows it looks at
     then: "ColumnRule | None" = None  # see FALLING_BACK
+
+    @property
+    def falls_back(self) -> bool:
+        return self.when is not None or self.rule in FALLING_BACK
 
     @property
     def stores(self) -> tuple[str, ...]:
@@ -87,12 +96,13 @@ class ColumnRule:
 
 LATEST = ColumnRule(rule=RuleName.LATEST)
 BY_TIME = frozenset({RuleName.LATEST, RuleName.EARLIEST})
+ASK_TIME = BY_TIME | {RuleName.PYTHON}  # a function of one's own is told when each store changed its value
 
 
 def chain(rule: ColumnRule) -> Iterator[ColumnRule]:
     """The rule, and those it falls back on in turn."""
     yield rule
-    while rule.then is not None or rule.rule in FALLING_BACK:
+    while rule.falls_back:
         rule = rule.then or LATEST
         yield rule
 
@@ -134,6 +144,12 @@ class TablePolicy:
     contest_within_seconds: float = CONTEST_WITHIN_SECONDS
     contest_ignore: frozenset[str] = frozenset()
     guards: Guards | None = None
+    ask: Ask | None = field(default=None, compare=False, repr=False)  # how functions of one's own are run
+
+    def functions(self) -> list[tuple[str, Function]]:
+        """Column, or REST, and a function that its rule asks."""
+        rules = {**self.columns, REST: self.default}
+        return [(column, each.function) for column, rule in rules.items() for each in chain(rule) if each.function]
 
     def rule_for(self, column: str) -> ColumnRule:
         return self.columns.get(column, self.default)
@@ -142,11 +158,23 @@ class TablePolicy:
         """Whether the column's rule, or one it falls back on, asks when a store changed it."""
         if any(part.column == column for part in self.key):
             return False
-        return any(rule.rule in BY_TIME for rule in chain(self.rule_for(column)))
+        return any(rule.rule in ASK_TIME for rule in chain(self.rule_for(column)))
 
     def asks_since(self, column: str) -> bool:
         """Whether the column's rule, or one it falls back on, asks since when a store has had a value."""
         return any(rule.rule is RuleName.EARLIEST for rule in chain(self.rule_for(column)))
+
+    def columns_of_conditions(self) -> dict[str, str]:
+        """Column that some `when` names, as the policy writes it → as rows have it."""
+        rules = [*self.columns.values(), self.default]
+        conditions = [each.when for rule in rules for each in chain(rule) if each.when is not None]
+        return {written: name for condition in conditions for written, name in condition.columns}
+
+    @property
+    def may_park(self) -> bool:
+        """Whether some rule may be at its wits' end, so that a key cannot be decided."""
+        rules = (*self.columns.values(), self.default)
+        return any(each.when or each.function for rule in rules for each in chain(rule))
 
     def is_reviewed(self, column: str) -> bool:
         return self.rule_for(column).rule is RuleName.REVIEW
@@ -179,6 +207,7 @@ class PolicySource:
 
     text: str  # the YAML
     stores: Mapping[str, Mapping[str, Any]] | None  # what is said of each store; None where that was not at hand
+    modules: Modules = field(default_factory=lambda: MappingProxyType({}))  # that its functions are in
 
 
 # --- the fingerprint --------------------------------------------------------------------------------------
@@ -232,6 +261,10 @@ def _rule(rule: ColumnRule) -> dict[str, Any]:
         said["value"] = rule.value
     if rule.rule is RuleName.OWNER:
         said["column"], said["owners"] = rule.column, rule.owners
+    if rule.function is not None:
+        said["function"] = [rule.function.name, rule.function.seconds, rule.function.digest]
+    if rule.when is not None:
+        said["when"] = fingerprinted(rule.when)
     return said
 
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from conflict.case_faults import faults_of_cases
+from conflict.condition import columns_named
 from conflict.policy import REST, RuleName
 from tillstream.checked_yaml import Document, suggestion
 from tillstream.errors import Fault
@@ -34,6 +35,7 @@ def faults_between_parts(document: Document, words: Collection[str]) -> Iterator
             yield document.fault(("tables", name, "key"), message)
         yield from _rules_of_key_columns(document, name, table)
         yield from _circles_of_owners(document, name, table)
+        yield from _columns_of_conditions(document, name, table)
     yield from faults_of_cases(document)
 
 
@@ -95,6 +97,39 @@ def _reached(column: str, named: dict[str, set[str]], rest: set[str]) -> set[str
             found.add(each)
             waiting.extend(named.get(each, rest))
     return found
+
+
+def _columns_of_conditions(document: Document, name: str, table: dict[str, Any]) -> Iterator[Fault]:
+    """No file lists a table's columns. But one that nothing else here names, and that is nearly one that is named, is
+    taken for a slip; what no store has is found once the stores are known."""
+    columns = table.get("columns")
+    if not isinstance(columns, dict):
+        return
+    known = {*_named_elsewhere(document, name, table), *columns} - {REST}
+    for column, rule in columns.items():
+        for path, text in _conditions(rule, ("tables", name, "columns", column)):
+            for each in columns_named(text):
+                if each not in known and (near := suggestion(each, sorted(known), otherwise="")):
+                    own = f"If it is a column of its own, give it a rule, such as `{each}: {{rule: latest}}`"
+                    yield document.fault(path, f'"{each}" is a column that nothing else here names{near} {own}')
+
+
+def _conditions(rule: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    while isinstance(rule, dict):
+        yield (*path, "when"), rule.get("when")
+        rule, path = rule.get("then"), (*path, "then")
+
+
+def _named_elsewhere(document: Document, name: str, table: dict[str, Any]) -> Iterator[str]:
+    key, contest = table.get("key"), table.get("contest")
+    named = [*(key if isinstance(key, list | dict) else ()), table.get("changed_at")]
+    named += contest.get("ignore", ()) if isinstance(contest, dict) else ()
+    tests = document.data.get("tests")
+    for test in tests if isinstance(tests, list) else ():
+        given = test.get("given") if isinstance(test, dict) else None
+        rows = given.get(name) if isinstance(given, dict) else None
+        named += [column for row in (rows if isinstance(rows, list) else ()) if isinstance(row, dict) for column in row]
+    yield from (each for each in named if isinstance(each, str))
 
 
 def _owner_columns(rule: Any) -> Iterator[str]:

@@ -6,9 +6,11 @@ from itertools import pairwise
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
 
 from conflict.case_file import CaseEntry, Name, StoreId
+from conflict.condition import condition_of
+from conflict.functions import SECONDS_A_KEY, Modules, function_of
 from conflict.key_file import KeyMapping
 from conflict.policy import (
     CONTEST_WITHIN_SECONDS,
@@ -29,6 +31,8 @@ from conflict.policy import (
 from conflict.policy_faults import faults_between_parts
 from conflict.ranking import Ranks, Stores, attribute, ranks_by
 from tillstream.checked_yaml import Document, Duration, Entry, WrittenNumber, json_schema, validate
+
+NO_MODULES: Modules = MappingProxyType({})
 
 
 def _rule_mapping(given: Any) -> Any:
@@ -51,8 +55,34 @@ def _exact_text(given: Any) -> Any:
 ExactText = BeforeValidator(_exact_text, json_schema_input_type=str | float | bool | None)
 
 
+def _known_condition(text: str, info: ValidationInfo) -> str:
+    condition_of(text, (info.context or {}).get("stores"))
+    return text
+
+
+def _known_function(written: str) -> str:
+    function_of(written, SECONDS_A_KEY, {})
+    return written
+
+
+def _either(schema: dict[str, Any]) -> None:
+    """For editors: `python: ...` says the rule, too."""
+    schema["required"] = []
+    schema["anyOf"] = [{"required": ["rule"]}, {"required": ["python"]}]
+
+
 class RuleEntry(Entry):
+    model_config = ConfigDict(json_schema_extra=_either)
+
     rule: RuleName = Field(title="rule", description="How the column's central value is decided.")
+    python: Annotated[Name, AfterValidator(_known_function)] | None = Field(
+        default=None,
+        description="A function of your own that decides, as module:function; the module stands beside this file or is "
+        "installed. Tested, not proven.",
+    )
+    seconds: float = Field(
+        default=SECONDS_A_KEY, gt=0, le=60, description="For python: how long the function may take for one key."
+    )
     stores: tuple[StoreId, ...] = Field(
         default=(),
         description="Store ids, best first; for priority and first_non_null. For latest and earliest: who comes first "
@@ -69,15 +99,27 @@ class RuleEntry(Entry):
     column: Name | None = Field(default=None, description="For owner: the column whose value names the store.")
     separator: Name = Field(default=",", description="For union: what stands between the parts of a value.")
     value: Annotated[str | None, ExactText] = Field(default=None, description="For constant: the central value.")
+    when: Annotated[Name, AfterValidator(_known_condition)] | None = Field(
+        default=None,
+        description="Which rows the rule looks at: those of which this is true, such as "
+        "\"store.tier == 'flagship' and level in ['gold', 'silver']\". Of no row: `then` decides, among all.",
+    )
     then: Annotated[
         "RuleEntry | None",
         BeforeValidator(_rule_mapping, json_schema_input_type="RuleName | RuleEntry | None"),
     ] = Field(default=None, description="What decides where the rule finds nothing to choose by.")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, given: Any) -> Any:
+        if isinstance(given, dict) and "python" in given and "rule" not in given:
+            return {"rule": RuleName.PYTHON.value, **given}
+        return given
+
     @model_validator(mode="after")
     def _means_something(self, info: ValidationInfo) -> "RuleEntry":
         for setting in sorted(self.model_fields_set - {"rule"}):
-            if setting not in _TAKES.get(self.rule, ()):
+            if setting not in self._takes():
                 raise ValueError(_no_use(self.rule, setting))
         for setting in _NEEDS.get(self.rule, ()):
             if setting not in self.model_fields_set:
@@ -96,7 +138,13 @@ class RuleEntry(Entry):
         _ranked(self, (info.context or {}).get("stores"))
         return self
 
-    def value_for(self, stores: Stores | None) -> ColumnRule:
+    def _takes(self) -> tuple[str, ...]:
+        taken = _TAKES.get(self.rule, ())
+        if self.rule is RuleName.PER_STORE:
+            return taken
+        return (*taken, "when", "then") if self.when is not None else (*taken, "when")
+
+    def value_for(self, stores: Stores | None, modules: Modules) -> ColumnRule:
         ranks, owners = _ranked(self, stores)
         return ColumnRule(
             rule=self.rule,
@@ -107,7 +155,9 @@ class RuleEntry(Entry):
             value=self.value,
             column=self.column or "",
             owners=owners,
-            then=self.then.value_for(stores) if self.then else None,
+            function=None if self.python is None else function_of(self.python, self.seconds, modules),
+            when=None if self.when is None else condition_of(self.when, stores),
+            then=self.then.value_for(stores, modules) if self.then else None,
         )
 
 
@@ -128,6 +178,7 @@ RULES_IN_WORDS: dict[str, str] = {
     RuleName.PER_STORE: "None: each store keeps its own, side by side in central.<table>_by_store.",
     RuleName.EQUAL_OR_FLAG: "The same in all stores; where they differ, what `then` says, marked in _contested.",
     RuleName.REVIEW: "The same in all stores; where they differ, what a person decided, until then what `then` says.",
+    RuleName.PYTHON: "What a function of your own makes of all rows: tested, not proven.",
 }
 _DELETES_IN_WORDS: dict[str, str] = {
     Deletes.LATEST: "Gone where the last delete is later than all changes.",
@@ -148,12 +199,14 @@ _TAKES: dict[RuleName, tuple[str, ...]] = {
     RuleName.LOWEST: ("order", "then"),
     RuleName.UNION: ("separator",),
     RuleName.CONSTANT: ("value",),
+    RuleName.PYTHON: ("python", "seconds"),
 }
 _NEEDS: dict[RuleName, tuple[str, ...]] = {
     RuleName.OWNER: ("column",),
     RuleName.HIGHEST: ("order",),
     RuleName.LOWEST: ("order",),
     RuleName.CONSTANT: ("value",),
+    RuleName.PYTHON: ("python",),
 }
 _EXAMPLES = {
     RuleName.PRIORITY: "{rule: priority, stores: [hq]}",
@@ -161,10 +214,13 @@ _EXAMPLES = {
     RuleName.HIGHEST: "{rule: highest, order: [basic, silver, gold]}",
     RuleName.LOWEST: "{rule: lowest, order: [basic, silver, gold]}",
     RuleName.CONSTANT: "{rule: constant, value: CNY}",
+    RuleName.PYTHON: '{python: "membership:level"}',
 }
 
 
 def _no_use(rule: RuleName, setting: str) -> str:
+    if setting == "when":
+        return f"{rule} decides nothing, so there is nothing to look at `when`"
     *others, last = (name.value for name, settings in _TAKES.items() if setting in settings)
     users = f"{', '.join(others)} and {last} do" if others else f"{last} does"
     return f"{rule} does not look at `{setting}`; only {users}"
@@ -261,8 +317,8 @@ class TableEntry(Entry):
         "{member_id: members}. chain.<table> shows the central key beside it.",
     )
 
-    def value_for(self, table: str, stores: Stores | None) -> TablePolicy:
-        rules = {column: entry.value_for(stores) for column, entry in self.columns.items()}
+    def value_for(self, table: str, stores: Stores | None, modules: Modules) -> TablePolicy:
+        rules = {column: entry.value_for(stores, modules) for column, entry in self.columns.items()}
         return TablePolicy(
             table=table,
             key=tuple(part.value(column) for column, part in (self.key or {}).items()),
@@ -284,18 +340,20 @@ class PolicyFile(Entry):
     tests: list[CaseEntry] = Field(default=[], description="What the policy is to make of some rows: `policy test`.")
 
 
-def parse_policy(document: Document, stores: Stores | None) -> Policy:
-    """The checked policy; ConfigError with every fault.
+def parse_policy(document: Document, stores: Stores | None, modules: Modules = NO_MODULES) -> Policy:
+    """The checked policy; ConfigError with every fault. `modules` are those beside the file that its functions are in.
 
     Without `stores` nothing is said of their ids and attributes, and such a policy decides nothing by them.
     """
     further = list(faults_between_parts(document, TableEntry.model_fields))
     entry = validate(document, PolicyFile, further=further, context={"stores": stores})
-    shared = {name: table.value_for(name, stores) for name, table in entry.tables.items() if table.scope == "shared"}
+    shared = {
+        name: table.value_for(name, stores, modules) for name, table in entry.tables.items() if table.scope == "shared"
+    }
     references = {name: MappingProxyType(table.references) for name, table in entry.tables.items() if table.references}
     policy = policy_of(entry.version, shared, MappingProxyType(references))
     cases = tuple(case.value(document.line_of(("tests", number))) for number, case in enumerate(entry.tests))
-    return replace(policy, source=PolicySource(text=document.text, stores=stores), cases=cases)
+    return replace(policy, source=PolicySource(text=document.text, stores=stores, modules=modules), cases=cases)
 
 
 def policy_schema() -> dict[str, Any]:

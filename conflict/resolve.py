@@ -10,7 +10,7 @@ from conflict.people import Decision, apart, fingerprint
 from conflict.policy import NO_ONES, TO_AGREE, Deletes, TablePolicy
 from conflict.quarantine import believed
 from conflict.resolution import NEVER_OBSERVED, Contest, Contribution, Resolution
-from conflict.rules import NOBODY, Decided, decide, standing
+from conflict.rules import NOBODY, Decided, decide, heeded, standing
 
 
 def resolve(policy: TablePolicy, columns: Collection[str], contributions: Sequence[Contribution]) -> Resolution:
@@ -86,6 +86,8 @@ def _contest(policy: TablePolicy, column: str, decided: Decided, rows: Sequence[
     if rule.rule in NO_ONES or column in policy.contest_ignore or decided.by_person:
         return None
     having = [each for each in rows if column in each.columns]
+    if rule.rule in TO_AGREE:  # others may differ from these as they like
+        having = list(heeded(rule, column, having))
     if all(each.values[column] == decided.value for each in having):
         return None
     rivals = standing(having) if rule.rule in TO_AGREE else _lately(policy, column, having)

@@ -10,10 +10,12 @@ from types import MappingProxyType
 from typing import Any
 
 from conflict.clock import cannot_tell, had_since, last_changed
+from conflict.condition import met
 from conflict.people import Decision, fingerprint
-from conflict.policy import FALLING_BACK, LATEST, ColumnRule, RuleName, TablePolicy
+from conflict.policy import LATEST, ColumnRule, RuleName, TablePolicy
 from conflict.resolution import NEVER_OBSERVED, ColumnStamp, Contribution
 from conflict.values import majority, place_in_order, total, united
+from tillstream.errors import UndecidableError
 
 NOBODY: Mapping[str, Decision] = MappingProxyType({})
 
@@ -70,13 +72,25 @@ def standing(contributions: Sequence[Contribution]) -> list[Contribution]:
     return list(found.values())
 
 
+def heeded(rule: ColumnRule, column: str, having: Sequence[Contribution]) -> Sequence[Contribution]:
+    """The rows that the rule looks at. A row in whose place a later one of its store stands does not come back because
+    that one fails the rule's `when`."""
+    if rule.when is None:
+        return having
+    return met(rule.when, column, having if rule.rule in _EVERY_ROW else standing(having))
+
+
 def _by(rule: ColumnRule, asked: Asked) -> Decided:
-    decided = _RULES[rule.rule](rule, asked)
+    rows = heeded(rule, asked.column, asked.having)
+    if not rows:
+        assert rule.when is not None
+        return _fallen_back(f"of no row it is true that {rule.when.text}", rule, asked)
+    decided = _RULES[rule.rule](rule, asked.among(rows))
     return _fallen_back(decided, rule, asked) if isinstance(decided, str) else decided
 
 
 def _fallen_back(why: str, rule: ColumnRule, asked: Asked) -> Decided:
-    assert rule.rule in FALLING_BACK
+    assert rule.falls_back
     then = rule.then or LATEST
     decided = _by(then, asked)
     return replace(decided, reason=f"{why}, so {then.rule} decides: {decided.reason}")
@@ -268,6 +282,15 @@ def _review(rule: ColumnRule, asked: Asked) -> Decided | str:
     return Decided(asked.value(decided), None, reason, by_person=True)
 
 
+def _python(rule: ColumnRule, asked: Asked) -> Decided:
+    """Every live row is shown to it, also two of one store."""
+    assert rule.function is not None
+    if asked.policy.ask is None:
+        raise UndecidableError(asked.column, f"{rule.function.name} cannot be run here")
+    value = asked.policy.ask(rule.function, asked.column, asked.having)
+    return Decided(value, None, f"{rule.function.name} makes it of {len(asked.having)} rows")
+
+
 def _constant(rule: ColumnRule, asked: Asked) -> Decided:
     return Decided(rule.value, None, "the policy gives it")
 
@@ -281,6 +304,7 @@ def _first_with(given: Sequence[Contribution], asked: Asked, value: Any, reason:
     return Decided(asked.value(winner), winner, reason)
 
 
+_EVERY_ROW = frozenset({RuleName.SUM, RuleName.UNION, RuleName.PYTHON})
 NO_VALUE = Decided(None, None, "no store has a value")
 Rule = Callable[[ColumnRule, Asked], Decided | str]  # a text says why there is nothing to choose by
 _RULES: dict[RuleName, Rule] = {
@@ -300,4 +324,5 @@ _RULES: dict[RuleName, Rule] = {
     RuleName.PER_STORE: _per_store,
     RuleName.EQUAL_OR_FLAG: _equal_or_flag,
     RuleName.REVIEW: _review,
+    RuleName.PYTHON: _python,
 }

@@ -44,7 +44,9 @@ def may_shorten(policy: TablePolicy, columns: Collection[str]) -> bool:
     if policy.deletes is Deletes.NEVER:
         return False
     for column in columns:
-        first, *others = chain(policy.rule_for(column))
+        first, *others = rules = tuple(chain(policy.rule_for(column)))
+        if any(rule.when is not None for rule in rules):  # whether any row is looked at is no one row's affair
+            return False
         if first.rule in BY_TIME and first.ranks:  # who is close to the chosen one counts as well
             return False
         if first.rule not in _CHOOSE or any(rule.rule not in _FALL_BACK for rule in others):

@@ -17,6 +17,14 @@ def total(values: Sequence[Any]) -> Any:
     return reduce(_EXACTLY.add, values, Decimal(0))
 
 
+def difference(left: Decimal | int, right: Decimal | int) -> Decimal:
+    return _EXACTLY.subtract(left, right)
+
+
+def product(left: Decimal | int, right: Decimal | int) -> Decimal:
+    return _EXACTLY.multiply(left, right)
+
+
 def united(values: Iterable[str], separator: str) -> str:
     """The parts that any of them has, each once, sorted; blanks around a part and empty parts are none of it."""
     parts = {part.strip() for value in values for part in value.split(separator)}

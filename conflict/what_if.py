@@ -44,6 +44,8 @@ class TableDifference:
     keys: int = 0
     complete: bool = True  # False where only the first keys were looked at
     pending: int = 0  # keys that wait to be decided anyway, and are not among the rest
+    undecided: int = 0  # keys that its rules cannot decide: their rows would stay as they are
+    samples_undecided: list[tuple[str, str]] = field(default_factory=list)  # (key, why)
     rows_changed: int = 0
     appearing: int = 0
     disappearing: int = 0
@@ -70,6 +72,11 @@ class TableDifference:
     def row_disappears(self, key: str, rows: int = 1) -> None:
         self.disappearing += rows
         _keep(self.samples_disappearing, key, self.samples_at_most)
+
+    def not_decided(self, keys: Mapping[str, Exception]) -> None:
+        self.undecided += len(keys)
+        for key, why in keys.items():
+            _keep(self.samples_undecided, (key, str(why)), self.samples_at_most)
 
     def row_changes(self, values: list[ChangedValue]) -> None:
         self.rows_changed += bool(values)

@@ -40,6 +40,7 @@ class Committed:
     last_event_us: Mapping[str, int]  # the stores' own time of their last change
     conflicts: int
     uncertain: int
+    parked: int  # keys that could not be decided since
     dead_letters: int
 
 
@@ -176,6 +177,7 @@ class BatchWriter:
             last_event_us=dict(batch.folded.last_event_us),
             conflicts=decided.contests,
             uncertain=decided.uncertain,
+            parked=decided.parked,
             dead_letters=letters,
         )
         if batch.advances:

@@ -1,8 +1,8 @@
 """central.<table>: the agreed row of every business key a batch touched, in the same transaction."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -17,13 +17,17 @@ from sinks.clocks import read_stamps
 from sinks.evolution import Catalog, key_columns
 from sinks.guards import held_stores
 from sinks.history import tell_reasons
+from sinks.ledger import mark_dirty
 from sinks.mirror import Reasons, Touched
+from sinks.own_functions.asking import Batch, NotAsked, Unanswered, asking, runner_of
+from sinks.parked_keys import keep_parked
 from sinks.reviews import keep_reviews, with_decisions
 from sinks.statements import central as statements
 from sinks.statements import render
 from sinks.statements.alone import write_alone
 from sinks.statements.verification import central_keys
 from sinks.warehouse import Transaction
+from tillstream.errors import UndecidableError
 
 MOST_KEYS = 500  # decided in a batch's transaction beside those that it touched
 MOST_CONTRIBUTIONS = 5_000  # that those may have: about a third of a second
@@ -32,13 +36,26 @@ MOST_AT_ONCE = 50_000  # contributions in memory, about 100 MB: a price list sta
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What deciding came to: contests not seen before, and values decided between times that cannot be told apart."""
+    """What deciding came to: contests not seen before, values decided between times that cannot be told apart, and keys
+    that could not be decided since."""
 
     contests: int = 0
     uncertain: int = 0
+    parked: int = 0
 
     def __add__(self, other: "Tally") -> "Tally":
-        return Tally(self.contests + other.contests, self.uncertain + other.uncertain)
+        return Tally(self.contests + other.contests, self.uncertain + other.uncertain, self.parked + other.parked)
+
+
+@dataclass(frozen=True, slots=True)
+class Decisions:
+    """By key; of each key one or the other."""
+
+    resolutions: dict[str, Resolution] = field(default_factory=dict)
+    undecided: dict[str, UndecidableError] = field(default_factory=dict)
+
+    def __or__(self, other: "Decisions") -> "Decisions":
+        return Decisions(self.resolutions | other.resolutions, self.undecided | other.undecided)
 
 
 class Central:
@@ -87,9 +104,7 @@ class Central:
             tx.execute(statements.MOVE_REDECISION, [keys[-1], table])
         return {(table, key): reason for key in keys}
 
-    def resolutions(
-        self, tx: Transaction, table: str, keys: Iterable[str], rekeyed: str | None = None
-    ) -> dict[str, Resolution]:
+    def resolutions(self, tx: Transaction, table: str, keys: Iterable[str], rekeyed: str | None = None) -> Decisions:
         """What the policy makes of the stores' contributions, key by key; writes nothing.
 
         `rekeyed` names a table of other business keys than the stored ones (see `policy_switch.rekey`).
@@ -99,7 +114,17 @@ class Central:
         found = read_contributions(tx, self._catalog, table, keys, rekeyed)
         if self._reviews(table):
             with_decisions(tx, table, found)
-        return {key: resolve(policy, columns, found.get(key, [])) for key in keys}
+        return _decisions(policy, columns, {key: found.get(key, []) for key in keys}, self._batch(policy))
+
+    def _batch(self, policy: TablePolicy) -> Batch | None:
+        """Of questions to functions of one's own, where the table has such."""
+        return (
+            Batch(runner_of(self.policy), self._catalog.central_columns(policy.table)) if policy.functions() else None
+        )
+
+    def asking(self, table: str) -> TablePolicy:
+        """For who decides keys one by one: functions of one's own are asked at once."""
+        return asking(self.policy, {table: self._catalog.central_columns(table)}).tables[table]
 
     def _reviews(self, table: str) -> bool:
         policy = self.table_policy(table)
@@ -119,10 +144,11 @@ class Central:
         if not held_stores(tx, table):
             short = self._shortened(tx, table, {key: stores for key, stores in touched.items() if stores})
             lone = self._write_alone(tx, table, [key for key in touched if key not in short])
-        resolutions = dict(short)
+        made = Decisions(resolutions=dict(short))
         rest = [key for key in touched if key not in short and key not in lone]
         for keys in _portions(rest, tx.value(statements.AT_ONCE, [len(rest), MOST_AT_ONCE])):
-            resolutions |= self.resolutions(tx, table, keys)
+            made |= self.resolutions(tx, table, keys)
+        resolutions = made.resolutions
         gone = [key for key, resolution in resolutions.items() if not resolution.exists]
         if gone:
             tx.execute(render(statements.REMOVE.format(table=sql.Identifier(table))), [gone])
@@ -132,9 +158,17 @@ class Central:
         if self._reviews(table):
             keep_reviews(tx, table, resolutions)
         return Tally(
+            parked=self._park(tx, table, made) if self.table_policy(table).may_park else 0,
             contests=self._record_contests(tx, table, present),
             uncertain=sum(len(resolution.uncertain) for resolution in present.values()),
         )
+
+    def _park(self, tx: Transaction, table: str, made: Decisions) -> int:
+        """Keys that cannot be decided, but for those whose turn just did not come. How many are new."""
+        later = {key for key, error in made.undecided.items() if isinstance(error, NotAsked)}
+        mark_dirty(tx, {(table, key) for key in later}, "other keys took the time of a rule of one's own")
+        undecided = {key: error for key, error in made.undecided.items() if key not in later}
+        return keep_parked(tx, table, made.resolutions, undecided)
 
     def _shortened(self, tx: Transaction, table: str, changed: Mapping[str, set[str]]) -> dict[str, Resolution]:
         """Of keys that many stores have, those that are decided by a few of their rows; without the other stores."""
@@ -190,6 +224,27 @@ class Central:
 
 def _portions(keys: list[str], size: int) -> Iterator[list[str]]:
     return (keys[start : start + size] for start in range(0, len(keys), size))
+
+
+def _decisions(
+    policy: TablePolicy, columns: Collection[str], rows: Mapping[str, Sequence[Contribution]], batch: Batch | None
+) -> Decisions:
+    """Keys whose rules ask something are gone through again once all of it is answered."""
+    made = Decisions()
+    policy = replace(policy, ask=batch) if batch is not None else policy
+    waiting = list(rows)
+    while waiting:
+        keys, waiting = waiting, []
+        for key in keys:
+            try:
+                made.resolutions[key] = resolve(policy, columns, rows[key])
+            except UndecidableError as error:
+                made.undecided[key] = error
+            except Unanswered:
+                waiting.append(key)
+        if batch is not None:
+            batch.fetch()
+    return made
 
 
 def central_row(

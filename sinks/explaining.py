@@ -14,6 +14,7 @@ from sinks.central import Central, read_contributions
 from sinks.evolution import Catalog
 from sinks.history import Change, changes_of
 from sinks.identities import Identity, aliases_of, standing_identities
+from sinks.parked_keys import ParkedKey, parked_keys
 from sinks.policy_switch import require_applied
 from sinks.reviews import standing_decisions
 from sinks.statements import explaining as statements
@@ -65,6 +66,7 @@ class Explained:
     decided_version: int | None  # of the policy that decided the row as it stands; None where none stands
     decided_at: datetime | None
     pending: bool  # the key is still to be decided anew, so what stands may not be what is explained
+    parked: ParkedKey | None  # what stands is what was decided before that
     standing: dict[str, Any] | None  # column → the value in central.<table>
     contested: list[str]
     explanation: KeyExplanation
@@ -114,8 +116,8 @@ class Explainer:
         self._catalog.load(tx)
         if not self._catalog.central_columns(table):
             raise RefusedError(f"central.{table} is not in the warehouse; `tillstream run` makes it")
-        self._policy = policy.tables[table]
-        self.columns = Central(self._catalog, policy, 0).decided_columns(table)
+        central = Central(self._catalog, policy, 0)
+        self._policy, self.columns = central.asking(table), central.decided_columns(table)
 
     def explain(self, key: str, columns: Collection[str] | None = None) -> Explained:
         """Of all decided columns, or only these; RefusedError where nothing is under the key.
@@ -142,6 +144,7 @@ class Explainer:
             decided_version=row[0] if row else None,
             decided_at=row[1] if row else None,
             pending=bool(self._tx.rows(DIRTY, {"table": self._table, "keys": [key]})),
+            parked=next(iter(parked_keys(self._tx, self._table, [key])), None),
             standing=dict(zip(self._catalog.central_columns(self._table), row[3:], strict=True)) if row else None,
             contested=row[2] if row else [],
             explanation=explain(self._policy, wanted, [*found, *decisions]),

@@ -20,7 +20,7 @@ from sinks.policy_switch import rekey, require_applied, set_keys
 from sinks.policy_versions import alone
 from sinks.statements.verification import ONE_SNAPSHOT
 from sinks.warehouse import Transaction, Warehouse
-from tillstream.errors import RefusedError
+from tillstream.errors import RefusedError, UndecidableError
 
 _ACCEPT = """\
 INSERT INTO tillstream.identities (table_name, key_columns, key, other_key, reason, author)
@@ -51,19 +51,24 @@ class Merging:
             tx.execute(f"{ONE_SNAPSHOT}, READ ONLY")
             require_applied(tx, policy)
             catalog = _catalog(tx, table)
-            of_table, columns = policy.tables[table], Central(catalog, policy, 0).decided_columns(table)
+            central = Central(catalog, policy, 0)
+            of_table, columns = central.asking(table), central.decided_columns(table)
             keys = _require_two(tx, of_table, key, other)
             found = read_contributions(tx, catalog, table, keys)
             for each in keys:
                 if each not in found:
                     raise RefusedError(f"no store has a row of {table} under the key {each}")
             one, two = (found[each] for each in keys)
+            try:
+                made = [_row(resolve(of_table, columns, rows)) for rows in (one, two, [*one, *two])]
+            except UndecidableError as error:
+                raise RefusedError(f"{table}: what they would be cannot be shown: {error}") from error
             return Merge(
                 table=table,
                 keys=keys,
                 merged_key=_merged_key(tx, of_table, key, other),
-                rows=(_row(resolve(of_table, columns, one)), _row(resolve(of_table, columns, two))),
-                merged=_row(resolve(of_table, columns, [*one, *two])),
+                rows=(made[0], made[1]),
+                merged=made[2],
             )
 
     def accept(self, policy: Policy, table: str, key: str, other: str, *, reason: str, author: str) -> int:

@@ -47,4 +47,5 @@ def _renamed(policy: TablePolicy) -> TablePolicy:
 
 def _rule_renamed(rule: ColumnRule) -> ColumnRule:
     then = _rule_renamed(rule.then) if rule.then else None
-    return replace(rule, column=identifier(rule.column) if rule.column else "", then=then)
+    when = rule.when.renamed(identifier) if rule.when else None
+    return replace(rule, column=identifier(rule.column) if rule.column else "", when=when, then=then)

@@ -22,6 +22,7 @@ from sinks.identities import aliases_of
 from sinks.key_change import PATIENCE, KeyChange, abandon_keys
 from sinks.ledger import versions_at
 from sinks.names import in_warehouse_names
+from sinks.parked_keys import forget_parked
 from sinks.policy_versions import (
     Origin,
     PolicyVersion,
@@ -148,8 +149,10 @@ def _switch(
             if catalog.central_columns(table):
                 tx.execute(sql.SQL("DELETE FROM central.{}").format(sql.Identifier(table)))
             tx.execute(_STOP_REDECIDING, [table])
+            forget_parked(tx, table)
         elif was is None or was.tables.get(table) != policy.tables[table]:
             tx.execute(_REDECIDE, [table])
+            forget_parked(tx, table)
     tx.execute(_CLOSE_REVIEWS, [_reviewed(policy, catalog)])
     number = keep(tx, policy, after, origin, author, reason)
     catalog.keep_views(tx, anew=[change.table for change in changes])

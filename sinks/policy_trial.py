@@ -98,10 +98,14 @@ class PolicyTrial:
             found.pending += len(dirty)
             settled = [key for key in keys if key not in dirty]
             if not columns:
-                for key in self._beside.existing(found.table, settled):
+                existing, undecided = self._beside.existing(found.table, settled)
+                for key in existing:
                     found.row_appears(key)
+                found.not_decided(undecided)
                 continue
-            for key, *facts in self._beside.differing(found.table, settled):
+            differing, undecided = self._beside.differing(found.table, settled)
+            found.not_decided(undecided)
+            for key, *facts in differing:
                 _take(found, key, columns, facts)
 
     def _keys(self, found: TableDifference) -> Iterator[list[str]]:
@@ -165,6 +169,12 @@ def codecs_under(tx: Transaction, shapes: Shapes) -> list[RowCodec]:
                 found.append(shapes.of(version))
             except RefusedError as error:
                 unfit[identifier(version.table)].append(str(error))
+    for table, policy in shapes.policy.tables.items():
+        known = {column for codec in found if codec.table == table for column in codec.columns}
+        for written, column in policy.columns_of_conditions().items() if known else ():
+            if column not in known:
+                near = suggestion(written, sorted(known), otherwise="")
+                unfit[table].append(f"no store has the column {written}, which `when` names{near}")
     if unfit:
         raise UnfitPolicyError(unfit)
     return found

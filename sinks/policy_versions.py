@@ -13,17 +13,17 @@ from sinks.warehouse import Transaction
 from tillstream.checked_yaml import parse
 from tillstream.errors import RefusedError, TillstreamError
 
-_COLUMNS = "id, version, fingerprint, keys, origin, author, reason, applied_at, source, stores"
+_COLUMNS = "id, version, fingerprint, keys, origin, author, reason, applied_at, source, stores, modules"
 _LAST = f"SELECT {_COLUMNS} FROM tillstream.policies ORDER BY id DESC LIMIT 1"
 _ALL = f"SELECT {_COLUMNS} FROM tillstream.policies ORDER BY id"
 _LAST_OF_FILE = "SELECT fingerprint FROM tillstream.policies WHERE origin = 'file' ORDER BY id DESC LIMIT 1"
 _KEEP = """\
-INSERT INTO tillstream.policies (version, fingerprint, keys, origin, author, reason, source, stores)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s) RETURNING id"""
+INSERT INTO tillstream.policies (version, fingerprint, keys, origin, author, reason, source, stores, modules)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s) RETURNING id"""
 _KEEP_RULES = """\
 INSERT INTO tillstream.rules (policy, table_name, column_name, rule, says)
 SELECT %s, * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[]) ON CONFLICT DO NOTHING"""
-_KEEP_SOURCE = "UPDATE tillstream.policies SET source = %s, stores = %s WHERE id = %s AND source IS NULL"
+_KEEP_SOURCE = "UPDATE tillstream.policies SET source = %s, stores = %s, modules = %s WHERE id = %s AND source IS NULL"
 _REDECIDED = "SELECT table_name, after FROM tillstream.redecisions ORDER BY table_name"
 
 
@@ -59,7 +59,7 @@ class PolicyVersion:
                 "write it into policies.yaml and `tillstream policy apply`"
             )
         document = parse(self.source.text, f"policy {self.id}")
-        return parse_policy(document, self.source.stores)
+        return parse_policy(document, self.source.stores, self.source.modules)
 
 
 def versions(tx: Transaction) -> list[PolicyVersion]:
@@ -137,12 +137,15 @@ def enter(tx: Transaction, policy_id: int | None) -> bool:
 
 
 def _version(row: tuple[Any, ...]) -> PolicyVersion:
-    *facts, source, stores = row
+    *facts, source, stores, modules = row
     names = ("id", "version", "fingerprint", "keys", "origin", "author", "reason", "applied_at")
     said = dict(zip(names, facts, strict=True)) | {"origin": Origin(facts[4])}
-    return PolicyVersion(**said, source=None if source is None else PolicySource(text=source, stores=stores))
+    kept = None if source is None else PolicySource(text=source, stores=stores, modules=modules)
+    return PolicyVersion(**said, source=kept)
 
 
-def _source(policy: Policy) -> tuple[str | None, str | None]:
+def _source(policy: Policy) -> tuple[str | None, str | None, str]:
     source = policy.source
-    return (None, None) if source is None else (source.text, json.dumps(source.stores))
+    if source is None:
+        return None, None, "{}"
+    return source.text, json.dumps(source.stores), json.dumps(dict(source.modules))

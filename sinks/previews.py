@@ -10,6 +10,7 @@ from conflict.resolve import resolve
 from sinks.central import Central
 from sinks.reviews import with_decisions
 from sinks.warehouse import Transaction
+from tillstream.errors import UndecidableError
 
 KEYS_AT_ONCE = 1_000
 SAMPLES = 10  # of each table, for a person to look at
@@ -23,6 +24,7 @@ class Preview:
     keys: int = 0  # to which the store contributes
     rows_gone: int = 0
     rows_back: int = 0
+    undecided: int = 0  # of which its rules cannot tell
     values: Counter[str] = field(default_factory=Counter)  # column → central values that would change
     samples: list[tuple[str, str, Any, Any]] = field(default_factory=list)  # (key, column, present value, value then)
 
@@ -36,15 +38,18 @@ def preview(
 ) -> Preview:
     """By the worker's own function; `read` gives what counts of some keys now, and what would then."""
     found = Preview(table=table)
-    policy, columns = central.table_policy(table), central.decided_columns(table)
+    policy, columns = central.asking(table), central.decided_columns(table)
     for some in keys:
         found.keys += len(some)
         now, then = read(some)
         for rows in (now, then):
             with_decisions(tx, table, rows)
         for key in some:
-            present = resolve(policy, columns, now.get(key, []))
-            _compare(found, key, present, resolve(policy, columns, then.get(key, [])))
+            try:
+                present = resolve(policy, columns, now.get(key, []))
+                _compare(found, key, present, resolve(policy, columns, then.get(key, [])))
+            except UndecidableError:
+                found.undecided += 1
     return found
 
 

@@ -1,4 +1,4 @@
-"""Dead letters, from a person's side: found, shown, tried again, given up."""
+"""What was set aside, from a person's side: dead letters found, shown, tried again, given up; parked keys, too."""
 
 from typing import Any
 
@@ -10,6 +10,7 @@ from sinks.evolution import Catalog
 from sinks.fold import Lane, fold
 from sinks.ledger import Ledger
 from sinks.mirror import Applied, Mirror
+from sinks.parked_keys import ParkedKey, parked_keys
 from sinks.policy_versions import enter
 from sinks.resync import requests
 from sinks.resync.table_resync import ASKED
@@ -53,6 +54,17 @@ def retry_letter(warehouse: Warehouse, shapes: Shapes, letter: int) -> str:
             return _retry(tx, shapes, letter)
     except DataError as error:
         raise PoisonError(str(error), store="", table="") from error
+
+
+def retry_parked(warehouse: Warehouse, shapes: Shapes, parked: ParkedKey) -> list[ParkedKey]:
+    """Decide it again; what is left of it, if that cannot be done yet."""
+    with warehouse.transaction() as tx:
+        enter(tx, shapes.policy_id)
+        catalog = Catalog()
+        catalog.load(tx)
+        place = (parked.table, parked.key)
+        Central(catalog, shapes.policy, shapes.policy_id or 0).decide(tx, {place: None}, {place: "tried again"})
+        return parked_keys(tx, parked.table, [parked.key])
 
 
 def _retry(tx: Transaction, shapes: Shapes, letter: int) -> str:

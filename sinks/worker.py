@@ -248,6 +248,7 @@ class Worker:
         metrics.BATCH_ROWS.observe(sum(committed.events.values()))
         metrics.CONFLICTS.inc(committed.conflicts)
         metrics.UNCERTAIN_DECISIONS.inc(committed.uncertain)
+        metrics.PARKED_KEYS.inc(committed.parked)
         for store, events in committed.events.items():
             metrics.EVENTS.labels(store, "applied").inc(events)
         for store, events in committed.dropped.items():

@@ -45,10 +45,11 @@ class DecidedChain:
         *,
         ids: Sequence[str] = ("s1", "s2"),
         locations: Mapping[str, tuple[float, float]] | None = None,
+        attributes: Mapping[str, str] | None = None,
     ) -> None:
         self.directory = directory
         ports = {store: port for port, store in enumerate(ids, 1)}
-        write_config(directory, url, ports, policies=policies, locations=locations)
+        write_config(directory, url, ports, policies=policies, locations=locations, attributes=attributes)
         self.warehouse = Warehouse(url)
         self.warehouse.migrate()
         self.policy = self._policy()

@@ -7,7 +7,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 from lived import NUMBERS, STORES
+from own_rules import NEWEST, SHORTEST, SOURCE
 
+from conflict.condition import condition_of
 from conflict.policy import (
     BY_TIME,
     FALLING_BACK,
@@ -38,6 +40,14 @@ orders = st.permutations(STORES).flatmap(
 )
 
 
+STORES_SAID = {"s1": {"tier": "x"}, "s2": {"tier": "y"}}
+CONDITIONS = (
+    "level > 0 or store.id == 's1'",
+    "points is not null",
+    "store.tier == 'x' and wallet < 2.5",
+    "name != 'n1'",
+)
+conditions = st.sampled_from([condition_of(text, STORES_SAID) for text in CONDITIONS])
 PLAIN = (RuleName.LATEST, RuleName.EARLIEST, RuleName.MAX, RuleName.MIN, RuleName.SUM, RuleName.UNION)
 
 
@@ -66,9 +76,15 @@ def written(name: RuleName, column: str) -> st.SearchStrategy[ColumnRule]:
         facts["value"] = st.sampled_from(["7", None])
     if name is RuleName.OWNER:
         facts |= {"column": st.just(OWNER_COLUMN), "owners": st.just((("a", "s1"), ("b", "s2")))}
+    if name is RuleName.PYTHON:
+        facts["function"] = st.sampled_from([SHORTEST, NEWEST])
     if name in FALLING_BACK:
         facts["then"] = st.none() | rules(column, PLAIN)
-    return st.builds(ColumnRule, rule=st.just(name), **facts)
+    plain = st.builds(ColumnRule, rule=st.just(name), **facts)
+    if name is RuleName.PER_STORE:
+        return plain
+    then = facts.get("then", st.none() | rules(column, PLAIN) if name not in PLAIN else st.none())
+    return plain | plain | st.builds(ColumnRule, rule=st.just(name), when=conditions, **{**facts, "then": then})
 
 
 def tables(key: tuple[KeyPart, ...], **decided: st.SearchStrategy[ColumnRule]) -> st.SearchStrategy[TablePolicy]:
@@ -112,12 +128,15 @@ def like(policy: Policy) -> st.SearchStrategy[Policy]:
 
 
 def times_asked(rule: ColumnRule) -> set[RuleName]:
-    return {each.rule for each in chain(rule)} & BY_TIME
+    """A function of one's own is told of the last change, as `latest` is."""
+    asked = {each.rule for each in chain(rule)}
+    return (asked | ({RuleName.LATEST} if RuleName.PYTHON in asked else set())) & BY_TIME
 
 
 def policy_of(members: TablePolicy | None) -> Policy:
     tables_ = {} if members is None else {"members": members}
-    return Policy(version=1, tables=MappingProxyType(tables_), fingerprint=repr(sorted(tables_.items())))
+    fingerprint = repr(sorted(tables_.items()))
+    return Policy(version=1, tables=MappingProxyType(tables_), fingerprint=fingerprint, source=SOURCE)
 
 
 shared_policies = st.sampled_from(KEYS).flatmap(tables).map(policy_of)

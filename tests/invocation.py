@@ -24,11 +24,14 @@ def write_config(
     *,
     policies: str = "",
     locations: Mapping[str, tuple[float, float]] | None = None,
+    attributes: Mapping[str, str] | None = None,
 ) -> None:
     """tillstream.yaml for stores on these ports, with the warehouse given by URL."""
     places = {store: f", location: {list(place)}" for store, place in (locations or {}).items()}
+    said = {store: f", attributes: {facts}" for store, facts in (attributes or {}).items()}
+    beside = {store: places.get(store, "") + said.get(store, "") for store in stores}
     entries = "".join(
-        f"  - {{id: {store}, host: 127.0.0.1, port: {port}{places.get(store, '')}}}\n" for store, port in stores.items()
+        f"  - {{id: {store}, host: 127.0.0.1, port: {port}{beside[store]}}}\n" for store, port in stores.items()
     )
     policy_line = "policies: policies.yaml\n" if policies else ""
     (directory / "tillstream.yaml").write_text(

@@ -691,7 +691,10 @@ class FakeStore:
 
 
 def _by_time(policy: TablePolicy, name: str) -> bool:
-    return _asks(policy, name, "latest") or _asks(policy, name, "earliest")
+    return any(_asks(policy, name, rule) for rule in ("latest", "earliest", "python"))
+
+
+FALLS_BACK = ("priority", "owner", "majority", "highest", "lowest", "equal_or_flag", "review")
 
 
 def _asks(policy: TablePolicy | None, name: str, rule_name: str) -> bool:
@@ -703,7 +706,7 @@ def _asks(policy: TablePolicy | None, name: str, rule_name: str) -> bool:
     while rule.then is not None:
         rule = rule.then
         found.append(rule.rule.value)
-    if found[-1] in ("priority", "owner", "majority", "highest", "lowest", "equal_or_flag", "review"):
+    if rule.when is not None or found[-1] in FALLS_BACK:
         found.append("latest")
     return rule_name in found
 

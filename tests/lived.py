@@ -6,6 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 from lanes import FakeStore, FakeTable, Row, column
+from own_rules import SOURCE
 
 from conflict.policy import ColumnRule, Deletes, KeyPart, Normaliser, Policy, RuleName, TablePolicy
 
@@ -39,7 +40,7 @@ CHOSEN = MappingProxyType(  # each by one store's row: most keys are decided fro
 
 def policy_with(deletes: Deletes = Deletes.LATEST, columns: Mapping[str, ColumnRule] = MEMBERS.columns) -> Policy:
     members = TablePolicy(table="members", key=MEMBERS.key, columns=columns, deletes=deletes)
-    return Policy(version=1, tables=MappingProxyType({"members": members}), fingerprint="one")
+    return Policy(version=1, tables=MappingProxyType({"members": members}), fingerprint="one", source=SOURCE)
 
 
 POLICY = policy_with()

@@ -5,7 +5,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from lanes import FakeStore, Log, RecordedLanes
 from lived import NUMBERS, POLICY, STORES
+from own_rules import asked_here
 from psycopg import sql
 from psycopg.rows import dict_row
 
@@ -221,7 +222,7 @@ class Place:
 
 def agreed(stores: Sequence[FakeStore], policy: Policy) -> dict[str, dict[str, Any]]:
     """central.members as a function of the stores' own histories."""
-    table = policy.tables["members"]
+    table = replace(policy.tables["members"], ask=asked_here)
     found: dict[str, list[Any]] = {}
     for store in stores:
         for key, given_ in store.contributions("members", lambda row: business_key(table.key, row)).items():

@@ -6,6 +6,7 @@ TillstreamError
   ├─ TransientError    the same call may succeed later → retry with backoff
   │    └─ UnreachableError   nothing answered at all → exit code 3, nothing was judged
   ├─ LeaseLostError    another worker owns the lane now → roll back and stop that lane
+  ├─ UndecidableError  a key that its rules cannot decide as it stands → parked, until something of it changes
   └─ PoisonError       this event never will → dead letter, with its coordinates
 """
 
@@ -52,6 +53,14 @@ class UnreachableError(TransientError):
 
 class LeaseLostError(TillstreamError):
     """The ledger's lease generation moved on: this worker may not write for the lane any more."""
+
+
+class UndecidableError(TillstreamError):
+    """The rule of a column comes to nothing for one key; the text says why."""
+
+    def __init__(self, column: str, reason: str) -> None:
+        self.column, self.reason = column, reason
+        super().__init__(f"{column}: {reason}")
 
 
 class PoisonError(TillstreamError):

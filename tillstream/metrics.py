@@ -27,6 +27,9 @@ UNCERTAIN_DECISIONS = Counter(
     "tillstream_uncertain_decisions", "Column values decided between times that the clocks cannot tell apart.",
     registry=REGISTRY,
 )  # fmt: skip
+PARKED_KEYS = Counter(
+    "tillstream_parked_keys", "Times that a key was set aside because a rule could not decide it.", registry=REGISTRY
+)
 DEAD_LETTERS = Counter("tillstream_dead_letters", "Events set aside.", registry=REGISTRY)
 RETRIES = Counter("tillstream_retries", "Batches tried again after a fault that may pass.", registry=REGISTRY)
 LAST_EVENT_TIMESTAMP_SECONDS = Gauge(

@@ -7,6 +7,7 @@ from conflict.identity import business_key
 from conflict.policy import Policy
 from sinks.evolution import Catalog
 from sinks.identities import aliases_of
+from sinks.parked_keys import parked_keys
 from sinks.policy_switch import require_applied
 from sinks.statements import verification as statements
 from sinks.verification.decided_beside import KEYS_AT_ONCE, DecidedBeside
@@ -51,7 +52,10 @@ class CentralComparison:
     def _compare_keys(self, table: str, keys: list[str], found: Compared) -> None:
         columns = self._beside.columns(table)
         dirty = self._beside.dirty(table, keys)
-        for key, *facts in self._beside.differing(table, keys):
+        parked = {each.key for each in parked_keys(self._tx, table, keys)}
+        differing, undecided = self._beside.differing(table, [key for key in keys if key not in parked])
+        found.set_aside += len(parked) + len(undecided)
+        for key, *facts in differing:
             if key in dirty:
                 found.in_flux += 1
                 continue

@@ -10,9 +10,12 @@ from sinks.statements import central as central_sql
 from sinks.statements import stage_name
 from sinks.statements import verification as statements
 from sinks.warehouse import Transaction
+from tillstream.errors import UndecidableError
 
 KEYS_AT_ONCE = 500
 CONTRIBUTIONS_AT_ONCE = 20_000  # about 100 MB: a price list stands in every store
+
+Undecided = Mapping[str, UndecidableError]  # by key
 
 
 class DecidedBeside:
@@ -51,32 +54,33 @@ class DecidedBeside:
         stores = int(self._tx.value(statements.STORES_WITH, [table]))
         return min(KEYS_AT_ONCE, max(1, CONTRIBUTIONS_AT_ONCE // max(1, stores)))
 
-    def existing(self, table: str, keys: Sequence[str]) -> list[str]:
-        """Those that should have a central row."""
-        resolutions = self._central.resolutions(self._tx, table, keys, self._rekeyed.get(table))
-        return [key for key, resolution in resolutions.items() if resolution.exists]
+    def existing(self, table: str, keys: Sequence[str]) -> tuple[list[str], Undecided]:
+        """Those that should have a central row, and those of which nobody can tell."""
+        made = self._central.resolutions(self._tx, table, keys, self._rekeyed.get(table))
+        return [key for key, resolution in made.resolutions.items() if resolution.exists], made.undecided
 
-    def differing(self, table: str, keys: Sequence[str]) -> list[tuple[Any, ...]]:
+    def differing(self, table: str, keys: Sequence[str]) -> tuple[list[tuple[Any, ...]], Undecided]:
         """(key, whether it should exist, whether it does, and per column and fact of the decision: whether it differs,
-        what should stand there, what does), of keys where anything differs."""
-        self._decide(table, keys)
+        what should stand there, what does), of keys where anything differs; and those of which nobody can tell."""
+        undecided = self._decide(table, keys)
         statement = statements.central_differing(table, self.columns(table), self._stage_name(table))
-        return self._tx.rows(statement, [keys])
+        return self._tx.rows(statement, [[key for key in keys if key not in undecided]]), undecided
 
     def dirty(self, table: str, keys: Sequence[str]) -> set[str]:
         return {key for (key,) in self._tx.rows(statements.DIRTY, {"table": table, "keys": list(keys)})}
 
-    def _decide(self, table: str, keys: Sequence[str]) -> None:
+    def _decide(self, table: str, keys: Sequence[str]) -> Undecided:
         """Into the stage that Central writes through: the types are alike."""
         self._tx.execute(statements.empty_stage(self._stage_name(table)))
-        resolutions = self._central.resolutions(self._tx, table, keys, self._rekeyed.get(table))
+        made = self._central.resolutions(self._tx, table, keys, self._rekeyed.get(table))
         policy, columns = self._central.table_policy(table), self.columns(table)
         rows = (
             central_row(policy, columns, key, resolution, 0)
-            for key, resolution in resolutions.items()
+            for key, resolution in made.resolutions.items()
             if resolution.exists
         )
         self._tx.copy(self._stage(table)[1], rows)
+        return made.undecided
 
     def _stage(self, table: str) -> tuple[str, str, str]:
         kinds = self._catalog.central_columns(table)

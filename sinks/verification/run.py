@@ -45,10 +45,11 @@ class VerificationResult:
     tables: int  # pairs of store and table
     rows: int  # of the stores
     differences: int  # rows that differ, and keys of central.* that do
-    set_aside: int  # rows that differ, and an open dead letter says why
+    set_aside: int  # rows that differ, and an open dead letter says why, and keys of central.* that are parked
     in_flux: int  # rows that differ, but were moving, or whose store the warehouse had not caught up with
     central_keys: int
     central_differences: int  # contained in `differences`
+    central_set_aside: int  # contained in `set_aside`
     unreachable: tuple[str, ...]  # what could not be judged, each with its reason
     differing: tuple[DifferingTable, ...]
     samples: tuple[Difference, ...]
@@ -222,6 +223,7 @@ def _result(found: Sequence[_Found], central: _Found, seconds: float) -> Verific
         in_flux=sum(each.in_flux for each in every),
         central_keys=sum(each.rows for each in central.compared),
         central_differences=sum(each.differences for each in central.compared),
+        central_set_aside=sum(each.set_aside for each in central.compared),
         unreachable=tuple(each.unreachable for each in (*found, central) if each.unreachable),
         differing=tuple(
             DifferingTable(store=each.store, table=each.table, differences=each.differences)

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from lanes import FakeStore, FakeTable, Row, column
 
 from conflict.case_run import differences
+from conflict.functions import Function
 from conflict.identity import business_key
 from conflict.policy import Policy
 from conflict.policy_file import parse_policy
-from conflict.resolution import Resolution
+from conflict.resolution import Contribution, Resolution
 from conflict.resolve import resolve
 from tillstream.checked_yaml import parse
 
@@ -32,6 +33,8 @@ RULES = [
     {"rule": "priority", "stores": ["s3"], "then": {"rule": "earliest"}},
     {"rule": "highest", "order": [2, 1]},
     {"rule": "per_store"},
+    {"rule": "max", "when": "store.id != 's2' and level > 0", "then": "earliest"},
+    {"python": "own:least", "when": "name is not null"},
 ]
 DELETES = ["latest", "any", "all", "never"]
 
@@ -67,6 +70,16 @@ policies = st.fixed_dictionaries(
         "deletes": st.sampled_from(DELETES),
     }
 )
+
+
+def least(function: Function, column: str, rows: Sequence[Contribution]) -> Any:
+    """A rule of one's own, asked without a process."""
+    return min((row.values[column] for row in rows if row.values[column] is not None), default=None)
+
+
+def parsed(text: str) -> Policy:
+    policy = parse_policy(parse(text, "x"), None)
+    return replace(policy, tables={name: replace(table, ask=least) for name, table in policy.tables.items()})
 
 
 def text_of(table: dict[str, Any], *tests: dict[str, Any]) -> str:
@@ -152,12 +165,12 @@ def test_what_stores_lived_through_passes_as_a_test_and_nothing_else_does(
     chain: tuple[list[Life], ...], table: dict[str, Any], data: st.DataObject
 ) -> None:
     """Values, winners, contests and doubts of every central row; and one that is different in anything fails."""
-    policy = parse_policy(parse(text_of(table), "x"), None)
+    policy = parsed(text_of(table))
     stores, rows = zip(*(lived(name, lives, policy) for name, lives in zip(STORES, chain, strict=True)), strict=True)
     central = [expected_row(key, decided) for key, decided in agreed(stores, policy).items()]
     given_ = data.draw(st.permutations(rows))
     case = {"name": "as it was", "given": {"members": [row for each in given_ for row in each]}}
-    tested = parse_policy(parse(text_of(table, {**case, "expect": {"members": central}}), "x"), None)
+    tested = parsed(text_of(table, {**case, "expect": {"members": central}}))
     assert differences(tested, tested.cases[0]) == []
     if not central:
         return
@@ -165,8 +178,8 @@ def test_what_stores_lived_through_passes_as_a_test_and_nothing_else_does(
     name = data.draw(st.sampled_from([c for c in COLUMNS if c in wrong] or ["_contested"]))
     other = ["name", "level"] if name == "_contested" else 7 if wrong[name] is None else wrong[name] + 7
     spoiled = [{**row, name: other} if row is wrong else row for row in central]
-    tested = parse_policy(parse(text_of(table, {**case, "expect": {"members": spoiled}}), "x"), None)
+    tested = parsed(text_of(table, {**case, "expect": {"members": spoiled}}))
     assert [each.column for each in differences(tested, tested.cases[0])] == [name]
     missing = [row for row in central if row is not wrong]
-    tested = parse_policy(parse(text_of(table, {**case, "expect": {"members": missing}}), "x"), None)
+    tested = parsed(text_of(table, {**case, "expect": {"members": missing}}))
     assert [each.expected for each in differences(tested, tested.cases[0])] == ["no row"]

@@ -2,7 +2,7 @@
 
 import itertools
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from lanes import DATABASE, FakeStore, FakeTable, Log, column
 
 from conflict.alone import Alone, alone
+from conflict.condition import condition_of
 from conflict.explain import explain
+from conflict.functions import Function, function_of
 from conflict.policy import (
     BY_TIME,
-    FALLING_BACK,
     LATEST,
     ColumnRule,
     Deletes,
@@ -26,6 +27,7 @@ from conflict.policy import (
     Normaliser,
     RuleName,
     TablePolicy,
+    chain,
 )
 from conflict.resolution import NEVER_OBSERVED, SINCE, UNSEEN, ColumnStamp, Contribution, Resolution
 from conflict.resolve import resolve
@@ -34,6 +36,7 @@ from sinks import fold as fold_module
 from sinks.fold import Dated, Fold, Lane, Mark, fold
 from sinks.row_codec import RowCodec
 from tillstream.envelope import ORIGIN, Stamp, TableVersion
+from tillstream.errors import UndecidableError
 
 STORES = ("s1", "s2", "s3", "s4")
 COLUMNS = ("points", "name", "home")
@@ -84,8 +87,25 @@ def contribution_lists(draw: st.DrawFn, *, least: int = 0) -> list[Contribution]
     return found
 
 
-def rules(*, then: int = 2) -> st.SearchStrategy[ColumnRule]:
-    """Every rule, and chains of `priority ... then` down to each of them."""
+TIERS = {"s1": {"tier": "flagship"}, "s2": {"tier": "street"}, "s3": {"tier": "flagship"}}
+# what is true of a row, and the same in another language
+CONDITIONS: dict[str, Callable[[Contribution], bool]] = {
+    "points > 0": lambda row: _of(row, "points") is not None and _of(row, "points") > 0,
+    "not (points * 2 <= 1)": lambda row: _of(row, "points") is not None and Fraction(_of(row, "points")) * 2 > 1,
+    "name not in ['a', 'b']": lambda row: _of(row, "name") not in (None, "a", "b"),
+    "home is null": lambda row: _of(row, "home") is None,
+    "home == store.id or name == 'c'": lambda row: _of(row, "home") == row.store or _of(row, "name") == "c",
+    "store.tier == 'flagship'": lambda row: row.store in ("s1", "s3"),
+    "store.tier != 'flagship' or points is null": lambda row: row.store == "s2" or _of(row, "points") is None,
+}
+
+
+def _of(row: Contribution, name: str) -> Any:
+    return row.values[name] if name in row.columns else None
+
+
+def rules(*, then: int = 2, conditions: bool = True) -> st.SearchStrategy[ColumnRule]:
+    """Every rule, with and without a condition, and chains of `priority ... then` down to each of them."""
     ranked = st.permutations(STORES).flatmap(
         lambda all_: st.sampled_from(
             [tuple((each,) for each in all_[:n]) for n in range(4)] + [((all_[0], all_[1]), (all_[2],))]
@@ -95,9 +115,16 @@ def rules(*, then: int = 2) -> st.SearchStrategy[ColumnRule]:
     def rule(name: RuleName) -> st.SearchStrategy[ColumnRule]:
         plain = rule_of(name)
         ranks = ranked if plain.ranks or name in BY_TIME else st.just(())
-        falls_back = then > 0 and name in FALLING_BACK
-        after = st.none() | rules(then=then - 1).filter(lambda each: each.rule is not RuleName.PER_STORE)
-        return st.builds(replace, st.just(plain), ranks=ranks, then=after if falls_back else st.none())
+        whens = st.none()
+        if conditions and name is not RuleName.PER_STORE:
+            whens |= st.none() | st.sampled_from(list(CONDITIONS)).map(lambda text: condition_of(text, TIERS))
+        return st.builds(replace, st.just(plain), ranks=ranks, when=whens).flatmap(with_then)
+
+    def with_then(rule: ColumnRule) -> st.SearchStrategy[ColumnRule]:
+        after = st.none() | rules(then=then - 1, conditions=conditions).filter(
+            lambda each: each.rule is not RuleName.PER_STORE
+        )
+        return st.builds(replace, st.just(rule), then=after if then > 0 and rule.falls_back else st.none())
 
     return st.sampled_from(list(RuleName)).flatmap(rule)
 
@@ -110,25 +137,31 @@ def rule_of(name: RuleName) -> ColumnRule:
         ranks=ranks,
         order=order,
         column="home" if name is RuleName.OWNER else "",
+        function=function_of("own:longest", 1.0, {}) if name is RuleName.PYTHON else None,
         value="1" if name is RuleName.CONSTANT else None,
     )
 
 
-def terminal(rule: ColumnRule) -> ColumnRule:
-    while rule.then is not None:
-        rule = rule.then
-    return rule
+def longest(function: Function, column: str, rows: Sequence[Contribution]) -> Any:
+    """A rule of one's own, asked without a process."""
+    return _longest([row.values[column] for row in rows])
+
+
+def _longest(offered: Sequence[Any]) -> Any:
+    given_ = [each for each in offered if each is not None]
+    return max(given_, key=lambda each: (len(str(each)), str(each)), default=None)
 
 
 def policy_of(rule: ColumnRule, deletes: Deletes = Deletes.LATEST) -> TablePolicy:
     """One rule for both columns; names cannot be added up, and points not be united."""
-    last = terminal(rule).rule
-    for_names = LATEST if last is RuleName.SUM else rule
-    rule = LATEST if last is RuleName.UNION else rule
+    named = {each.rule for each in chain(rule)}
+    for_names = LATEST if RuleName.SUM in named else rule
+    rule = LATEST if RuleName.UNION in named else rule
     return TablePolicy(
         table="members",
         key=(KeyPart(column="phone", normaliser=Normaliser.EXACT),),
         columns=MappingProxyType({"points": rule, "name": for_names}),
+        ask=longest,
         deletes=deletes,
     )
 
@@ -190,17 +223,60 @@ def test_nothing_is_invented(policy: TablePolicy, given_: list[Contribution]) ->
     for name, value in resolution.values.items():
         having = [each for each in counting if name in each.columns]
         offered = [each.values[name] for each in having]
-        total = sum((Fraction(each) for each in offered if isinstance(each, Decimal)), Fraction(0))
-        last = terminal(policy.rule_for(name)).rule
-        is_sum = last is RuleName.SUM and isinstance(value, Decimal) and Fraction(value) == total
-        parts = {part.strip() for each in offered if isinstance(each, str) for part in each.split(",")}
-        is_union = last is RuleName.UNION and value is not None and set(value.split(",")) == parts
-        is_made = is_sum or is_union or (last is RuleName.CONSTANT and value == "1")
+        is_made = any(_is_made_by(rule, value, _looked_at(rule, name, having)) for rule in chain(policy.rule_for(name)))
         assert value in offered or value is None or is_made
         if name in resolution.winners:
             assert value in [each.values[name] for each in having if each.store == resolution.winners[name]]
         elif value is not None:
             assert is_made
+
+
+def _looked_at(rule: ColumnRule, name: str, having: list[Contribution]) -> list[Any]:
+    holds = CONDITIONS[rule.when.text] if rule.when else lambda row: True
+    return [each.values[name] for each in having if holds(each)]
+
+
+def _is_made_by(rule: ColumnRule, value: Any, offered: list[Any]) -> bool:
+    if rule.rule is RuleName.SUM and isinstance(value, Decimal):
+        return Fraction(value) == sum((Fraction(each) for each in offered if each is not None), Fraction(0))
+    if rule.rule is RuleName.UNION and value is not None:
+        parts = {part.strip() for each in offered if each is not None for part in each.split(",")}
+        return set(value.split(",")) == parts
+    if rule.rule is RuleName.PYTHON:
+        return bool(value == _longest(offered))
+    return rule.rule is RuleName.CONSTANT and value == "1"
+
+
+@given(text=st.sampled_from(list(CONDITIONS)), given_=contribution_lists(least=1))
+@settings(max_examples=150, deadline=None)
+def test_a_condition_is_true_of_just_those_rows(text: str, given_: list[Contribution]) -> None:
+    """`max` of what other words, in another language, let through; where that is nothing, `then` sees all rows."""
+    rule = ColumnRule(rule=RuleName.MAX, when=condition_of(text, TIERS), then=rule_of(RuleName.CONSTANT))
+    one_each = list({each.store: each for each in given_}.values())
+    having = [each for each in one_each if "points" in each.columns]
+    found = resolve(policy_of(rule, Deletes.NEVER), ("points",), [replace(each, deleted=False) for each in one_each])
+    through = [each for each in having if CONDITIONS[text](each)]
+    values = [each.values["points"] for each in through if each.values["points"] is not None]
+    assert found.values.get("points") == (max(values, default=None) if through else "1" if having else None)
+
+
+@given(given_=contribution_lists(least=1), data=st.data())
+@settings(max_examples=100, deadline=None)
+def test_what_cannot_be_told_cannot_be_told_in_any_order(given_: list[Contribution], data: st.DataObject) -> None:
+    """A condition that fails on any row that it is asked of decides nothing, and names the same one."""
+    given_ = [replace(each, deleted=False) for each in given_]
+    policy = policy_of(replace(rule_of(RuleName.MAX), when=condition_of("home > 1", TIERS)))
+
+    def outcome(rows: list[Contribution]) -> str:
+        try:
+            return _text(resolve(policy, ("points",), rows))
+        except UndecidableError as error:
+            return str(error)
+
+    standing_ = _last_of_each_store([each for each in given_ if "points" in each.columns], "points")
+    fails = any(_of(each, "home") is not None for each in standing_)
+    assert outcome(given_).startswith("points: when: ") is fails
+    assert outcome(data.draw(st.permutations(given_))) == outcome(given_)
 
 
 @given(given_=contribution_lists(least=1))
@@ -304,7 +380,9 @@ def _with(each: Contribution, **changes: Any) -> Contribution:
 
 
 @given(
-    policy=st.builds(policy_of, rules(), st.sampled_from(list(Deletes))).filter(lambda each: alone(each, COLUMNS)),
+    policy=st.builds(policy_of, rules(conditions=False), st.sampled_from(list(Deletes))).filter(
+        lambda each: alone(each, COLUMNS)
+    ),
     given_=contribution_lists(least=1),
 )
 @settings(max_examples=300, deadline=None)
@@ -330,7 +408,7 @@ def test_a_row_alone_under_its_key_is_what_the_key_comes_to(policy: TablePolicy,
 # --- decided from a few rows ----------------------------------------------------------------------------------
 
 
-choosing = rules(then=1).filter(lambda rule: may_shorten(policy_of(rule), COLUMNS))
+choosing = rules(then=1, conditions=False).filter(lambda rule: may_shorten(policy_of(rule), COLUMNS))
 
 
 @given(

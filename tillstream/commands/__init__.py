@@ -24,6 +24,7 @@ from tillstream.commands import (
     identity,
     init,
     migrate,
+    parked,
     policy,
     quarantine,
     resync,
@@ -54,6 +55,7 @@ VERBS = (
     quarantine,
     reviews,
     dead_letters,
+    parked,
     config,
 )  # each has register(app)
 

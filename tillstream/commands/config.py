@@ -11,10 +11,11 @@ from typing import Annotated
 import typer
 
 from conflict.policy import EMPTY_POLICY, Policy
-from conflict.policy_file import parse_policy, policy_schema
+from conflict.policy_file import policy_schema
 from tillstream.checked_yaml import load
 from tillstream.config import Config, config_schema, parse_config, policies_path, read_config, store_attributes
 from tillstream.errors import ConfigError, Fault
+from tillstream.own_modules import read_policy
 
 POLICIES_REMEDY = "correct `policies:` in tillstream.yaml; `tillstream config schema --of policies` helps"
 
@@ -77,7 +78,7 @@ def load_all(path: Path, new: Path | None = None) -> tuple[Config, Policy]:
     if policies is not None:
         with _gathered(faults):
             read = load(policies) if new else load(policies, remedy=POLICIES_REMEDY)
-            policy = parse_policy(read, store_attributes(document))
+            policy = read_policy(read, store_attributes(document))
     if config is None or faults:
         raise ConfigError(faults)
     return config, policy

@@ -77,7 +77,7 @@ def _wanted(explainer: "Explainer", policy: Policy, table: str, column: str | No
 
 
 def in_words(found: "Explained") -> list[str]:
-    lines = [f"{found.table} {found.key}: {_row_in_words(found)}", *_state(found)]
+    lines = [f"{found.table} {found.key}: {_row_in_words(found)}", *_state(found), *_parked(found)]
     lines += [each.in_words() for each in found.identities]
     lines += [
         f"store {store} is held in {found.table} since {why}; below is what it had before"
@@ -106,16 +106,26 @@ def _state(found: "Explained") -> Iterator[str]:
         )
 
 
+def _parked(found: "Explained") -> Iterator[str]:
+    if found.parked is not None:
+        since = _second(found.parked.parked_at)
+        yield (
+            f"parked since {since}: {found.parked.column}: {found.parked.reason}; central.{found.table} stays as it "
+            "was until something of it changes or `tillstream parked retry`"
+        )
+
+
 def _column_in_words(each: ColumnExplanation, *, contested: bool) -> list[str]:
     winner = f" of store {each.winner}" if each.winner else ""
     marks = [word for word, holds in (("uncertain", each.uncertain), ("contested", contested)) if holds]
     marked = f" ({', '.join(marks)})" if marks else ""
     rows = [_candidate_in_words(candidate) for candidate in each.candidates]
+    decided = "" if each.undecided else f"{quoted(each.value)}{winner}, "
     return [
-        f"{each.column}: {quoted(each.value)}{winner}, {each.reason}{marked}",
+        f"{each.column}: {decided}{each.reason}{marked}",
         f"  rule: {each.rule}",
         *(f"  {line}" for line in aligned(rows)),
-        f"  what would flip it: {each.flips}",
+        *([] if each.undecided else [f"  what would flip it: {each.flips}"]),
     ]
 
 
@@ -245,6 +255,11 @@ def _as_json(found: "Explained") -> dict[str, Any]:
             for each in found.identities
         ],
         "pending": found.pending,
+        "parked": None
+        if found.parked is None
+        else {
+            "column": found.parked.column, "reason": found.parked.reason, "since": found.parked.parked_at.isoformat(),
+        },
         "exists": found.explanation.exists,
         "because": found.explanation.because,
         "stands": None if found.standing is None else {name: shown(value) for name, value in found.standing.items()},
@@ -288,6 +303,7 @@ def _column_as_json(each: ColumnExplanation, *, contested: bool) -> dict[str, An
         "rule": each.rule,
         "winner": each.winner,
         "reason": each.reason,
+        "undecided": each.undecided,
         "uncertain": each.uncertain,
         "contested": contested,
         "flips": each.flips,

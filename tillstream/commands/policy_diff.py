@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from conflict.policy import Policy
-from conflict.policy_file import parse_policy
 from conflict.what_if import ChangedValue, Scope, TableDifference
 from tillstream.checked_yaml import Document, load
 from tillstream.commands.config import DEFAULT_PATH, ConfigPath, Output, OutputOption, load_all
 from tillstream.config import Config
 from tillstream.errors import ConfigError, RefusedError
+from tillstream.own_modules import read_policy
 
 if TYPE_CHECKING:
     from sinks.warehouse import Warehouse
@@ -49,7 +49,7 @@ def diff(
 
     settings, written = load_all(config)
     document = load(new or policies_file(settings))
-    tried = parse_policy(document, settings.store_attributes)
+    tried = read_policy(document, settings.store_attributes)
     with open_warehouse(settings) as warehouse:
         warehouse.check_version()
         present = in_force(warehouse, written)
@@ -83,6 +83,7 @@ def differences(
     from sinks.policy_trial import PolicyTrial
     from tillstream.policies import shapes_of
 
+    require_functions(document, tried)
     old, new = shapes_of(settings, present), shapes_of(settings, tried)
     with _faults_of(document, tried), warehouse.transaction() as tx:
         return PolicyTrial(tx, old, new, samples=samples, most_keys=most_keys).run()
@@ -93,8 +94,19 @@ def require_fit(warehouse: "Warehouse", settings: Config, tried: Policy, documen
     from sinks.policy_trial import codecs_under
     from tillstream.policies import shapes_of
 
+    require_functions(document, tried)
     with _faults_of(document, tried), warehouse.transaction() as tx:
         codecs_under(tx, shapes_of(settings, tried))
+
+
+def require_functions(document: Document, tried: Policy) -> None:
+    """ConfigError where a function of one's own cannot be imported, in the process in which it would be asked."""
+    from sinks.own_functions.asking import unusable
+
+    found = unusable(tried)
+    if found:
+        places = [(("tables", table, "columns", column, "python"), why) for table, column, why in found]
+        raise ConfigError([document.fault(place, why) for place, why in places])
 
 
 @contextmanager
@@ -137,6 +149,9 @@ def _table_in_words(each: TableDifference) -> list[str]:
         lines += _column_in_words(each, column)
     if each.untimed:
         lines += [f"  {line}" for line in _untimed_in_words(each)]
+    if each.undecided:
+        lines.append(f"  {_counted(each.undecided, 'key')} could not be decided, and would stay as they are:")
+        lines += [f"    {key}: {why}" for key, why in each.samples_undecided]
     if each.pending:
         lines.append(f"  {_counted(each.pending, 'key')} left out: still to be decided by the policies in force")
     return [*lines, *(f"  {note}" for note in each.notes)]
@@ -219,6 +234,10 @@ def _table_as_json(each: TableDifference) -> dict[str, Any]:
         "keys": each.keys,
         "complete": each.complete,
         "pending": each.pending,
+        "undecided": {
+            "count": each.undecided,
+            "samples": [{"key": key, "why": why} for key, why in each.samples_undecided],
+        },
         "rows_changed": each.rows_changed,
         "values": each.values,
         "rows_appearing": {"count": each.appearing, "samples": each.samples_appearing},

@@ -167,4 +167,5 @@ def _as_json(each: "PolicyVersion") -> dict[str, Any]:
         "reason": each.reason,
         "applied_at": each.applied_at.isoformat(),
         "source": each.source.text if each.source else None,
+        "modules": dict(each.source.modules) if each.source else {},
     }

@@ -13,6 +13,8 @@ def in_words(preview: "Preview") -> list[str]:
         f"  {preview.table}: of {preview.keys:,} keys {preview.rows_gone:,} rows go, {preview.rows_back:,} come back;"
         f" values that change: {values or 'none'}"
     ]
+    if preview.undecided:
+        lines.append(f"    of {preview.undecided:,} keys nobody can tell: a rule of theirs cannot decide them")
     return lines + [f"    {key} {column}: {now} -> {then}" for key, column, now, then in preview.samples]
 
 

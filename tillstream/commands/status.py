@@ -46,6 +46,7 @@ def _answer(settings: Config, warehouse: "Warehouse") -> dict[str, Any]:
     with warehouse.transaction() as tx:
         letters = tx.value("SELECT count(*) FROM tillstream.dead_letters WHERE status = 'open'")
         reviews = tx.value("SELECT count(*) FROM tillstream.reviews WHERE closed_at IS NULL")
+        parked = tx.value("SELECT count(*) FROM tillstream.parked_keys")
         conflicts = tx.value("SELECT count(*) FROM tillstream.conflicts")
         dirty = tx.value("SELECT count(*) FROM tillstream.dirty_keys")
         holds = open_holds(tx)
@@ -67,6 +68,7 @@ def _answer(settings: Config, warehouse: "Warehouse") -> dict[str, Any]:
             for each in holds
         ],
         "dead_letters": letters,
+        "parked_keys": parked,
         "reviews": reviews,
         "conflicts": conflicts,
         "keys_to_decide": dirty,
@@ -170,5 +172,7 @@ def _print(found: dict[str, Any]) -> None:
         console.print("`tillstream run` is not at work on this warehouse.")
     if found["reviews"]:
         console.print(f"{found['reviews']} values wait to be decided by a person: `tillstream reviews list`")
+    if found["parked_keys"]:
+        console.print(f"{found['parked_keys']} keys could not be decided by their rules: `tillstream parked list`")
     if found["dead_letters"]:
         console.print(f"{found['dead_letters']} events are set aside: `tillstream dead-letters list`")

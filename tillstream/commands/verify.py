@@ -101,8 +101,10 @@ def _closing(result: "VerificationResult") -> str:
         f"{_counted(result.central_keys, 'shared key')} compared in {result.seconds:.1f} s"
     )
     parts = [_counted(result.differences, "difference") if result.differences else "no difference"]
-    if result.set_aside:
-        parts.append(f"{result.set_aside} set aside as dead letters")
+    if letters := result.set_aside - result.central_set_aside:
+        parts.append(f"{letters} set aside as dead letters")
+    if result.central_set_aside:
+        parts.append(f"{_counted(result.central_set_aside, 'key')} parked (`tillstream parked list`)")
     if result.in_flux:
         parts.append(f"{result.in_flux} still moving")
     if result.unreachable:

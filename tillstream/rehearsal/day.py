@@ -10,7 +10,6 @@ from typing import Any
 import psutil
 
 from conflict.policy import Policy
-from conflict.policy_file import parse_policy
 from connectors.preflight import read_head
 from sinks.embedded_warehouse import EmbeddedWarehouse
 from sinks.verification.run import VerificationResult
@@ -19,6 +18,7 @@ from tillstream.checked_yaml import load
 from tillstream.config import Config
 from tillstream.errors import RefusedError, TransientError
 from tillstream.opening import embedded_directory
+from tillstream.own_modules import read_policy
 from tillstream.pipeline import Pipeline
 from tillstream.rehearsal.chain import Chain
 from tillstream.rehearsal.latency import Latency, Percentiles, measure
@@ -263,7 +263,7 @@ class _Day:
 
 def _policy(config: Config) -> Policy:
     assert config.policies is not None
-    return parse_policy(load(config.policies, remedy=""), config.store_attributes)
+    return read_policy(load(config.policies, remedy=""), config.store_attributes)
 
 
 def _warehouse_bytes() -> int:
