@@ -38,7 +38,7 @@ from sinks.statements import names, quoted, stage_name
 from sinks.store_orders import read_orders
 from sinks.views import Views
 from sinks.warehouse import Transaction, Warehouse
-from tillstream.errors import ConfigError, RefusedError, TransientError
+from tillstream.errors import ConfigError, RefusedError, TransientError, UnreachableError
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +101,7 @@ def switch_policy(
                     return present.id
                 return _switch(tx, present, shapes, origin, author, reason)
         except TransientError as error:  # somebody reads for long what is to be held, or another policy came between
-            if not rest_seconds:
+            if not rest_seconds or isinstance(error, UnreachableError):
                 raise
             log.info("the switch to policy version %d waits: %s", shapes.policy.version, error)
             time.sleep(rest_seconds)
