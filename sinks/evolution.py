@@ -4,7 +4,7 @@ Different stores may declare one table differently; the warehouse's is their uni
 bending a value is refused, which stops that store's lane and no other.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from psycopg import sql
 
@@ -58,6 +58,11 @@ class Catalog:
         self._stores = _read(tx, "stores")
         self._central = _read(tx, "central")
 
+    def hold(self, tx: Transaction) -> None:
+        """The same, and nobody else changes it until this transaction ends."""
+        tx.execute(_SCHEMA_LOCK)
+        self.load(tx)
+
     def refresh(self, tx: Transaction, table: str) -> None:
         """A shared table as it is now and stays until this transaction ends, whatever other workers have added."""
         name = sql.Identifier(table)
@@ -95,11 +100,12 @@ class Catalog:
             self.load(tx)
             self.keep_views(tx)
 
-    def keep_views(self, tx: Transaction) -> None:
+    def keep_views(self, tx: Transaction, *, anew: Collection[str] = ()) -> None:
+        """`anew`: shared tables whose views are made again though nothing is to be seen of the change."""
         if self._views is not None:
             tx.execute(_SCHEMA_LOCK)
             self.load(tx)
-            self._views.keep(tx, self._stores, self._central)
+            self._views.keep(tx, self._stores, self._central, anew=anew)
             keep_history(tx, self._central)
 
     def _differs(self, present: Mapping[str, str], wanted: Mapping[str, str], codec: RowCodec) -> bool:

@@ -91,7 +91,7 @@ class Place:
             "TRUNCATE tillstream.ledger, tillstream.schema_versions, tillstream.presence, tillstream.floors,"
             " tillstream.keys, tillstream.dirty_keys, tillstream.dead_letters, tillstream.conflicts,"
             " tillstream.policies, tillstream.redecisions, tillstream.epochs, tillstream.resyncs,"
-            " tillstream.history, tillstream.rules RESTART IDENTITY"
+            " tillstream.history, tillstream.rules, tillstream.key_changes, tillstream.stale_keys RESTART IDENTITY"
         )
         if clocks:
             self.connection.execute("TRUNCATE tillstream.clock_corrections")
