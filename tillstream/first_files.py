@@ -127,6 +127,7 @@ def _on_one_line(text: str) -> str:
 
 
 def _comment(text: str, *, indent: str) -> list[str]:
+    text = _on_one_line(text)  # textwrap takes a line separator of Unicode for a letter, YAML does not
     return textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent, break_long_words=False)
 
 
