@@ -24,11 +24,11 @@ CHINA = 86
 SHORTEST_COMPLETE_CN = 9  # an area code (2 or 3 digits) and 7 or 8 more; fewer mean another line in each town
 
 
-def business_key(parts: tuple[KeyPart, ...], values: Mapping[str, object], store: str | None = None) -> str | None:
+def business_key(parts: tuple[KeyPart, ...], values: Mapping[str, object], store: str | None) -> str | None:
     """The key's text: that of its one part, or a JSON array of several; None if any part has no value.
 
     A part has no value if it is absent, NULL, empty once normalised, not normalisable, or in its stop list. `store` is
-    whose values they are: its codes become the chain's. Without one they are the chain's already.
+    whose values they are: its codes become the chain's. None: they are the chain's already.
     """
     texts = [_part_text(part, values.get(part.column), store) for part in parts]
     if not texts or None in texts:

@@ -91,7 +91,7 @@ def key_of(policy: TablePolicy, given: str) -> str | None:
             f'the key of {policy.table} has {len(names)} parts, {", ".join(names)}, but "{given}" has {len(parts)}; '
             'write them with a comma between, or as a JSON array such as ["a", "b,c"]'
         )
-    return business_key(policy.key, dict(zip(names, parts, strict=True)))
+    return business_key(policy.key, dict(zip(names, parts, strict=True)), None)
 
 
 def _parts(given: str) -> list[str]:

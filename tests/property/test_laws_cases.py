@@ -152,7 +152,7 @@ def agreed(stores: Sequence[FakeStore], policy: Policy) -> dict[str, Resolution]
     table = policy.tables["members"]
     found = defaultdict(list)
     for store in stores:
-        for key, rows in store.contributions("members", lambda row: business_key(table.key, row)).items():
+        for key, rows in store.contributions("members", lambda row: business_key(table.key, row, None)).items():
             found[key] += rows
     decided = {key: resolve(table, COLUMNS, rows) for key, rows in found.items()}
     return {key: each for key, each in decided.items() if each.exists}

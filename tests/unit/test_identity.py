@@ -20,7 +20,7 @@ def part(normaliser: Normaliser, *stop: str, column: str = "k", region: str = ""
 
 
 def key_of(normaliser: Normaliser, value: object, *stop: str, region: str = "") -> str | None:
-    return business_key((part(normaliser, *stop, region=region),), {"k": value})
+    return business_key((part(normaliser, *stop, region=region),), {"k": value}, None)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_what_is_no_address_is_no_key(written: str) -> None:
 def test_null_and_empty_are_no_key(normaliser: Normaliser, value: object) -> None:
     """All rows without a phone are not one member."""
     assert key_of(normaliser, value) is None
-    assert business_key((part(normaliser),), {}) is None
+    assert business_key((part(normaliser),), {}, None) is None
 
 
 @pytest.mark.parametrize("normaliser", set(Normaliser) - {Normaliser.EXACT})
@@ -215,13 +215,13 @@ def test_a_stop_word_that_normalises_to_nothing_stops_nothing_else() -> None:
 def test_several_parts_are_one_json_array_in_the_order_of_the_policy() -> None:
     """Readable in Chinese, and unambiguous whatever the parts hold."""
     parts = (part(Normaliser.UPPER, column="sku"), part(Normaliser.TRIM, column="region"))
-    assert business_key(parts, {"region": " 华东", "sku": "a,1", "x": 0}) == '["A,1","华东"]'
-    assert business_key(parts, {"region": None, "sku": "a"}) is None
+    assert business_key(parts, {"region": " 华东", "sku": "a,1", "x": 0}, None) == '["A,1","华东"]'
+    assert business_key(parts, {"region": None, "sku": "a"}, None) is None
 
 
 def test_no_parts_are_no_key() -> None:
     """An empty key would make one row of a table."""
-    assert business_key((), {"k": 1}) is None
+    assert business_key((), {"k": 1}, None) is None
 
 
 PARTS = (part(Normaliser.EXACT, column="a"), part(Normaliser.EXACT, column="b"))
@@ -231,7 +231,7 @@ PARTS = (part(Normaliser.EXACT, column="a"), part(Normaliser.EXACT, column="b"))
 @given(*[st.text(min_size=1)] * 4)
 def test_different_parts_never_give_one_key(a: str, b: str, c: str, d: str) -> None:
     """No separator can be forged by a value."""
-    one, other = business_key(PARTS, {"a": a, "b": b}), business_key(PARTS, {"a": c, "b": d})
+    one, other = business_key(PARTS, {"a": a, "b": b}, None), business_key(PARTS, {"a": c, "b": d}, None)
     assert (one == other) == ((a, b) == (c, d))
 
 
