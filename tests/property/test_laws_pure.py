@@ -320,7 +320,10 @@ def test_a_union_has_every_part_of_every_row(given_: list[Contribution]) -> None
     assert resolution.values.get("name") == (",".join(parts) if texts else None)
 
 
-@given(rule=rules([RuleName.PRIORITY, RuleName.FIRST_NON_NULL], then=1, conditions=False), given_=contribution_lists(least=1))
+@given(
+    rule=rules([RuleName.PRIORITY, RuleName.FIRST_NON_NULL], then=1, conditions=False),
+    given_=contribution_lists(least=1),
+)
 @settings(max_examples=200, deadline=None)
 def test_nobody_ranked_better_has_one(rule: ColumnRule, given_: list[Contribution]) -> None:
     """The winner is among the best ranked of those who have the row, or a value; of equal ones `first_non_null` takes
