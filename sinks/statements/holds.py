@@ -31,6 +31,10 @@ RETURNING key, (row->>'_deleted')::boolean IS DISTINCT FROM
   (SELECT s._deleted FROM stores.{table} s WHERE s._store = held_rows.store AND s._pk = held_rows.pk)""")
 FORGET_ROWS = "DELETE FROM tillstream.held_rows WHERE table_name = %s AND store = %s"
 
+# Keys under which rows of the store count as they were, though it may have left them.
+DECIDE_HELD_AGAIN = """\
+INSERT INTO tillstream.dirty_keys (table_name, key)
+SELECT table_name, key FROM tillstream.held_rows WHERE table_name = %s AND store = %s ON CONFLICT DO NOTHING"""
 # Whatever the store has under a key by now, and whatever it had.
 DECIDE_AGAIN = sql.SQL("""\
 INSERT INTO tillstream.dirty_keys (table_name, key)

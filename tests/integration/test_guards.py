@@ -251,3 +251,20 @@ def test_a_dark_store_that_brings_only_new_rows(chain: DecidedChain) -> None:
     assert chain.rows(HELD) == [("s1", "members")]
     assert chain.rows(CENTRAL) == before
     agreed_right(chain)
+
+
+def test_a_key_that_a_held_store_has_left(chain: DecidedChain) -> None:
+    """It counts under it still, so whatever changes how the store counts has the key decided again."""
+    one = chain.stores["s1"]
+    for number in range(9):
+        one.delete("members", (number,))
+    chain.take_in()
+    one.update("members", (20,), phone=phone(60))
+    chain.take_in()
+    one.add_column("members", column("extra", "INT", default_value_expression="7"))
+    chain.take_in()
+    agreed_right(chain)
+    for verb in ("retire", "resume"):
+        assert chain.tillstream("stores", verb, "s1") == 0
+        chain.work()
+        agreed_right(chain)
