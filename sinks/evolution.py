@@ -4,11 +4,12 @@ Different stores may declare one table differently; the warehouse's is their uni
 bending a value is refused, which stops that store's lane and no other.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from psycopg import sql
 
 from conflict.policy import RuleName, TablePolicy, chain
+from conflict.resolution import OPENING
 from sinks.clocks import KnownClocks
 from sinks.columns import column_type, wider
 from sinks.defaults import value_of_old_rows
@@ -57,6 +58,11 @@ class Catalog:
         self._stores = _read(tx, "stores")
         self._central = _read(tx, "central")
 
+    def hold(self, tx: Transaction) -> None:
+        """The same, and nobody else changes it until this transaction ends."""
+        tx.execute(_SCHEMA_LOCK)
+        self.load(tx)
+
     def refresh(self, tx: Transaction, table: str) -> None:
         """A shared table as it is now and stays until this transaction ends, whatever other workers have added."""
         name = sql.Identifier(table)
@@ -94,11 +100,12 @@ class Catalog:
             self.load(tx)
             self.keep_views(tx)
 
-    def keep_views(self, tx: Transaction) -> None:
+    def keep_views(self, tx: Transaction, *, anew: Collection[str] = ()) -> None:
+        """`anew`: shared tables whose views are made again though nothing is to be seen of the change."""
         if self._views is not None:
             tx.execute(_SCHEMA_LOCK)
             self.load(tx)
-            self._views.keep(tx, self._stores, self._central)
+            self._views.keep(tx, self._stores, self._central, anew=anew)
             keep_history(tx, self._central)
 
     def _differs(self, present: Mapping[str, str], wanted: Mapping[str, str], codec: RowCodec) -> bool:
@@ -179,7 +186,7 @@ def _central_wanted(codec: RowCodec, wanted: Mapping[str, str]) -> dict[str, str
 def _summed(policy: TablePolicy, column: str, kind: str) -> str:
     """A sum over stores may need more room than any store's own value."""
     exact = kind in ("smallint", "integer", "bigint")
-    is_sum = any(rule.rule is RuleName.SUM for rule in chain(policy.rule_for(column)))
+    is_sum = any(rule.rule in (RuleName.SUM, RuleName.SUM_OF_CHANGES) for rule in chain(policy.rule_for(column)))
     return "numeric" if is_sum and exact else kind
 
 
@@ -210,6 +217,7 @@ def backfill(tx: Transaction, codec: RowCodec, added: list[DeclaredColumn], at: 
                     f"and what the rows that were there got cannot be told: {error}; {RESYNC.format(store=store)}"
                 ) from None
             continue
-        rows = tx.rows(mirror_sql.BACKFILL.format(**parts), {**place, "value": value, "name": identifier(column.name)})
+        registers = [identifier(column.name), identifier(column.name) + OPENING]
+        rows = tx.rows(mirror_sql.BACKFILL.format(**parts), {**place, "value": value, "registers": registers})
         touched.update(key for (key,) in rows if key is not None)
     return touched

@@ -11,7 +11,7 @@ MOST_BYTES = 63  # PostgreSQL cuts longer identifiers silently, and then two of 
 META_COLUMNS = (
     "_store", "_pk", "_epoch", "_file", "_pos", "_row", "_order", "_event_at", "_seen_at", "_op", "_deleted",
     "_key", "_stamps", "_stores", "_policy", "_decided_at", "_contested", "_uncertain", "_winners",
-    "_newest",
+    "_newest", "_next_key", "_last_key",
 )  # fmt: skip
 
 

@@ -1,11 +1,14 @@
 """Another policy becomes the one in force: alone for a moment, while no transaction decides, and then key by key.
 
 What a switch does at once is what no key may be decided without: room in central.*, business keys by a changed
-definition. Every key of a table that may be decided otherwise is gone through after it by the workers, in the keys'
-order, a chunk in each of their transactions (see `Central.take_dirty`).
+definition, which were made beside the old ones before (see `sinks.key_change`). Every key of a table that may be
+decided otherwise is gone through after it by the workers, in the keys' order, a chunk in each of their transactions
+(see `Central.take_waiting`).
 """
 
-from collections.abc import Iterator, Sequence
+import logging
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -14,9 +17,9 @@ from psycopg import sql
 from conflict.identity import business_key
 from conflict.policy import Policy, TablePolicy
 from sinks.evolution import Catalog
-from sinks.guards import require_none_held
 from sinks.history import because
-from sinks.identities import aliases_of, keep_aliases
+from sinks.identities import aliases_of
+from sinks.key_change import PATIENCE, KeyChange, abandon_keys
 from sinks.ledger import versions_at
 from sinks.names import in_warehouse_names
 from sinks.parked_keys import forget_parked
@@ -35,9 +38,12 @@ from sinks.statements import names, quoted, stage_name
 from sinks.store_orders import read_orders
 from sinks.views import Views
 from sinks.warehouse import Transaction, Warehouse
-from tillstream.errors import ConfigError, RefusedError
+from tillstream.errors import ConfigError, RefusedError, TransientError, UnreachableError
+
+log = logging.getLogger(__name__)
 
 CHUNK_ROWS = 10_000
+RESTS_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 10.0, 10.0, 0.0)  # before another try; the last is the last
 STORES = "SELECT DISTINCT store FROM tillstream.schema_versions ORDER BY store"
 _REDECIDE = """\
 INSERT INTO tillstream.redecisions (table_name) VALUES (%s)
@@ -47,9 +53,6 @@ UPDATE tillstream.reviews SET closed_at = clock_timestamp()
 WHERE closed_at IS NULL AND table_name || '.' || column_name <> ALL(%s)"""
 _STOP_REDECIDING = "DELETE FROM tillstream.redecisions WHERE table_name = %s"
 
-_UNKEY = sql.SQL("""\
-UPDATE stores.{table} t SET _key = NULL WHERE _key IS NOT NULL
-  AND NOT EXISTS (SELECT FROM {rekeyed} r WHERE t._store = r._store AND t._pk = r._pk)""")
 _KEY_ANEW = sql.SQL("""\
 UPDATE stores.{table} t SET _key = r._key FROM {rekeyed} r
 WHERE t._store = r._store AND t._pk = r._pk AND t._key IS DISTINCT FROM r._key""")
@@ -86,12 +89,43 @@ def switch_policy(
             keep_rules(tx, present.id, shapes.policy)
             Catalog(Views(shapes.policy)).keep_views(tx)  # they may be those of an earlier Tillstream
             return present.id
+    for rest_seconds in RESTS_SECONDS:
+        try:
+            changes = build_keys(warehouse, shapes.policy)
+            with warehouse.transaction() as tx:
+                for change in changes:
+                    change.keep_vacuum_out(tx)
+                alone(tx)
+                present = version_in_force(tx)
+                if present is not None and present.fingerprint == shapes.policy.fingerprint:
+                    return present.id
+                return _switch(tx, present, shapes, origin, author, reason)
+        except TransientError as error:  # somebody reads for long what is to be held, or another policy came between
+            if not rest_seconds or isinstance(error, UnreachableError):
+                raise
+            log.info("the switch to policy version %d waits: %s", shapes.policy.version, error)
+            time.sleep(rest_seconds)
+    raise AssertionError
+
+
+def build_keys(warehouse: Warehouse, policy: Policy) -> list[KeyChange]:
+    """Those of tables whose key is another one, beside the present ones: all of a switch that takes long."""
     with warehouse.transaction() as tx:
-        alone(tx)
-        present = version_in_force(tx)
-        if present is not None and present.fingerprint == shapes.policy.fingerprint:
-            return present.id
-        return _switch(tx, present, shapes, origin, author, reason)
+        catalog = Catalog()
+        catalog.load(tx)
+        changes = _key_changes(version_in_force(tx), policy, catalog.tables)
+    for change in changes:
+        change.build(warehouse)
+    return changes
+
+
+def _key_changes(present: PolicyVersion | None, policy: Policy, tables: Iterable[str]) -> list[KeyChange]:
+    before, after = present.keys if present else {}, _keys(policy)
+    return [
+        KeyChange(table, policy.tables.get(table), after.get(table))
+        for table in sorted({*before, *after} & set(tables))
+        if before.get(table) != after.get(table)
+    ]
 
 
 def _switch(
@@ -99,14 +133,21 @@ def _switch(
 ) -> int:
     policy, catalog = shapes.policy, Catalog(Views(shapes.policy))
     because(tx, f"policy version {policy.version}{_said(author, reason)}")
-    catalog.load(tx)
+    catalog.hold(tx)
+    changes = _key_changes(present, policy, catalog.tables)
+    tx.execute(PATIENCE)
+    for change in changes:
+        change.hold(tx)
     _make_room(tx, catalog, shapes)
+    for change in changes:
+        change.switch(tx)
+    abandon_keys(tx)
     before, after = present.keys if present else {}, _keys(policy)
     was = _known(present)
     for table in sorted({*before, *after} & set(catalog.tables)):
-        if before.get(table) != after.get(table):
-            _redo_keys(tx, catalog, table, policy.tables.get(table))
         if table not in after:
+            if catalog.central_columns(table):
+                tx.execute(sql.SQL("DELETE FROM central.{}").format(sql.Identifier(table)))
             tx.execute(_STOP_REDECIDING, [table])
             forget_parked(tx, table)
         elif was is None or was.tables.get(table) != policy.tables[table]:
@@ -114,7 +155,9 @@ def _switch(
             forget_parked(tx, table)
     tx.execute(_CLOSE_REVIEWS, [_reviewed(policy, catalog)])
     number = keep(tx, policy, after, origin, author, reason)
-    catalog.keep_views(tx)
+    catalog.keep_views(tx, anew=[change.table for change in changes])
+    for change in changes:
+        change.end(tx)
     return number
 
 
@@ -156,26 +199,7 @@ def require_applied(tx: Transaction, policy: Policy) -> None:
 
 
 def _keys(policy: Policy) -> dict[str, Any]:
-    return {
-        table: [[part.column, part.written, sorted(part.stop)] for part in each.key]
-        for table, each in policy.tables.items()
-    }
-
-
-def _redo_keys(tx: Transaction, catalog: Catalog, table: str, policy: TablePolicy | None) -> None:
-    """All rows' business keys by the new definition. What was agreed under an old key goes when its turn comes; of a
-    table that is no longer shared, at once."""
-    name = sql.Identifier(table)
-    require_none_held(tx, table, "its key cannot change")
-    keep_aliases(tx, table, policy)
-    if policy is None:
-        if catalog.central_columns(table):
-            tx.execute(sql.SQL("DELETE FROM central.{}").format(name))
-        tx.execute(sql.SQL("UPDATE stores.{} SET _key = NULL WHERE _key IS NOT NULL").format(name))
-        return
-    rekeyed = rekey(tx, catalog, table, policy)
-    tx.execute(_UNKEY.format(table=name, rekeyed=sql.Identifier(rekeyed)))
-    set_keys(tx, table, rekeyed)
+    return {table: [part.facts for part in each.key] for table, each in policy.tables.items()}
 
 
 def set_keys(tx: Transaction, table: str, rekeyed: str) -> None:
@@ -197,7 +221,7 @@ def rekey(
     aliases = aliases_of(tx, policy)
     for rows in _chunks(tx, table, columns, under):
         keyed = (
-            (store, pk, business_key(policy.key, dict(zip(columns, values, strict=True))))
+            (store, pk, business_key(policy.key, dict(zip(columns, values, strict=True)), store))
             for store, pk, *values in rows
         )
         tx.copy(

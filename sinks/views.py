@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from psycopg import sql
@@ -21,6 +21,7 @@ Place = tuple[str, str]  # (schema, name)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _View:
+    of: str  # the table of stores.*
     create: str
     columns: tuple[str, ...]
     says: str
@@ -46,7 +47,12 @@ class Views:
             tx.execute(statements.DROP.format(view=sql.Identifier("central", statements.by_store_view(table))))
 
     def keep(
-        self, tx: Transaction, columns: Mapping[str, Mapping[str, str]], central: Mapping[str, Mapping[str, str]]
+        self,
+        tx: Transaction,
+        columns: Mapping[str, Mapping[str, str]],
+        central: Mapping[str, Mapping[str, str]],
+        *,
+        anew: Collection[str] = (),
     ) -> None:
         """Make the views as they should be. `columns`: table of stores.* → its columns; `central`: of central.*.
 
@@ -63,7 +69,7 @@ class Views:
                 tx.execute(statements.DROP.format(view=sql.Identifier(*place)))
                 del present[place]
         for place, view in wanted.items():
-            if place not in present or present[place][0] != view.comment:
+            if place not in present or present[place][0] != view.comment or view.of in anew:
                 tx.execute(view.create)
                 text = sql.Literal(view.comment)
                 tx.execute(statements.COMMENT.format(view=sql.Identifier(*place), text=text))
@@ -74,6 +80,7 @@ class Views:
         shared = [table for table in self._policy.tables if table in central]
         wanted = {
             ("central", statements.ids_view(table)): _View(
+                of=table,
                 create=statements.ids(table),
                 columns=("_store", "_pk", "_key"),
                 says=f"the central key of each row of stores.{table} that has one",
@@ -82,12 +89,14 @@ class Views:
         }
         for table in shared:
             wanted["desk", desk.desk_view(table)] = _View(
+                of=table,
                 create=desk.desk(table, _asked(self._policy.tables[table], central[table])),
                 columns=desk.COLUMNS,
                 says=f"each store's part in each value of central.{table}",
             )
             if own := self._policy.tables[table].of_each_store(columns.get(table, ())):
                 wanted["central", statements.by_store_view(table)] = _View(
+                    of=table,
                     create=statements.by_store(table, own),
                     columns=("_key", "_store", "_pk", *own),
                     says=f"what each store has of the columns of {table} that the policies leave to it",
@@ -99,6 +108,7 @@ class Views:
                     log.warning("policies: no store has %s.%s, which `references:` names%s", table, column, near)
                 keys = [statements.key_column(column) for column in references]
                 wanted["chain", table] = _View(
+                    of=table,
                     create=statements.resolved(table, columns[table], references, shared),
                     columns=("_store", "_pk", "_event_at", *keys, *columns[table]),
                     says=f"the live rows of stores.{table}, and in {', '.join(keys)} the central keys they refer to",

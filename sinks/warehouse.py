@@ -85,6 +85,17 @@ class Warehouse:
                     driver.rollback()
                 raise
 
+    def outside_a_transaction(self, statement: Statement) -> None:
+        """For what PostgreSQL does in several transactions of its own."""
+        with mapped_errors(), self.engine.connect() as connection:
+            driver = connection.connection.driver_connection
+            assert isinstance(driver, psycopg.Connection)
+            driver.autocommit = True
+            try:
+                driver.execute(_text(statement))
+            finally:
+                driver.autocommit = False
+
     def migrate(self) -> list[int]:
         """Bring the bookkeeping schema up to date; returns the versions that were run."""
         done: list[int] = []

@@ -252,7 +252,10 @@ RealCharset = Literal["utf8", "utf8mb4", "gbk", "gb2312", "big5", "tis620", "cp1
 
 
 def _kept_seconds(given: Any) -> float:
-    return 0.0 if given is False else duration_seconds(given)
+    try:
+        return 0.0 if given is False else duration_seconds(given)
+    except ValueError as error:
+        raise ValueError(f"{error}, or false for none") from None
 
 
 def _history_mapping(given: Any) -> Any:

@@ -103,3 +103,24 @@ LEFT JOIN LATERAL (
   SELECT r.rule, r.says FROM tillstream.rules r
   WHERE r.policy = h.policy AND r.table_name = h.table_name AND r.column_name IN (c.key, '*')
   ORDER BY r.column_name = '*' LIMIT 1) r ON true;
+
+-- Business keys by a changed `key:`, made beside those in force in stores.<table>._next_key: rows up to (store, pk) have
+-- theirs, but for those in `stale`, which were written since.
+CREATE TABLE tillstream.key_changes (
+  table_name text COLLATE "C" PRIMARY KEY,
+  definition jsonb NOT NULL,
+  store text COLLATE "C" NOT NULL DEFAULT '',
+  pk text COLLATE "C" NOT NULL DEFAULT '',
+  done boolean NOT NULL DEFAULT false
+);
+CREATE TABLE tillstream.stale_keys (
+  table_name text COLLATE "C" NOT NULL,
+  store text COLLATE "C" NOT NULL,
+  pk text COLLATE "C" NOT NULL,
+  PRIMARY KEY (table_name, store, pk)
+);
+CREATE FUNCTION tillstream.key_is_stale() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO tillstream.stale_keys SELECT TG_TABLE_NAME, _store, _pk FROM written ON CONFLICT DO NOTHING;
+  RETURN NULL;
+END $$;

@@ -12,10 +12,11 @@ def test_what_was_tried_is_what_the_switch_made(fresh_database: str) -> None:
     try:
         found = run(warehouse, 4, 2_000)
         with warehouse.transaction() as tx:
-            central = tx.rows("SELECT count(*), count(*) FILTER (WHERE _policy = 2) FROM central.members")[0]
+            central = tx.rows("SELECT count(*), count(*) FILTER (WHERE _policy = 3) FROM central.members")[0]
     finally:
         warehouse.dispose()
     assert found["contributions"] == 2_000
     assert central == (500, 500)
     assert 0 < found["diff"]["values"] == found["values_changed_back"]
     assert found["redecide"]["changes_meanwhile"] > 0
+    assert found["other_key"]["changes_meanwhile"] > 0

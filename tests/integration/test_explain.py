@@ -93,6 +93,7 @@ def test_the_words(chain: DecidedChain, capsys: pytest.CaptureFixture[str]) -> N
     assert told[6].startswith('  store s1  row 7  "s1"    changed 2026-01-01 12:00:00 UTC  at 000001:')
     assert told[-3].startswith("contest of ")
     assert '"Wang" of store s2 won over "s1" of store s1, changed last (latest)' in told[-3]
+    assert told[-1].endswith(f"{KEY} came to be, by policy version 4: store s1, s2")
 
 
 def test_a_clock_that_is_off_is_told(chain: DecidedChain, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,18 +8,20 @@ import pytest
 from harness import fresh_warehouse
 from ways import Place
 
-from sinks import batch, central, worker
+from sinks import batch, central, key_change, worker
 
 
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Faults pass at once, keys left by others are looked for all the time, and every key that can be decided from a
-    few of its rows is."""
+    few of its rows is; keys are made two at a time, and the workers come between."""
     monkeypatch.setattr(worker, "FIRST_RETRY_SECONDS", 0.01)
     monkeypatch.setattr(worker, "MOST_RETRY_SECONDS", 0.05)
     monkeypatch.setattr(worker, "POLL_SECONDS", 0.005)
     monkeypatch.setattr(batch, "DIRTY_SECONDS", 0.01)
     monkeypatch.setattr(central, "MANY_STORES", 1)
+    monkeypatch.setattr(key_change, "ROWS_AT_ONCE", 2)
+    monkeypatch.setattr(key_change, "FEW_ROWS", 1)
 
 
 @pytest.fixture(scope="session")

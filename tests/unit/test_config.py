@@ -220,6 +220,8 @@ class TestRefusing:
             ("retry: 5", "must be a mapping"),
             ("resync: {load_percent: 0}", "must be at least 1"),
             ("resync: {load_percent: 101}", "must be at most 100"),
+            ("tables: {history: {members: 30}}", "must be a duration with its unit"),
+            ("tables: {history: true}", "must be a duration with its unit, such as 30s, 10m, 2h or 1d, or false"),
             ("tables: {include: members}", "must be a list"),
             ("tables: {include: []}", "must not be empty"),
             ("tables: {include: ['']}", "must not be empty"),
@@ -299,6 +301,16 @@ class TestResolving:
         assert config.capture_options.snapshot_locking == "minimal"
         assert config.resync.load_percent == 10
         assert (config.retry.first_seconds, config.retry.most_seconds) == (1.0, 60.0)
+
+    def test_how_long_history_is_kept_is_said_for_all_or_by_table(self) -> None:
+        """30 days where nothing is said; false is none."""
+        assert config_of(SMALLEST).tables.history_seconds == {"*": 30 * 86_400.0}
+        for said, seconds in (
+            ("false", {"*": 0.0}),
+            ("90d", {"*": 90 * 86_400.0}),
+            ("{stock: false, members: 2h}", {"*": 30 * 86_400.0, "stock": 0.0, "members": 7_200.0}),
+        ):
+            assert config_of(SMALLEST + f"tables: {{history: {said}}}\n").tables.history_seconds == seconds
 
     def test_a_store_is_complete(self) -> None:
         """Its own values win over the defaults; nobody else looks at the defaults."""

@@ -2,11 +2,13 @@
 and all that is decided anew after it hold up the rows of the stores."""
 
 import argparse
+import itertools
 import json
 import os
 import resource
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from types import MappingProxyType
 from typing import Any
 
@@ -14,7 +16,7 @@ import msgspec
 
 from conflict.policy import ColumnRule, KeyPart, Normaliser, Policy, RuleName, TablePolicy, policy_of
 from connectors.embedded import EmbeddedLanes, hand_over
-from sinks.policy_switch import switch_policy
+from sinks.policy_switch import build_keys, switch_policy
 from sinks.policy_trial import PolicyTrial
 from sinks.policy_versions import version_in_force
 from sinks.row_codec import Shapes
@@ -43,21 +45,22 @@ FROM (SELECT DISTINCT store FROM tillstream.schema_versions) s, generate_series(
 _WAITING = "SELECT FROM tillstream.dirty_keys UNION ALL SELECT FROM tillstream.redecisions LIMIT 1"
 
 
-def _policy(version: int, name: ColumnRule) -> Policy:
+def _policy(version: int, name: ColumnRule, normaliser: Normaliser = Normaliser.TRIM) -> Policy:
     columns = {"points": ColumnRule(rule=RuleName.SUM), "name": name}
-    key = (KeyPart(column="phone", normaliser=Normaliser.TRIM),)
+    key = (KeyPart(column="phone", normaliser=normaliser),)
     return policy_of(version, {"members": TablePolicy(table="members", key=key, columns=MappingProxyType(columns))})
 
 
 OLD = _policy(1, ColumnRule(rule=RuleName.LATEST))
 NEW = _policy(2, ColumnRule(rule=RuleName.PRIORITY, ranks=(("s0003",), ("s0001",))))
+OTHER_KEY = _policy(3, ColumnRule(rule=RuleName.LATEST), Normaliser.UPPER)  # every key is another one
 
 
 def run(warehouse: Warehouse, stores: int, contributions: int) -> dict[str, Any]:
     """Seconds, megabytes of this process, and what was found."""
     keys = contributions // stores
     lanes = EmbeddedLanes()
-    policies = {policy.fingerprint: policy for policy in (OLD, NEW)}
+    policies = {policy.fingerprint: policy for policy in (OLD, NEW, OTHER_KEY)}
     worker = Worker(
         warehouse,
         lanes,
@@ -99,7 +102,34 @@ def run(warehouse: Warehouse, stores: int, contributions: int) -> dict[str, Any]
             "changes_meanwhile": len(waits),
         },
         "values_changed_back": left.values,
+        "other_key": _other_key(worker, lanes, warehouse),
         "goals": {"diff_seconds": 120, "peak_resident_mb": 1024, "longest_wait_seconds": 1.0},
+    }
+
+
+def _other_key(worker: Worker, lanes: EmbeddedLanes, warehouse: Warehouse) -> dict[str, Any]:
+    """Every row's business key becomes another one, while a store goes on."""
+
+    def switch() -> tuple[float, float]:
+        started = time.perf_counter()
+        build_keys(warehouse, OTHER_KEY)
+        built = time.perf_counter()
+        switch_policy(warehouse, Shapes(OTHER_KEY))
+        return built - started, time.perf_counter() - built
+
+    waits = []
+    with ThreadPoolExecutor(1) as aside:
+        switching = aside.submit(switch)
+        while not switching.done():
+            waits.append(_bring(worker, lanes, "s0001", _member(1, next(_points))))
+        built, switched = switching.result()
+    redecided = _beside(worker, lanes, warehouse)
+    return {
+        "built_seconds": round(built, 1),
+        "switch_seconds": round(switched, 3),
+        "longest_wait_of_a_change_seconds": round(max(waits), 3),
+        "changes_meanwhile": len(waits),
+        "longest_wait_while_decided_anew_seconds": round(max(redecided), 3),
     }
 
 
@@ -115,7 +145,7 @@ def _beside(worker: Worker, lanes: EmbeddedLanes, warehouse: Warehouse) -> list[
     waits: list[float] = []
     is_left = True
     while is_left:
-        waits.append(_bring(worker, lanes, "s0001", _member(1, len(waits) + 1)))
+        waits.append(_bring(worker, lanes, "s0001", _member(1, next(_points))))
         with warehouse.transaction() as tx:
             is_left = bool(tx.rows(_WAITING))
     return waits
@@ -132,6 +162,7 @@ def _bring(worker: Worker, lanes: EmbeddedLanes, store: str, *documents: dict[st
     return time.perf_counter() - started
 
 
+_points = itertools.count(1)
 _position = iter(range(100_000_000, 2_000_000_000, 300))  # behind all that was filled in
 
 
@@ -155,7 +186,7 @@ def main() -> None:
     if options.output == "json":
         print(json.dumps(found))
         return
-    diff, redecide, goals = found["diff"], found["redecide"], found["goals"]
+    diff, redecide, goals, other_key = found["diff"], found["redecide"], found["goals"], found["other_key"]
     sys.stdout.write(
         f"{found['contributions']:,} rows of {found['stores']} stores under shared keys, {found['cores']} cores\n"
         f"policy diff: {diff['seconds']} s (goal {goals['diff_seconds']}), {diff['values']:,} values would change, "
@@ -163,6 +194,10 @@ def main() -> None:
         f"policy apply: the switch itself {found['switch_seconds']} s\n"
         f"decided anew in {redecide['seconds']} s; of {redecide['changes_meanwhile']} changes of a store meanwhile the "
         f"slowest took {redecide['longest_wait_of_a_change_seconds']} s (goal {goals['longest_wait_seconds']})\n"
+        f"a key changed: built in {other_key['built_seconds']} s beside the workers, switch in "
+        f"{other_key['switch_seconds']} s; of {other_key['changes_meanwhile']} changes of a store meanwhile the "
+        f"slowest took {other_key['longest_wait_of_a_change_seconds']} s, of those while it was decided anew "
+        f"{other_key['longest_wait_while_decided_anew_seconds']} s (goal {goals['longest_wait_seconds']})\n"
     )
 
 
