@@ -268,3 +268,79 @@ def test_a_key_that_a_held_store_has_left(chain: DecidedChain) -> None:
         assert chain.tillstream("stores", verb, "s1") == 0
         chain.work()
         agreed_right(chain)
+
+
+LOOKED_FOR = """\
+version: 1
+tables:
+  members:
+    scope: shared
+    key: {phone: phone_cn}
+    guards:
+      rows_per_key: 1
+      same: [name]
+      flip_flops: 3
+      ledger: {points: {table: products, row: sku, change: price}}
+"""
+FOUND = [
+    "members +8613800000000, store s1: store s1 has 2 rows under it",
+    'members +8613800000001, stores s1, s2: name is "Li" and "Wang"',
+    "members +8613800000002, stores s1, s2: level went to and fro 4 times",
+    "members +8613800000000, store s1: points of row 0 is 7, its changes in products come to 5.00",
+]
+
+
+def test_what_looks_wrong_is_told(tmp_path: Path, fresh_database: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Many rows under one key, one key with two names, a value between two stores, a balance that its ledger does not
+    bear out; and none of what is only written otherwise, was deleted, or is as it is to be."""
+    with closing(DecidedChain(tmp_path, fresh_database, LOOKED_FOR)) as chain:
+        one, two = chain.stores.values()
+        for store in (one, two):
+            store.snapshot()
+        one.insert("members", member(0, "A", 7, phone=phone(0)), member(1, "Wang", phone=phone(1)))
+        one.insert("members", member(2, "B", phone=phone(2)), member(3, " Mrs  wang", phone=phone(3)))
+        one.insert("members", member(9, "A", phone=phone(0)), member(10, "A", phone=phone(0)))
+        two.insert("members", member(1, "Li", phone=phone(1)), member(2, "B", phone=phone(2)))
+        two.insert("members", member(3, "Mrs Wang", phone=phone(3)))
+        one.delete("members", (10,))
+        one.insert("products", {"sku": "0", "region": None, "price": "5.00"})
+        chain.take_in()
+        for level, store in enumerate((one, two, one, two), 2):
+            later(chain)
+            store.update("members", (2,), level=level)
+            chain.take_in()
+        assert chain.tillstream("anomalies") == 1
+        assert capsys.readouterr().out.splitlines() == FOUND
+        assert chain.tillstream("anomalies", "members", "--limit", "1", "--output", "json") == 1
+        told = json.loads(capsys.readouterr().out)
+        assert [each["kind"] for each in told["anomalies"]] == ["rows_per_key", "different", "flip_flop", "balance"]
+        one.delete("members", (9,))
+        two.update("members", (1,), name="Wang")
+        one.update("products", ("0",), price="7.00")
+        chain.take_in()
+        assert chain.tillstream("anomalies") == 1
+        assert capsys.readouterr().out.splitlines() == [FOUND[2]]
+        assert chain.tillstream("anomalies", "products") == 2
+        assert "products" in capsys.readouterr().err
+
+
+def test_guards_that_name_what_is_not_there(chain: DecidedChain, capsys: pytest.CaptureFixture[str]) -> None:
+    """A typing error in a column is told, with what to do."""
+    (chain.directory / "policies.yaml").write_text(GUARDED.format(guards="{same: [nmae]}"))
+    assert chain.tillstream("policy", "apply", "--yes") == 0
+    chain.take_up()
+    capsys.readouterr()
+    assert chain.tillstream("anomalies") == 1
+    assert "the guards of members name members.nmae, which is not in the warehouse" in capsys.readouterr().err
+
+
+def test_other_guards_decide_nothing_anew(chain: DecidedChain) -> None:
+    """They are in force at once, and no key waits for it."""
+    (chain.directory / "policies.yaml").write_text(GUARDED.format(guards="{deletes: 90%, at_least: 5}"))
+    assert chain.tillstream("policy", "apply", "--yes") == 0
+    assert chain.rows("SELECT count(*) FROM tillstream.redecisions") == [(0,)]
+    chain.take_up()
+    for number in range(30):
+        chain.stores["s1"].delete("members", (number,))
+    chain.take_in()
+    assert chain.rows(HELD) == []
