@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from conflict.case_file import ExpectedEntry, GivenEntry
+from conflict.policy import REST, RuleName
 from tillstream.checked_yaml import Document, Steps, suggestion
 from tillstream.errors import Fault
 
@@ -18,9 +19,10 @@ _WORDS = {
 
 def faults_of_cases(document: Document) -> Iterator[Fault]:
     data = _mapping(document.data)
+    tables = _mapping(data.get("tables"))
     keys = {
         name: list(table["key"])
-        for name, table in _mapping(data.get("tables")).items()
+        for name, table in tables.items()
         if isinstance(table, dict) and table.get("scope") == "shared" and isinstance(table.get("key"), dict | list)
     }
     for number, case in enumerate(_list(data.get("tests"))):
@@ -32,6 +34,7 @@ def faults_of_cases(document: Document) -> Iterator[Fault]:
                     yield document.fault(place, f'"{table}" is not a shared table of this file{near}')
                 else:
                     yield from _faults_of_rows(document, place, case, keys[table])
+                    yield from _openings_of_none(document, place, case, _mapping(tables[table].get("columns")))
 
 
 def _faults_of_rows(document: Document, place: Steps, case: dict[str, Any], key: list[str]) -> Iterator[Fault]:
@@ -47,6 +50,17 @@ def _faults_of_rows(document: Document, place: Steps, case: dict[str, Any], key:
             if missing:
                 yield document.fault((*place, index), f"lacks {missing}, the key of {table}")
             yield from _columns_of_no_row(document, (*place, index), row, [*given, *key])
+
+
+def _openings_of_none(document: Document, place: Steps, case: dict[str, Any], rules: dict[str, Any]) -> Iterator[Fault]:
+    """Openings of columns that have none."""
+    for index, row in _rows(case, "given", str(place[3])) if place[2] == "given" else ():
+        for column in _mapping(row.get("_opening")):
+            rule = rules.get(column, rules.get(REST))
+            while isinstance(rule, dict) and rule.get("rule") != RuleName.SUM_OF_CHANGES.value:
+                rule = rule.get("then")
+            if not isinstance(rule, dict):
+                yield document.fault((*place, index, "_opening", column), "only sum_of_changes looks at an opening")
 
 
 def _columns_of_no_row(document: Document, place: Steps, row: dict[str, Any], known: list[str]) -> Iterator[Fault]:

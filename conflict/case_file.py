@@ -54,6 +54,9 @@ def _time_us(given: Any) -> int:
     return at_us
 
 
+Moment = Annotated[int, BeforeValidator(_time_us, json_schema_input_type=str)]  # in us
+
+
 def _times_us(given: Any) -> dict[str, int]:
     """Of the columns named; "" of all others."""
     if isinstance(given, Mapping):
@@ -106,6 +109,12 @@ class GivenEntry(_Row):
         description="It was there when the store was first read; only what `_at` names was seen changing since.",
     )
 
+    opening: dict[str, Value] = Field(
+        default={},
+        alias="_opening",
+        description="{column: what it had at the opening}, if it was changed since. For sum_of_changes.",
+    )
+
     @model_validator(mode="after")
     def _means_something(self) -> "GivenEntry":
         if self.snapshot and ("" in self.at or self.since):
@@ -113,7 +122,7 @@ class GivenEntry(_Row):
                 "a `_snapshot` row was there before anyone looked, and its time is that of the column `changed_at`, if "
                 "any; `_at: {column: time}` says what was seen changing since"
             )
-        for word, columns in (("_at", self.at), ("_since", self.since)):
+        for word, columns in (("_at", self.at), ("_since", self.since), ("_opening", self.opening)):
             for column in sorted(columns.keys() - self.values.keys() - {""}):
                 raise ValueError(f'`{word}` names "{column}", which the row has not{suggestion(column, self.values)}')
         return self
@@ -127,6 +136,7 @@ class GivenEntry(_Row):
             deleted=self.deleted is not False,
             deleted_us=None if isinstance(self.deleted, bool) else self.deleted,
             snapshot=self.snapshot,
+            openings=self.opening,
         )
 
 

@@ -5,7 +5,7 @@ import math
 import random
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -14,7 +14,7 @@ from conflict.cases import Case, ExpectedRow, GivenRow, time_us
 from conflict.explain import explain, quoted, rule_in_words, shown
 from conflict.identity import business_key
 from conflict.policy import Policy, TablePolicy
-from conflict.resolution import NEVER_OBSERVED, SINCE, UNSEEN, ColumnStamp, Contribution, Resolution
+from conflict.resolution import NEVER_OBSERVED, SINCE, UNSEEN, ColumnStamp, Contribution, Held, Resolution
 from conflict.resolve import resolve
 from tillstream.errors import UndecidableError
 
@@ -53,7 +53,7 @@ def _table_differences(
 ) -> Iterator[Unexpected]:
     under: dict[str, list[Contribution]] = defaultdict(list)
     for number, row in enumerate(given):
-        key = business_key(policy.key, row.values)
+        key = business_key(policy.key, row.values, row.store)
         if key is not None:
             under[key].append(_contribution(policy, row, number))
     wanted: dict[str, ExpectedRow] = {}
@@ -171,7 +171,22 @@ def _contribution(policy: TablePolicy, row: GivenRow, number: int) -> Contributi
             **{column: ColumnStamp(position, us) for column, us in at.items() if policy.decides_by_time(column)},
             **{column + SINCE: ColumnStamp(position, us) for column, us in since.items() if policy.asks_since(column)},
         },
+        around=dict(_around(policy, row, position, at)),
     )
+
+
+def _around(
+    policy: TablePolicy, row: GivenRow, position: tuple[int, ...], at: Mapping[str, int]
+) -> Iterator[tuple[tuple[str, int], tuple[Held, ...]]]:
+    """A row that came after the opening had nothing then, unless the case says what."""
+    for column, value in row.values.items():
+        opening_us = policy.opening_us(column)
+        if opening_us is None:
+            continue
+        changed_us = at.get(column, NEVER_OBSERVED)
+        if column in row.openings or changed_us >= opening_us:
+            came = ColumnStamp(position, max(changed_us, opening_us))
+            yield (column, opening_us), (Held(row.openings.get(column), UNSEEN), Held(value, came))
 
 
 def _key_columns(policy: TablePolicy) -> set[str]:

@@ -19,6 +19,7 @@ class GivenRow:
     deleted: bool
     deleted_us: int | None  # None: with its last change
     snapshot: bool
+    openings: Mapping[str, Any]  # by column: what it had at the opening, if it was changed since
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ there, and the corrections that are known of the store's clock.
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from conflict.resolution import NEVER_OBSERVED, SINCE, ColumnStamp, Contribution
 
@@ -92,6 +93,13 @@ def had_since(column: str, contribution: Contribution) -> ColumnStamp:
 
 def effective_us(column: str, contribution: Contribution) -> int:
     return last_changed(column, contribution).effective_us
+
+
+def moment(effective_us: int) -> str:
+    """To the second, as MySQL stamps a change, unless there is more of it."""
+    at = datetime.fromtimestamp(effective_us // 1_000_000, UTC)
+    fraction = effective_us % 1_000_000
+    return f"{at:%Y-%m-%d %H:%M:%S}{f'.{fraction:06d}' if fraction else ''} UTC"
 
 
 # --- how corrections come into being ----------------------------------------------------------------------

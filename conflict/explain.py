@@ -5,17 +5,18 @@ What would flip a value is not described but tried: the rule is asked once more 
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from conflict.clock import CLOCK_RESOLUTION_US, had_since, last_changed
+from conflict.changes import at_opening
+from conflict.clock import CLOCK_RESOLUTION_US, had_since, last_changed, moment
 from conflict.people import Decision, apart
 from conflict.policy import BY_TIME, ColumnRule, Deletes, RuleName, TablePolicy
 from conflict.quarantine import believed
 from conflict.resolution import NEVER_OBSERVED, SINCE, ColumnStamp, Contribution
 from conflict.resolve import resolve
 from conflict.rules import Decided, decide, either, standing
+from conflict.values import increase
 from tillstream.errors import UndecidableError
 
 
@@ -26,6 +27,12 @@ class KnownFrom(StrEnum):
     READING = "reading"  # it was found changed when its store was read anew; nobody knows since when
     SNAPSHOT = "snapshot"  # the POS's own time of the row when it was first read
     NOTHING = "nothing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Since:
+    opening: Any  # what the row had then; None where it had no value
+    change: Any  # what its present value is above that, or below
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +50,7 @@ class Candidate:
     wins: bool
     uncertain: bool  # too close to the winner's time for the clocks to tell
     superseded: bool  # a later row of the same store stands for it
+    since: Since | None = None  # an opening, where what was changed since adds up
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,18 +99,12 @@ def rule_in_words(rule: ColumnRule) -> str:
         "column": rule.column,
         "value": quoted(rule.value) if rule.rule is RuleName.CONSTANT else "",
         "separator": quoted(rule.separator) if rule.rule is RuleName.UNION else "",
+        "opening": "" if rule.opening_us is None else moment(rule.opening_us),
     }
     settings["function"] = rule.function.name if rule.function else ""
     settings["when"] = rule.when.text if rule.when else ""
     told = ", ".join([rule.rule.value, *(f"{name}: {said}" for name, said in settings.items() if said)])
     return f"{told}, then {rule_in_words(rule.then)}" if rule.then else told
-
-
-def moment(effective_us: int) -> str:
-    """To the second, as MySQL stamps a change, unless there is more of it."""
-    at = datetime.fromtimestamp(effective_us // 1_000_000, UTC)
-    fraction = effective_us % 1_000_000
-    return f"{at:%Y-%m-%d %H:%M:%S}{f'.{fraction:06d}' if fraction else ''} UTC"
 
 
 def shown(value: Any) -> str | None:
@@ -206,7 +208,15 @@ def _candidates(rule: ColumnRule, column: str, rows: Sequence[Contribution], dec
             wins=each is decided.winner,
             uncertain=id(each) in last and each.store in doubted,
             superseded=id(each) not in last,
+            since=_since_opening(column, each, decided),
         )
+
+
+def _since_opening(column: str, row: Contribution, decided: Decided) -> Since | None:
+    if decided.changes is None or row.values[column] is None:
+        return None
+    opening = at_opening(column, row, decided.changes.opening_us)
+    return Since(opening=opening, change=increase(row.values[column], opening))
 
 
 def _known_from(stamp: ColumnStamp | None, at: ColumnStamp) -> KnownFrom:
@@ -226,9 +236,7 @@ def _flips(
     people: Mapping[str, Decision],
 ) -> str:
     if decided.by_person:
-        return "another decision, or `tillstream reviews reopen`" + (
-            "" if people[column].seen is None else ", or another value in a store"
-        )
+        return f"another decision, or `tillstream reviews reopen`{_by_itself(people[column])}"
     told = [
         _by_any_value(policy.rule_for(column), decided),
         _by_a_row(policy, column, rows, decided),
@@ -238,8 +246,14 @@ def _flips(
     return "; ".join(filter(None, told)) or "nothing that one store does"
 
 
+def _by_itself(decision: Decision) -> str:
+    if decision.until_us is not None:
+        return f", or that {moment(decision.until_us)} has come"
+    return "" if decision.seen is None else ", or another value in a store"
+
+
 def _by_any_value(rule: ColumnRule, decided: Decided) -> str:
-    if rule.rule is RuleName.SUM:
+    if rule.rule in (RuleName.SUM, RuleName.SUM_OF_CHANGES):
         return "every store's value is part of it: any change of one changes it"
     if rule.rule is RuleName.UNION:
         return "what any store has more would be part of it"

@@ -24,12 +24,13 @@ CHINA = 86
 SHORTEST_COMPLETE_CN = 9  # an area code (2 or 3 digits) and 7 or 8 more; fewer mean another line in each town
 
 
-def business_key(parts: tuple[KeyPart, ...], values: Mapping[str, object]) -> str | None:
+def business_key(parts: tuple[KeyPart, ...], values: Mapping[str, object], store: str | None = None) -> str | None:
     """The key's text: that of its one part, or a JSON array of several; None if any part has no value.
 
-    A part has no value if it is absent, NULL, empty once normalised, not normalisable, or in its stop list.
+    A part has no value if it is absent, NULL, empty once normalised, not normalisable, or in its stop list. `store` is
+    whose values they are: its codes become the chain's. Without one they are the chain's already.
     """
-    texts = [_part_text(part, values.get(part.column)) for part in parts]
+    texts = [_part_text(part, values.get(part.column), store) for part in parts]
     if not texts or None in texts:
         return None
     return texts[0] if len(texts) == 1 else json.dumps(texts, ensure_ascii=False, separators=(",", ":"))
@@ -42,9 +43,11 @@ def normalise(normaliser: Normaliser, value: object, region: str = "") -> str | 
     return (_phone(text, region) if normaliser is Normaliser.PHONE else _NORMALISERS[normaliser](text)) or None
 
 
-def _part_text(part: KeyPart, value: object) -> str | None:
+def _part_text(part: KeyPart, value: object, store: str | None) -> str | None:
     text = normalise(part.normaliser, value, part.region)
-    return None if text in _stopped(part) else text
+    if text is None or text in _stopped(part):
+        return None
+    return text if part.codes is None or store is None else part.codes.chain_code(store, text)
 
 
 @lru_cache(maxsize=STOP_LISTS)

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, ValidationError, WithJsonSchema
 
 from conflict.case_file import Name
 from conflict.phone_regions import REGIONS
@@ -64,3 +64,17 @@ KeyMapping = Annotated[
     Field(min_length=1),
     BeforeValidator(_key_mapping, json_schema_input_type=KeyForm),
 ]
+_KEY: TypeAdapter[dict[str, KeyPartEntry]] = TypeAdapter(KeyMapping)
+
+
+def key_parts(data: Any) -> dict[tuple[str, str], KeyPart]:
+    """By (table, column), as far as the raw data of a policies document says them rightly."""
+    tables = data.get("tables") if isinstance(data, dict) else None
+    found: dict[tuple[str, str], KeyPart] = {}
+    for table, said in tables.items() if isinstance(tables, dict) else ():
+        try:
+            parts = _KEY.validate_python(said["key"])
+        except (ValidationError, KeyError, TypeError):
+            continue
+        found |= {(table, column): part.value(column) for column, part in parts.items()}
+    return found

@@ -17,12 +17,15 @@ class Decision(Contribution):
     author: str
     reason: str
     seen: str | None  # the fingerprint of the values it was made on; None: it holds whatever they are
+    until_us: int | None  # when it is to end; that it has is for whoever hands it over to say
 
 
-def decision(column: str, value: str | None, *, author: str, reason: str, seen: str | None) -> Decision:
+def decision(
+    column: str, value: str | None, *, author: str, reason: str, seen: str | None, until_us: int | None = None
+) -> Decision:
     return Decision(
         store=PEOPLE, pk=column, position=(), changed_us=0, deleted=False, columns=frozenset({column}),
-        values={column: value}, stamps={}, author=author, reason=reason, seen=seen,
+        values={column: value}, stamps={}, author=author, reason=reason, seen=seen, until_us=until_us,
     )  # fmt: skip
 
 

@@ -32,6 +32,7 @@ class RuleName(StrEnum):
     HIGHEST = "highest"
     LOWEST = "lowest"
     SUM = "sum"
+    SUM_OF_CHANGES = "sum_of_changes"
     UNION = "union"
     CONSTANT = "constant"
     PER_STORE = "per_store"
@@ -49,7 +50,9 @@ FALLING_BACK = frozenset({
 TO_AGREE = frozenset({RuleName.EQUAL_OR_FLAG, RuleName.REVIEW})
 """Rules by which stores that differ are contested, whenever they came to."""
 
-NO_ONES = frozenset({RuleName.SUM, RuleName.UNION, RuleName.CONSTANT, RuleName.PER_STORE, RuleName.PYTHON})
+NO_ONES = frozenset({
+    RuleName.SUM, RuleName.SUM_OF_CHANGES, RuleName.UNION, RuleName.CONSTANT, RuleName.PER_STORE, RuleName.PYTHON,
+})  # fmt: skip
 """Rules whose value is no single store's, so that no store loses by it."""
 
 
@@ -81,6 +84,7 @@ class ColumnRule:
     value: str | None = None  # for constant
     column: str = ""  # that names the owner
     owners: tuple[tuple[str, str], ...] = ()  # (what it says, the store it means); empty: it says store ids
+    opening_us: int | None = None  # for sum_of_changes: when all stores had copies of one balance
     function: Function | None = None  # for python
     when: Condition | None = None  # which rows it looks at
     then: "ColumnRule | None" = None  # see FALLING_BACK
@@ -108,16 +112,35 @@ def chain(rule: ColumnRule) -> Iterator[ColumnRule]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CodeMap:
+    """Codes of stores, normalised, and the chain's that each of them is; two are equal if they say the same."""
+
+    digest: str  # sha256 in hex, over what it says
+    codes: Mapping[tuple[str, str], str] = field(compare=False, repr=False)  # (store, "" for any; code) → chain's code
+    notes: tuple[str, ...] = field(default=(), compare=False, repr=False)  # what a person may not have meant
+
+    def chain_code(self, store: str, code: str) -> str:
+        """A code that it does not know stands as it is."""
+        return self.codes.get((store, code)) or self.codes.get(("", code), code)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KeyPart:
     column: str
     normaliser: Normaliser
     region: str = ""  # for PHONE: that of numbers which do not say theirs
     stop: frozenset[str] = frozenset()  # as written; compared once normalised
+    codes: CodeMap | None = None
 
     @property
     def written(self) -> str:
         """How the policy says it."""
         return f"{self.normaliser}:{self.region}" if self.region else self.normaliser.value
+
+    @property
+    def facts(self) -> list[Any]:
+        """All that keys follow from, as it is stored."""
+        return [self.column, self.written, sorted(self.stop), *([self.codes.digest] if self.codes else [])]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +187,12 @@ class TablePolicy:
         """Whether the column's rule, or one it falls back on, asks since when a store has had a value."""
         return any(rule.rule is RuleName.EARLIEST for rule in chain(self.rule_for(column)))
 
+    def opening_us(self, column: str) -> int | None:
+        """Since when changes of the column add up, where its rule, or one it falls back on, adds them up."""
+        if any(part.column == column for part in self.key):
+            return None
+        return next((rule.opening_us for rule in chain(self.rule_for(column)) if rule.opening_us is not None), None)
+
     def columns_of_conditions(self) -> dict[str, str]:
         """Column that some `when` names, as the policy writes it → as rows have it."""
         rules = [*self.columns.values(), self.default]
@@ -207,6 +236,7 @@ class PolicySource:
 
     text: str  # the YAML
     stores: Mapping[str, Mapping[str, Any]] | None  # what is said of each store; None where that was not at hand
+    files: Mapping[str, str] = field(default_factory=dict)  # the text of those that the YAML names, as it names them
     modules: Modules = field(default_factory=lambda: MappingProxyType({}))  # that its functions are in
 
 
@@ -228,7 +258,7 @@ def _what_decides(table: TablePolicy) -> dict[str, Any]:
     guards = {"guards": _guards(table.guards)} if table.guards else {}
     return {
         **guards,
-        "key": [[part.column, part.written, sorted(part.stop)] for part in table.key],
+        "key": [part.facts for part in table.key],
         "changed_at": table.changed_at,
         "columns": {name: _rule(rule) for name, rule in table.columns.items() if rule != table.default},
         "default": _rule(table.default),
@@ -261,6 +291,8 @@ def _rule(rule: ColumnRule) -> dict[str, Any]:
         said["value"] = rule.value
     if rule.rule is RuleName.OWNER:
         said["column"], said["owners"] = rule.column, rule.owners
+    if rule.rule is RuleName.SUM_OF_CHANGES:
+        said["opening_us"] = rule.opening_us
     if rule.function is not None:
         said["function"] = [rule.function.name, rule.function.seconds, rule.function.digest]
     if rule.when is not None:

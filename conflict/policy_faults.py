@@ -34,6 +34,7 @@ def faults_between_parts(document: Document, words: Collection[str]) -> Iterator
             message = "a shared table needs its business key, such as {phone: phone_cn}"
             yield document.fault(("tables", name, "key"), message)
         yield from _rules_of_key_columns(document, name, table)
+        yield from _maps_of_no_key(document, name, table)
         yield from _circles_of_owners(document, name, table)
         yield from _columns_of_conditions(document, name, table)
     yield from faults_of_cases(document)
@@ -68,6 +69,18 @@ def _rules_of_key_columns(document: Document, name: str, table: dict[str, Any]) 
         if column in key:
             message = "is part of the key, which is the same in every store; take its rule out"
             yield document.fault(("tables", name, "columns", column), message)
+
+
+def _maps_of_no_key(document: Document, name: str, table: dict[str, Any]) -> Iterator[Fault]:
+    key, maps = table.get("key"), table.get("map")
+    if not isinstance(key, list | dict) or not isinstance(maps, dict):
+        return
+    for column in maps:
+        if column not in key:
+            near = suggestion(column, [each for each in key if isinstance(each, str)])
+            yield document.fault(
+                ("tables", name, "map", column), f"is not part of the key, whose codes a map is of{near}"
+            )
 
 
 def _circles_of_owners(document: Document, name: str, table: dict[str, Any]) -> Iterator[Fault]:

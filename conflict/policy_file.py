@@ -1,6 +1,7 @@
 """policies.yaml: what it may say. A Policy is made of it only if everything in it was understood."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
 from types import MappingProxyType
@@ -8,10 +9,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
 
-from conflict.case_file import CaseEntry, Name, StoreId
+from conflict.case_file import CaseEntry, Moment, Name, StoreId
+from conflict.code_map import maps_of
 from conflict.condition import condition_of
 from conflict.functions import SECONDS_A_KEY, Modules, function_of
-from conflict.key_file import KeyMapping
+from conflict.key_file import KeyMapping, key_parts
 from conflict.policy import (
     CONTEST_WITHIN_SECONDS,
     GUARDED_ROWS,
@@ -19,6 +21,7 @@ from conflict.policy import (
     LATEST,
     REST,
     TO_AGREE,
+    CodeMap,
     ColumnRule,
     Deletes,
     Guards,
@@ -99,6 +102,16 @@ class RuleEntry(Entry):
     column: Name | None = Field(default=None, description="For owner: the column whose value names the store.")
     separator: Name = Field(default=",", description="For union: what stands between the parts of a value.")
     value: Annotated[str | None, ExactText] = Field(default=None, description="For constant: the central value.")
+    opening: Moment | None = Field(
+        default=None,
+        description="For sum_of_changes: when all stores had copies of one balance; a date or a time, UTC unless it "
+        "names its zone.",
+    )
+    copied_by_pos: bool | None = Field(
+        default=None,
+        strict=True,
+        description="For sum_of_changes: false, that is, each store has changed only its own copy since the opening.",
+    )
     when: Annotated[Name, AfterValidator(_known_condition)] | None = Field(
         default=None,
         description="Which rows the rule looks at: those of which this is true, such as "
@@ -124,6 +137,8 @@ class RuleEntry(Entry):
         for setting in _NEEDS.get(self.rule, ()):
             if setting not in self.model_fields_set:
                 raise ValueError(f"{self.rule} needs `{setting}`: {_EXAMPLES[self.rule]}")
+        if self.rule is RuleName.SUM_OF_CHANGES and self.copied_by_pos is not False:
+            raise ValueError(_COPIED if self.copied_by_pos else _MAY_BE_COPIED)
         if self.rule is RuleName.PRIORITY and not (self.stores or self.by):
             raise ValueError(f"priority needs `stores`, best first, or `by`: {_EXAMPLES[self.rule]}")
         if self.stores and self.by:
@@ -135,6 +150,8 @@ class RuleEntry(Entry):
                 raise ValueError(f"`{setting}` names {what} twice")
         if self.then is not None and self.then.rule in (RuleName.PER_STORE, *TO_AGREE):
             raise ValueError(f"`then: {self.then.rule}` makes no value of its own; write the rule that does")
+        if len(openings := {self.opening, *_openings(self.then)} - {None}) > 1:
+            raise ValueError(f"a column has one opening, and here are {len(openings)}; write the same one")
         _ranked(self, (info.context or {}).get("stores"))
         return self
 
@@ -155,10 +172,15 @@ class RuleEntry(Entry):
             value=self.value,
             column=self.column or "",
             owners=owners,
+            opening_us=self.opening,
             function=None if self.python is None else function_of(self.python, self.seconds, modules),
             when=None if self.when is None else condition_of(self.when, stores),
             then=self.then.value_for(stores, modules) if self.then else None,
         )
+
+
+def _openings(entry: RuleEntry | None) -> set[int | None]:
+    return set() if entry is None else {entry.opening, *_openings(entry.then)}
 
 
 RULES_IN_WORDS: dict[str, str] = {
@@ -173,6 +195,7 @@ RULES_IN_WORDS: dict[str, str] = {
     RuleName.HIGHEST: "The last of those in `order`; where no value is among them `then` decides.",
     RuleName.LOWEST: "The first of those in `order`; where no value is among them `then` decides.",
     RuleName.SUM: "The sum of every store's present value, exact.",
+    RuleName.SUM_OF_CHANGES: "What most stores had at `opening`, and what each changed since, exact.",
     RuleName.UNION: "All parts that any store has, each once, sorted.",
     RuleName.CONSTANT: "What `value` says.",
     RuleName.PER_STORE: "None: each store keeps its own, side by side in central.<table>_by_store.",
@@ -199,6 +222,7 @@ _TAKES: dict[RuleName, tuple[str, ...]] = {
     RuleName.LOWEST: ("order", "then"),
     RuleName.UNION: ("separator",),
     RuleName.CONSTANT: ("value",),
+    RuleName.SUM_OF_CHANGES: ("opening", "copied_by_pos"),
     RuleName.PYTHON: ("python", "seconds"),
 }
 _NEEDS: dict[RuleName, tuple[str, ...]] = {
@@ -206,6 +230,7 @@ _NEEDS: dict[RuleName, tuple[str, ...]] = {
     RuleName.HIGHEST: ("order",),
     RuleName.LOWEST: ("order",),
     RuleName.CONSTANT: ("value",),
+    RuleName.SUM_OF_CHANGES: ("opening",),
     RuleName.PYTHON: ("python",),
 }
 _EXAMPLES = {
@@ -214,8 +239,17 @@ _EXAMPLES = {
     RuleName.HIGHEST: "{rule: highest, order: [basic, silver, gold]}",
     RuleName.LOWEST: "{rule: lowest, order: [basic, silver, gold]}",
     RuleName.CONSTANT: "{rule: constant, value: CNY}",
+    RuleName.SUM_OF_CHANGES: "{rule: sum_of_changes, opening: 2026-01-01, copied_by_pos: false}",
     RuleName.PYTHON: '{python: "membership:level"}',
 }
+_COPIED = (
+    "a balance that the POS copies is the same one in every store, and each change would count once per store; "
+    "write {rule: latest}"
+)
+_MAY_BE_COPIED = (
+    "sum_of_changes needs `copied_by_pos: false`: where the POS itself copies balances from store to store, each "
+    "change would count once per store; there write {rule: latest}"
+)
 
 
 def _no_use(rule: RuleName, setting: str) -> str:
@@ -299,6 +333,11 @@ class TableEntry(Entry):
     key: KeyMapping | None = Field(
         default=None, description="Business key: {column: normaliser}, or [column] to take it as it is."
     )
+    map: dict[Name, Name] = Field(
+        default_factory=dict,
+        description="{column of the key: CSV file}, with the columns store (may be left out), code and chain_code: "
+        "which of the chain's codes a store's code is.",
+    )
     changed_at: Name | None = Field(
         default=None,
         description="The POS's own column with the time of change, for snapshots.",
@@ -317,11 +356,16 @@ class TableEntry(Entry):
         "{member_id: members}. chain.<table> shows the central key beside it.",
     )
 
-    def value_for(self, table: str, stores: Stores | None, modules: Modules) -> TablePolicy:
+    def value_for(
+        self, table: str, stores: Stores | None, modules: Modules, maps: Mapping[tuple[str, str], CodeMap]
+    ) -> TablePolicy:
         rules = {column: entry.value_for(stores, modules) for column, entry in self.columns.items()}
         return TablePolicy(
             table=table,
-            key=tuple(part.value(column) for column, part in (self.key or {}).items()),
+            key=tuple(
+                replace(part.value(column), codes=maps.get((table, column)))
+                for column, part in (self.key or {}).items()
+            ),
             changed_at=self.changed_at,
             default=rules.pop(REST, LATEST),
             columns=MappingProxyType(rules),
@@ -345,15 +389,20 @@ def parse_policy(document: Document, stores: Stores | None, modules: Modules = N
 
     Without `stores` nothing is said of their ids and attributes, and such a policy decides nothing by them.
     """
-    further = list(faults_between_parts(document, TableEntry.model_fields))
+    maps, faults_of_maps = maps_of(document, key_parts(document.data), stores)
+    further = [*faults_between_parts(document, TableEntry.model_fields), *faults_of_maps]
     entry = validate(document, PolicyFile, further=further, context={"stores": stores})
     shared = {
-        name: table.value_for(name, stores, modules) for name, table in entry.tables.items() if table.scope == "shared"
+        name: table.value_for(name, stores, modules, maps)
+        for name, table in entry.tables.items()
+        if table.scope == "shared"
     }
     references = {name: MappingProxyType(table.references) for name, table in entry.tables.items() if table.references}
     policy = policy_of(entry.version, shared, MappingProxyType(references))
     cases = tuple(case.value(document.line_of(("tests", number))) for number, case in enumerate(entry.tests))
-    return replace(policy, source=PolicySource(text=document.text, stores=stores, modules=modules), cases=cases)
+    files = {name: each.text for name, each in document.beside.items() if each.text is not None}
+    source = PolicySource(text=document.text, stores=stores, files=files, modules=modules)
+    return replace(policy, source=source, cases=cases)
 
 
 def policy_schema() -> dict[str, Any]:

@@ -1,12 +1,13 @@
 """What stores contribute to one business key, and what was decided from it. Values only."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 NEVER_OBSERVED = -1  # an effective time before all others: the value was only ever seen in a snapshot
 # No column's name can end in a space, so registers that are not of a column's last change are named by one.
 SINCE = " "  # after a column: when it last came to have a value
+OPENING = "  "  # after a column: by opening, its values around that, the first as it was first seen
 SNAPSHOT = " "  # alone: the POS's own time of change when a snapshot first saw the row
 INSERTED = "  "  # when the row was last inserted
 CHANGED = "   "  # the row's last observed change, whatever it changed
@@ -29,6 +30,13 @@ class ColumnStamp(NamedTuple):
 UNSEEN = ColumnStamp((), NEVER_OBSERVED)
 
 
+class Held(NamedTuple):
+    """A value that a column had, and the change by which it came."""
+
+    value: Any  # exact; None where it was NULL or the row was not there
+    came: ColumnStamp  # UNSEEN: it was there before anyone looked
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contribution:
     """One store's row under the key. `columns` are those its store has: a missing one is absent, not NULL."""
@@ -45,6 +53,8 @@ class Contribution:
     columns: frozenset[str]
     values: Mapping[str, Any] = field(hash=False)
     stamps: Mapping[str, ColumnStamp] = field(hash=False)
+    # (column, opening in us) → its values in order, up to the first that surely came after; absent: it never changed
+    around: Mapping[tuple[str, int], Sequence[Held]] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from conflict.changes import Changes
 from conflict.clock import effective_us
 from conflict.people import Decision, apart, fingerprint
 from conflict.policy import NO_ONES, TO_AGREE, Deletes, TablePolicy
@@ -83,7 +84,11 @@ def _newest(policy: TablePolicy, decisions: Mapping[str, Decided], rows: Sequenc
 def _contest(policy: TablePolicy, column: str, decided: Decided, rows: Sequence[Contribution]) -> Contest | None:
     """Whether stores that differ changed the column within the window of each other."""
     rule = policy.rule_for(column)
-    if rule.rule in NO_ONES or column in policy.contest_ignore or decided.by_person:
+    if column in policy.contest_ignore or decided.by_person:
+        return None
+    if decided.changes is not None:
+        return _contest_of_openings(policy, column, decided.changes, decided.reason, rows)
+    if rule.rule in NO_ONES:
         return None
     having = [each for each in rows if column in each.columns]
     if rule.rule in TO_AGREE:  # others may differ from these as they like
@@ -113,6 +118,27 @@ def _contest(policy: TablePolicy, column: str, decided: Decided, rows: Sequence[
         losers=listed,
         reason=decided.reason,
         fingerprint=known_by,
+    )
+
+
+def _contest_of_openings(
+    policy: TablePolicy, column: str, changes: Changes, reason: str, rows: Sequence[Contribution]
+) -> Contest | None:
+    """Balances that were to be copies of one at the opening, and are not. What stores changed since is no conflict."""
+    if not changes.differing:
+        return None
+    facts = [
+        policy.table, column, repr(changes.base), [[store, repr(value)] for store, value in changes.openings],
+        sorted([each.store, each.pk] for each in rows),
+    ]  # fmt: skip
+    return Contest(
+        column=column,
+        rule=policy.rule_for(column).rule.value,
+        winner=None,
+        value=changes.base,
+        losers=tuple((store, value, NEVER_OBSERVED) for store, value in changes.differing),
+        reason=reason,
+        fingerprint=hashlib.sha256(json.dumps(facts, ensure_ascii=False).encode()).hexdigest(),
     )
 
 

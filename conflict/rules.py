@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from conflict.clock import cannot_tell, had_since, last_changed
+from conflict.changes import Changes, changes_of
+from conflict.clock import cannot_tell, had_since, last_changed, moment
 from conflict.condition import met
 from conflict.people import Decision, fingerprint
 from conflict.policy import LATEST, ColumnRule, RuleName, TablePolicy
@@ -27,6 +28,7 @@ class Decided:
     reason: str
     close: tuple[str, ...] = ()  # stores with another value, of which the clocks cannot tell that it was not they
     by_person: bool = False
+    changes: Changes | None = None  # since an opening, where it is made of them
 
     @property
     def uncertain(self) -> bool:
@@ -260,6 +262,26 @@ def _sum(rule: ColumnRule, asked: Asked) -> Decided:
     return Decided(total(given), None, "sum over stores") if given else NO_VALUE
 
 
+def _sum_of_changes(rule: ColumnRule, asked: Asked) -> Decided:
+    """Every live row counts here, too."""
+    assert rule.opening_us is not None, "the file sees to it"
+    given = [each for each in asked.having if asked.value(each) is not None]
+    if not given:
+        return NO_VALUE
+    found = changes_of(asked.column, given, rule.opening_us)
+    return Decided(found.total, None, _of_changes(found), found.doubtful, changes=found)
+
+
+def _of_changes(found: Changes) -> str:
+    if found.base is None:
+        return "what each store changed since the opening, before which none had a value"
+    tied = ", the least of what as many had" if found.tied else ""
+    return (
+        f"{found.base} that {found.votes} of {len(found.openings)} stores had at the opening{tied}, and what each "
+        "changed since"
+    )
+
+
 def _union(rule: ColumnRule, asked: Asked) -> Decided:
     """Every live row counts here, too."""
     given = [asked.value(each) for each in asked.having if asked.value(each) is not None]
@@ -278,7 +300,8 @@ def _review(rule: ColumnRule, asked: Asked) -> Decided | str:
     decided = asked.people.get(asked.column)
     if decided is None or decided.seen not in (None, fingerprint(asked.column, asked.having)):
         return _equal_or_flag(rule, asked)
-    reason = f"decided by {decided.author}{f': {decided.reason}' if decided.reason else ''}"
+    until = "" if decided.until_us is None else f" until {moment(decided.until_us)}"
+    reason = f"decided by {decided.author}{until}{f': {decided.reason}' if decided.reason else ''}"
     return Decided(asked.value(decided), None, reason, by_person=True)
 
 
@@ -304,7 +327,7 @@ def _first_with(given: Sequence[Contribution], asked: Asked, value: Any, reason:
     return Decided(asked.value(winner), winner, reason)
 
 
-_EVERY_ROW = frozenset({RuleName.SUM, RuleName.UNION, RuleName.PYTHON})
+_EVERY_ROW = frozenset({RuleName.SUM, RuleName.SUM_OF_CHANGES, RuleName.UNION, RuleName.PYTHON})
 NO_VALUE = Decided(None, None, "no store has a value")
 Rule = Callable[[ColumnRule, Asked], Decided | str]  # a text says why there is nothing to choose by
 _RULES: dict[RuleName, Rule] = {
@@ -319,6 +342,7 @@ _RULES: dict[RuleName, Rule] = {
     RuleName.HIGHEST: _in_order(max, "highest"),
     RuleName.LOWEST: _in_order(min, "lowest"),
     RuleName.SUM: _sum,
+    RuleName.SUM_OF_CHANGES: _sum_of_changes,
     RuleName.UNION: _union,
     RuleName.CONSTANT: _constant,
     RuleName.PER_STORE: _per_store,

@@ -17,6 +17,15 @@ def total(values: Sequence[Any]) -> Any:
     return reduce(_EXACTLY.add, values, Decimal(0))
 
 
+def negative(value: Any) -> Any:
+    return -value if isinstance(value, float) else _EXACTLY.minus(value)
+
+
+def increase(value: Any, other: Any) -> Any:
+    """`other` may be None, which is nothing."""
+    return value if other is None else total([value, negative(other)])
+
+
 def difference(left: Decimal | int, right: Decimal | int) -> Decimal:
     return _EXACTLY.subtract(left, right)
 

@@ -13,7 +13,7 @@ from conflict.policy import Policy, TablePolicy
 from conflict.resolution import CHANGED, INSERTED, NEVER_OBSERVED, SNAPSHOT, UNSEEN, Contest, Contribution, Resolution
 from conflict.resolve import resolve
 from conflict.shortcut import MANY_STORES, Standing, may_shorten, shortened
-from sinks.clocks import read_stamps
+from sinks.clocks import read_around, read_stamps
 from sinks.evolution import Catalog, key_columns
 from sinks.guards import held_stores
 from sinks.history import tell_reasons
@@ -312,6 +312,7 @@ def read_contributions(
                 inserted_us=known.pop(INSERTED, UNSEEN).effective_us,
                 snapshot=known.pop(SNAPSHOT, UNSEEN),
                 stamps=known,
+                around=read_around(clocks[store], stamps, kinds),
             )
         )
     return found

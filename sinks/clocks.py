@@ -1,11 +1,12 @@
 """What is known of the stores' clocks, for whoever reads what the stores contribute."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import Any
 
 from conflict.clock import Correction, StoreClock
-from conflict.resolution import ColumnStamp
+from conflict.resolution import OPENING, UNSEEN, ColumnStamp, Held
 from sinks.warehouse import Transaction
 
 # Whoever adds some is alone while doing so (see `sinks.policy_versions`): the numbers are seen in their order.
@@ -42,11 +43,32 @@ class KnownClocks:
         return self._clocks
 
 
-def read_stamps(clock: StoreClock, stored: Mapping[str, list[Any]] | None) -> dict[str, ColumnStamp]:
+def read_stamps(clock: StoreClock, stored: Mapping[str, Any] | None) -> dict[str, ColumnStamp]:
     """`_stamps` as the warehouse keeps them: see `tillstream.join_stamps`."""
+    items = ((name, stamp) for name, stamp in (stored or {}).items() if isinstance(stamp, list))
     if clock.was_never_off:  # nothing to correct, and of a time that ran backwards the later one stands as it is
-        return {name: _as_it_is(*stamp) for name, stamp in (stored or {}).items()}
-    return {name: _timed(clock, name, *stamp) for name, stamp in (stored or {}).items()}
+        return {name: _as_it_is(*stamp) for name, stamp in items}
+    return {name: _timed(clock, name, *stamp) for name, stamp in items}
+
+
+def read_around(
+    clock: StoreClock, stored: Mapping[str, Any] | None, kinds: Mapping[str, str]
+) -> dict[tuple[str, int], tuple[Held, ...]]:
+    """The values around openings that stand beside them: see `tillstream.join_around`. `kinds` are the columns'
+    types."""
+    return {
+        (name, int(opening)): tuple(_held(clock, _NUMBERS.get(kinds[name], Decimal), *each) for each in values)
+        for register, by_opening in (stored or {}).items()
+        if isinstance(by_opening, dict) and (name := register.removesuffix(OPENING)) in kinds
+        for opening, values in by_opening.items()
+    }
+
+
+_NUMBERS: Mapping[str, Callable[[str], Any]] = {"real": float, "double precision": float}
+
+
+def _held(clock: StoreClock, number: Callable[[str], Any], text: str | None, stamp: Any = None) -> Held:
+    return Held(None if text is None else number(text), UNSEEN if stamp is None else _timed(clock, "", *stamp))
 
 
 def _as_it_is(

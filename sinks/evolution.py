@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping
 from psycopg import sql
 
 from conflict.policy import RuleName, TablePolicy, chain
+from conflict.resolution import OPENING
 from sinks.clocks import KnownClocks
 from sinks.columns import column_type, wider
 from sinks.defaults import value_of_old_rows
@@ -143,6 +144,8 @@ class Catalog:
                 tx.execute(mirror_sql.ADD_COLUMN.format(**place, type=sql.SQL(kind)))
                 continue
             union = wider(present[name], kind)
+            if union is None and schema == "central":
+                union = kind  # a part of the key is a text, whatever it was as a column that is decided
             if union is None:
                 raise RefusedError(
                     f"store {codec.version.store}: {codec.version.table}.{name} is declared as {kind}, but the "
@@ -183,7 +186,7 @@ def _central_wanted(codec: RowCodec, wanted: Mapping[str, str]) -> dict[str, str
 def _summed(policy: TablePolicy, column: str, kind: str) -> str:
     """A sum over stores may need more room than any store's own value."""
     exact = kind in ("smallint", "integer", "bigint")
-    is_sum = any(rule.rule is RuleName.SUM for rule in chain(policy.rule_for(column)))
+    is_sum = any(rule.rule in (RuleName.SUM, RuleName.SUM_OF_CHANGES) for rule in chain(policy.rule_for(column)))
     return "numeric" if is_sum and exact else kind
 
 
@@ -214,6 +217,7 @@ def backfill(tx: Transaction, codec: RowCodec, added: list[DeclaredColumn], at: 
                     f"and what the rows that were there got cannot be told: {error}; {RESYNC.format(store=store)}"
                 ) from None
             continue
-        rows = tx.rows(mirror_sql.BACKFILL.format(**parts), {**place, "value": value, "name": identifier(column.name)})
+        registers = [identifier(column.name), identifier(column.name) + OPENING]
+        rows = tx.rows(mirror_sql.BACKFILL.format(**parts), {**place, "value": value, "registers": registers})
         touched.update(key for (key,) in rows if key is not None)
     return touched

@@ -6,7 +6,7 @@ the same events anywhere and the warehouse ends up the same.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -14,12 +14,13 @@ from typing import Any
 
 import msgspec
 
-from conflict.resolution import CHANGED, INSERTED, SINCE, SNAPSHOT
+from conflict.resolution import CHANGED, INSERTED, OPENING, SINCE, SNAPSHOT
 from sinks.columns import UntoldError
 from sinks.row_codec import RowCodec
 from tillstream.envelope import ChangeEvent, LaneBatch, Source, Stamp, file_number
 from tillstream.errors import PoisonError, RefusedError
 
+SURELY_AFTER_US = 86_400_000_000  # a day: so far ahead a store's clock may be; its migration says it, too
 MOVED = "m"  # the old half of a primary-key change: a withdrawal, not a delete
 _new_stamp = tuple.__new__  # a third of the time of Stamp(...), once an event
 TableId = tuple[str, str]  # (database, table) as the store names them
@@ -61,13 +62,14 @@ class KeylessChange(Change):
 class SharedChange(Change):
     """Also what was observed on the way to it."""
 
-    __slots__ = ("first", "first_us", "latest", "moved_from", "stamps")
+    __slots__ = ("around", "first", "first_us", "latest", "moved_from", "stamps")
 
     def __init__(self, codec: RowCodec, stamp: Stamp, event: ChangeEvent, at_us: int) -> None:
         super().__init__(codec, stamp, event)
         self.first, self.first_us = stamp, at_us
         self.latest: Dated | None = None  # of the row's changes so far the one that the store dates the latest
         self.stamps: dict[str, Mark] = {}
+        self.around: dict[str, list[tuple[Any, Mark | None]]] = {}  # column → its values in order, and how each came
         self.moved_from: str | None = None
 
 
@@ -210,12 +212,16 @@ def _observe(earlier: SharedChange | None, codec: RowCodec, stamp: Stamp, event:
     change = earlier or SharedChange(codec, stamp, event, at_us)
     change.stamp, change.event = stamp, event
     if event.op == "r":
+        if codec.opened:
+            _observe_values(change, codec, event, None)
         return change
     latest = change.latest
     if latest is None or latest[1] <= at_us:
         latest = change.latest = (stamp, at_us)
     mark = (stamp, at_us, None if latest[0] is stamp else latest)
     change.stamps[CHANGED] = mark
+    if codec.opened:
+        _observe_values(change, codec, event, mark)
     if event.op == "d" and event.newkey is not None:
         return change
     before, after = event.before, event.after
@@ -235,6 +241,24 @@ def _observe(earlier: SharedChange | None, codec: RowCodec, stamp: Stamp, event:
     if before is None and codec.keeps_inserts:
         change.stamps[INSERTED] = mark
     return change
+
+
+def _observe_values(change: SharedChange, codec: RowCodec, event: ChangeEvent, mark: Mark | None) -> None:
+    """What columns had before and after the event. A row that was inserted had nothing; the halves of a primary-key
+    change are one row, which had before what it has after unless the old row's last state says otherwise."""
+    images = [event.before, event.after]
+    if event.op == "r" or event.oldkey is not None:
+        images = [event.after]
+    elif event.newkey is not None:
+        images = [event.before]
+    for name, column, *_ in codec.opened:
+        values = change.around.setdefault(column, [])
+        for image in images:
+            value = None if image is None else image.get(name)
+            if not values:
+                values.append((value, None))
+            elif values[-1][0] != value:
+                values.append((value, mark))
 
 
 def decoded(change: Change, store: str, *, odd_text: bool = True) -> list[Any]:
@@ -265,7 +289,24 @@ def stamps_json(change: SharedChange, changed_at_us: int | None) -> str:
         parts.append(f"{_name_json(column)}:{text}")
     if changed_at_us is not None and change.event.op == "r":
         parts.append(f"{_name_json(SNAPSHOT)}:{_mark_json((change.stamp, changed_at_us, None))}")
+    parts += _around_openings(change)
     return "{" + ",".join(parts) + "}"
+
+
+def _around_openings(change: SharedChange) -> Iterator[str]:
+    """As `tillstream.join_around` takes them; of columns that were seen changing, up to the first change that surely
+    came after the opening."""
+    for _, column, opening_us, decode in change.codec.opened if change.around else ():
+        values = change.around.get(column, ())
+        if len(values) < 2:
+            continue
+        kept: list[str] = []
+        for value, mark in values:
+            text = msgspec.json.encode(None if value is None else str(decode(value) if decode else value)).decode()
+            kept.append(f"[{text}]" if mark is None else f"[{text},{_mark_json(mark)}]")
+            if mark is not None and mark[1] >= opening_us + SURELY_AFTER_US:
+                break
+        yield f'{_name_json(column + OPENING)}:{{"{opening_us}":[{",".join(kept)}]}}'
 
 
 def _mark_json(mark: Mark) -> str:

@@ -119,6 +119,7 @@ class Mirror:
             self._catalog.types(codec.table, codec.columns),
             shared=codec.policy is not None,
             stamped=tuple(column for _, column in codec.stamped),
+            opened=tuple((column, opening_us) for _, column, opening_us, _ in codec.opened),
         )
 
     def _apply_keyless(self, tx: Transaction, changes: list[tuple[str, KeylessChange]]) -> None:

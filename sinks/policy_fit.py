@@ -40,8 +40,10 @@ def require_one_id(policy: Policy, version: TableVersion) -> None:
 
 
 def _misfit(rule: ColumnRule, kind: str) -> str | None:
-    if rule.rule is RuleName.SUM and kind not in _NUMBERS:
+    if rule.rule in (RuleName.SUM, RuleName.SUM_OF_CHANGES) and kind not in _NUMBERS:
         return "which has no sum"
+    if rule.rule is RuleName.SUM_OF_CHANGES and kind == "real":
+        return "which keeps too few digits for changes to add up"
     if rule.rule is RuleName.UNION and kind != "text":
         return "which is no text that a union could be made of"
     if rule.rule is RuleName.CONSTANT and rule.value is not None and not _holds(kind, rule.value):

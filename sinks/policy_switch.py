@@ -199,10 +199,7 @@ def require_applied(tx: Transaction, policy: Policy) -> None:
 
 
 def _keys(policy: Policy) -> dict[str, Any]:
-    return {
-        table: [[part.column, part.written, sorted(part.stop)] for part in each.key]
-        for table, each in policy.tables.items()
-    }
+    return {table: [part.facts for part in each.key] for table, each in policy.tables.items()}
 
 
 def set_keys(tx: Transaction, table: str, rekeyed: str) -> None:
@@ -224,7 +221,7 @@ def rekey(
     aliases = aliases_of(tx, policy)
     for rows in _chunks(tx, table, columns, under):
         keyed = (
-            (store, pk, business_key(policy.key, dict(zip(columns, values, strict=True))))
+            (store, pk, business_key(policy.key, dict(zip(columns, values, strict=True)), store))
             for store, pk, *values in rows
         )
         tx.copy(

@@ -8,6 +8,7 @@ from typing import Any
 
 from psycopg import sql
 
+from conflict.clock import moment
 from conflict.policy import TablePolicy
 from conflict.what_if import ChangedValue, Scope, TableDifference, rules_of, scope_of
 from sinks.evolution import Catalog
@@ -154,6 +155,13 @@ def _notes(old: TablePolicy | None, new: TablePolicy, columns: list[str]) -> Ite
     named = {*new.columns, *new.contest_ignore, *([new.changed_at] if new.changed_at else [])}
     for column in sorted(named - set(columns)):
         yield f"no store has the column {column}{suggestion(column, columns, otherwise='')}"
+    for column in columns:
+        opening_us = new.opening_us(column)
+        if opening_us is not None and (old is None or old.opening_us(column) != opening_us):
+            yield (
+                f"{column}: what stores had on {moment(opening_us)} is not kept by the policies in force; where such "
+                "ones did not before, what each has when these are put in force counts as that"
+            )
     if old is not None and old.changed_at != new.changed_at:
         yield "changed_at counts for rows that a snapshot brings from then on; what is there keeps its times"
 

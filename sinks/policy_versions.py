@@ -10,20 +10,21 @@ from conflict.explain import rule_in_words
 from conflict.policy import EMPTY_POLICY, REST, Policy, PolicySource
 from conflict.policy_file import parse_policy
 from sinks.warehouse import Transaction
-from tillstream.checked_yaml import parse
+from tillstream.checked_yaml import Document, parse
 from tillstream.errors import RefusedError, TillstreamError
 
-_COLUMNS = "id, version, fingerprint, keys, origin, author, reason, applied_at, source, stores, modules"
+_COLUMNS = "id, version, fingerprint, keys, origin, author, reason, applied_at, source, stores, modules, files"
 _LAST = f"SELECT {_COLUMNS} FROM tillstream.policies ORDER BY id DESC LIMIT 1"
 _ALL = f"SELECT {_COLUMNS} FROM tillstream.policies ORDER BY id"
 _LAST_OF_FILE = "SELECT fingerprint FROM tillstream.policies WHERE origin = 'file' ORDER BY id DESC LIMIT 1"
 _KEEP = """\
-INSERT INTO tillstream.policies (version, fingerprint, keys, origin, author, reason, source, stores, modules)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s) RETURNING id"""
+INSERT INTO tillstream.policies (version, fingerprint, keys, origin, author, reason, source, stores, modules, files)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s) RETURNING id"""
 _KEEP_RULES = """\
 INSERT INTO tillstream.rules (policy, table_name, column_name, rule, says)
 SELECT %s, * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[]) ON CONFLICT DO NOTHING"""
-_KEEP_SOURCE = "UPDATE tillstream.policies SET source = %s, stores = %s, modules = %s WHERE id = %s AND source IS NULL"
+_KEEP_SOURCE = """\
+UPDATE tillstream.policies SET source = %s, stores = %s, modules = %s, files = %s WHERE id = %s AND source IS NULL"""
 _REDECIDED = "SELECT table_name, after FROM tillstream.redecisions ORDER BY table_name"
 
 
@@ -58,8 +59,13 @@ class PolicyVersion:
                 f"policy {self.id} (version {self.version}) was taken up by a Tillstream that did not keep its text; "
                 "write it into policies.yaml and `tillstream policy apply`"
             )
-        document = parse(self.source.text, f"policy {self.id}")
-        return parse_policy(document, self.source.stores, self.source.modules)
+        return parse_policy(self.document, self.source.stores, self.source.modules)
+
+    @property
+    def document(self) -> Document:
+        """Its text, with the files that it names."""
+        assert self.source is not None
+        return parse(self.source.text, f"policy {self.id}", self.source.files)
 
 
 def versions(tx: Transaction) -> list[PolicyVersion]:
@@ -137,15 +143,16 @@ def enter(tx: Transaction, policy_id: int | None) -> bool:
 
 
 def _version(row: tuple[Any, ...]) -> PolicyVersion:
-    *facts, source, stores, modules = row
+    *facts, source, stores, modules, files = row
     names = ("id", "version", "fingerprint", "keys", "origin", "author", "reason", "applied_at")
     said = dict(zip(names, facts, strict=True)) | {"origin": Origin(facts[4])}
-    kept = None if source is None else PolicySource(text=source, stores=stores, modules=modules)
+    kept = None if source is None else PolicySource(text=source, stores=stores, modules=modules, files=files)
     return PolicyVersion(**said, source=kept)
 
 
-def _source(policy: Policy) -> tuple[str | None, str | None, str]:
+def _source(policy: Policy) -> tuple[str | None, str | None, str, str]:
     source = policy.source
     if source is None:
-        return None, None, "{}"
-    return source.text, json.dumps(source.stores), json.dumps(dict(source.modules))
+        return None, None, "{}", "{}"
+    modules, files = (json.dumps(dict(each), ensure_ascii=False) for each in (source.modules, source.files))
+    return source.text, json.dumps(source.stores), modules, files

@@ -17,7 +17,8 @@ from sinks.warehouse import DataError, Transaction, Warehouse
 from tillstream.errors import RefusedError
 
 _STANDING = """\
-SELECT key, column_name, value, author, reason, seen FROM tillstream.decisions
+SELECT key, column_name, value, author, reason, seen, (extract(epoch FROM until) * 1000000)::bigint
+FROM tillstream.decisions
 WHERE table_name = %s AND key = ANY(%s) AND ended_at IS NULL"""
 _CLOSE = """\
 UPDATE tillstream.reviews r SET closed_at = clock_timestamp()
@@ -34,14 +35,15 @@ SELECT r.id, table_name, key, column_name, fingerprint, provisional, r.reason, c
 FROM tillstream.reviews r WHERE (%(everything)s OR closed_at IS NULL) AND (%(id)s::bigint IS NULL OR id = %(id)s)
 ORDER BY id"""
 _DECISIONS = """\
-SELECT value, seen IS NULL, author, reason, decided_at, ended_at FROM tillstream.decisions
+SELECT value, seen IS NULL AND until IS NULL, until, author, reason, decided_at, ended_at FROM tillstream.decisions
 WHERE table_name = %s AND key = %s AND column_name = %s ORDER BY id"""
 _END = """\
 UPDATE tillstream.decisions SET ended_at = clock_timestamp()
 WHERE table_name = %s AND key = %s AND column_name = %s AND ended_at IS NULL"""
 _DECIDE = """\
-INSERT INTO tillstream.decisions (table_name, key, column_name, value, seen, author, reason)
-VALUES (%s, %s, %s, %s, %s, %s, %s)"""
+INSERT INTO tillstream.decisions (table_name, key, column_name, value, seen, until, author, reason)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s)"""
+_HAS_COME = "SELECT %s <= clock_timestamp()"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +64,7 @@ class Review:
 class Decided:
     value: str | None
     for_good: bool
+    until: datetime | None
     author: str
     reason: str
     decided_at: datetime
@@ -81,23 +84,36 @@ class Reviews:
         with self._warehouse.transaction() as tx:
             review = _one(tx, number)
             rows = tx.rows(_DECISIONS, [review.table, review.key, review.column])
-        names = ("value", "for_good", "author", "reason", "decided_at", "ended_at")
+        names = ("value", "for_good", "until", "author", "reason", "decided_at", "ended_at")
         return review, [Decided(**dict(zip(names, row, strict=True))) for row in rows]
 
-    def decide(self, number: int, value: str | None, *, for_good: bool, reason: str, author: str) -> Review:
+    def decide(
+        self,
+        number: int,
+        value: str | None,
+        *,
+        for_good: bool = False,
+        until: datetime | None = None,
+        reason: str,
+        author: str,
+    ) -> Review:
         """It takes the place of what was decided before; the key is decided again by the worker.
 
-        RefusedError where the column cannot hold the value, or the review is not open any more.
+        It holds while the stores have what the review shows, or whatever they have: for good, or until a moment.
+        RefusedError where the column cannot hold the value, the moment has come, or the review is not open any more.
         """
         try:
             with self._warehouse.transaction() as tx:
                 review = _one(tx, number)
                 if review.closed_at is not None:
                     raise RefusedError(f"review {number} is closed; `tillstream reviews list` shows the open ones")
+                if until is not None and tx.value(_HAS_COME, [until]):
+                    raise RefusedError(f"{until.isoformat(sep=' ')} has come already; nothing was decided")
                 _require_fits(tx, review, value)
                 place = [review.table, review.key, review.column]
+                seen = None if for_good or until is not None else review.fingerprint
                 tx.execute(_END, place)
-                tx.execute(_DECIDE, [*place, value, None if for_good else review.fingerprint, author, reason])
+                tx.execute(_DECIDE, [*place, value, seen, until, author, reason])
                 mark_dirty(tx, {(review.table, review.key)}, f"review {number} decided by {author}: {reason}")
                 return review
         except DataError as error:
@@ -123,8 +139,8 @@ def with_decisions(tx: Transaction, table: str, found: Mapping[str, list[Contrib
 
 def standing_decisions(tx: Transaction, table: str, keys: Iterable[str]) -> list[tuple[str, Decision]]:
     return [
-        (key, decision(column, value, author=author, reason=reason, seen=seen))
-        for key, column, value, author, reason, seen in tx.rows(_STANDING, [table, list(keys)])
+        (key, decision(column, value, author=author, reason=reason, seen=seen, until_us=until_us))
+        for key, column, value, author, reason, seen, until_us in tx.rows(_STANDING, [table, list(keys)])
     ]
 
 

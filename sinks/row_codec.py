@@ -80,6 +80,11 @@ class RowCodec:
             (name, identifier(name)) for name in names if policy and policy.decides_by_time(identifier(name))
         )
         self.since = tuple((name, column) for name, column in self.stamped if policy and policy.asks_since(column))
+        self.opened = tuple(
+            (name, identifier(name), opening_us, kind.decode_asked if asked else kind.decode)
+            for name, kind in zip(names, types, strict=True)
+            if policy and (opening_us := policy.opening_us(identifier(name))) is not None
+        )
         self.keeps_inserts = policy is not None and policy.deletes is Deletes.ANY
         self._asked = asked
         self._forms = tuple(map(_content_form, types))
@@ -126,7 +131,8 @@ class RowCodec:
 
     def key_of(self, values: list[Any]) -> str | None:
         """The business key of decoded values; None where a part of it is missing."""
-        return business_key(self._key_parts, {column: values[place] for column, place in self._key_places})
+        values_of = {column: values[place] for column, place in self._key_places}
+        return business_key(self._key_parts, values_of, self.version.store)
 
     def changed_at_us(self, values: list[Any]) -> int | None:
         """The POS's own time of the row's last change, from decoded values; in us. A DATETIME is the store's time."""

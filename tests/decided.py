@@ -35,7 +35,8 @@ NOON = 1_767_268_800  # 2026-01-01 12:00:00 UTC
 
 
 class DecidedChain:
-    """Stores with members and products. The policies are those of policies.yaml in `directory`."""
+    """Stores with members and products, and wallets if the policies share them. The policies are those of policies.yaml
+    in `directory`."""
 
     def __init__(
         self,
@@ -54,6 +55,7 @@ class DecidedChain:
         self.warehouse.migrate()
         self.policy = self._policy()
         self._policy_id = switch_policy(self.warehouse, Shapes(self.policy))
+        self._wallets = "wallets" in self.policy.tables
         self.stores = {name: self._store(name) for name in ids}
         self._taken = dict.fromkeys(self.stores, 0)
 
@@ -66,9 +68,12 @@ class DecidedChain:
                    column("name", "VARCHAR", **TEXT), column("points", "INT"), column("level", "INT")]  # fmt: skip
         products = [column("sku", "VARCHAR", optional=False, **TEXT), column("region", "VARCHAR", **TEXT),
                     column("price", "DECIMAL", length=12, scale=2)]  # fmt: skip
+        wallets = [column("id", "INT", optional=False), column("phone", "VARCHAR", **TEXT),
+                   column("balance", "DECIMAL", length=12, scale=2)]  # fmt: skip
         tables = [
             FakeTable("members", members, ("id",), self.policy.tables.get("members")),
             FakeTable("products", products, ("sku",), self.policy.tables.get("products")),
+            *([FakeTable("wallets", wallets, ("id",), self.policy.tables["wallets"])] if self._wallets else []),
         ]
         store = FakeStore(name, tables)
         store.tick(NOON - store.seconds)
@@ -81,6 +86,13 @@ class DecidedChain:
             log = self.stores[name].log
             lanes.record([log.batch(self._taken[name], len(log))])
             self._taken[name] = len(log)
+        self._work(lanes)
+
+    def deliver_again(self) -> None:
+        """All of every log, as after a restart whose place was lost."""
+        lanes = RecordedLanes()
+        for store in self.stores.values():
+            lanes.record([store.log.batch(0, len(store.log))])
         self._work(lanes)
 
     def apply(self, policies: str) -> None:

@@ -6,13 +6,14 @@ from types import MappingProxyType
 from typing import Any
 
 from hypothesis import strategies as st
-from lived import NUMBERS, STORES
+from lived import NUMBERS, OPENINGS_US, STORES
 from own_rules import NEWEST, SHORTEST, SOURCE
 
 from conflict.condition import condition_of
 from conflict.policy import (
     BY_TIME,
     FALLING_BACK,
+    CodeMap,
     ColumnRule,
     Deletes,
     KeyPart,
@@ -30,6 +31,13 @@ KEYS = (
     (KeyPart(column="phone", normaliser=Normaliser.TRIM, stop=frozenset({"p1"})),),
     (KeyPart(column="phone", normaliser=Normaliser.DIGITS),),
     (KeyPart(column="name", normaliser=Normaliser.UPPER),),
+    (
+        KeyPart(
+            column="phone",
+            normaliser=Normaliser.TRIM,
+            codes=CodeMap(digest="", codes={("s1", "p1"): "p2", ("", "p1"): "p0"}),
+        ),
+    ),
     (KeyPart(column="phone", normaliser=Normaliser.TRIM), KeyPart(column="level", normaliser=Normaliser.EXACT)),
 )
 orders = st.permutations(STORES).flatmap(
@@ -48,7 +56,10 @@ CONDITIONS = (
     "name != 'n1'",
 )
 conditions = st.sampled_from([condition_of(text, STORES_SAID) for text in CONDITIONS])
-PLAIN = (RuleName.LATEST, RuleName.EARLIEST, RuleName.MAX, RuleName.MIN, RuleName.SUM, RuleName.UNION)
+PLAIN = (
+    RuleName.LATEST, RuleName.EARLIEST, RuleName.MAX, RuleName.MIN, RuleName.SUM, RuleName.SUM_OF_CHANGES,
+    RuleName.UNION,
+)  # fmt: skip
 
 
 def rules(column: str, names: Sequence[RuleName] = tuple(RuleName)) -> st.SearchStrategy[ColumnRule]:
@@ -59,7 +70,7 @@ def rules(column: str, names: Sequence[RuleName] = tuple(RuleName)) -> st.Search
 def fits(name: RuleName, column: str) -> bool:
     """Numbers cannot be united, nor texts be added up, and no column names its own owner."""
     return name not in (
-        RuleName.UNION if column in NUMBERS else RuleName.SUM,
+        *((RuleName.UNION,) if column in NUMBERS else (RuleName.SUM, RuleName.SUM_OF_CHANGES)),
         column == OWNER_COLUMN and RuleName.OWNER,
     )
 
@@ -74,6 +85,8 @@ def written(name: RuleName, column: str) -> st.SearchStrategy[ColumnRule]:
         facts["order"] = st.just(("1", "n1", "0", "n0"))
     if name is RuleName.CONSTANT:
         facts["value"] = st.sampled_from(["7", None])
+    if name is RuleName.SUM_OF_CHANGES:
+        facts["opening_us"] = st.sampled_from(OPENINGS_US)
     if name is RuleName.OWNER:
         facts |= {"column": st.just(OWNER_COLUMN), "owners": st.just((("a", "s1"), ("b", "s2")))}
     if name is RuleName.PYTHON:
@@ -115,7 +128,9 @@ def like(policy: Policy) -> st.SearchStrategy[Policy]:
     """Others that ask for the same times: what is not asked for is not kept, and so not there for the next policy."""
     table = policy.tables["members"]
     alike = {
-        name: rules(name).filter(lambda rule, old=rule: times_asked(rule) == times_asked(old))
+        name: st.just(rule)
+        if any(each.opening_us for each in chain(rule))
+        else rules(name).filter(lambda rule, old=rule: times_asked(rule) == times_asked(old))
         for name, rule in table.columns.items()
     }
     keys = [key for key in KEYS if {part.column for part in key} == {part.column for part in table.key}]
@@ -130,7 +145,8 @@ def like(policy: Policy) -> st.SearchStrategy[Policy]:
 def times_asked(rule: ColumnRule) -> set[RuleName]:
     """A function of one's own is told of the last change, as `latest` is."""
     asked = {each.rule for each in chain(rule)}
-    return (asked | ({RuleName.LATEST} if RuleName.PYTHON in asked else set())) & BY_TIME
+    told = {RuleName.LATEST} if RuleName.PYTHON in asked else set()
+    return (asked | told) & {*BY_TIME, RuleName.SUM_OF_CHANGES}
 
 
 def policy_of(members: TablePolicy | None) -> Policy:

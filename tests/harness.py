@@ -176,6 +176,9 @@ class Chain:
         self._wait(lambda: self.states().get(store, ("", ""))[0] == state, [])
         return self.states()[store]
 
+    def wait_until(self, reached: Callable[[], bool]) -> None:
+        self._wait(reached, [])
+
     def _snapshots_done(self) -> bool:
         done = {store for (store,) in self.rows("SELECT store FROM tillstream.ledger WHERE snapshot_done")}
         return done >= set(self.stores)

@@ -16,7 +16,7 @@ import msgspec
 
 from conflict.clock import StoreClock
 from conflict.policy import TablePolicy
-from conflict.resolution import CHANGED, NEVER_OBSERVED, ColumnStamp, Contribution
+from conflict.resolution import CHANGED, NEVER_OBSERVED, UNSEEN, ColumnStamp, Contribution, Held
 from tillstream.envelope import (
     ChangeEvent,
     DeclaredChange,
@@ -258,6 +258,7 @@ class Kept:
     stamps: dict[str, "Mark"] = field(default_factory=dict)
     since: dict[str, "Mark"] = field(default_factory=dict)  # column → when it last came to have a value
     inserted: "Mark | None" = None
+    had: dict[str, list[tuple[Any, "Mark | None"]]] = field(default_factory=dict)  # column → all its values in turn
     deleted: bool = False
     withdrawn: bool = False
 
@@ -413,6 +414,7 @@ class FakeStore:
             for kept in it.kept.values():
                 kept.values[added.name] = _json_default(added)
                 kept.stamps.pop(added.name, None)
+                kept.had.pop(added.name, None)
 
     def drop_column(self, table: str, name: str) -> None:
         it = self.tables[table]
@@ -517,11 +519,25 @@ class FakeStore:
                         for name, mark in kept.since.items()
                         if name in it.stamped and _asks(it.policy, name, "earliest")
                     },
+                    around=self._around(it, kept),
                     inserted_us=kept.inserted.by(self.clock).effective_us
                     if kept.inserted and _asks_inserts(it.policy)
                     else NEVER_OBSERVED,
                 )
             )
+        return found
+
+    def _around(self, it: FakeTable, kept: Kept) -> dict[tuple[str, int], tuple[Held, ...]]:
+        """All values that a column ever had, however long ago."""
+        found = {}
+        for declared in it.columns:
+            opening_us = it.policy.opening_us(declared.name) if it.policy else None
+            values = kept.had.get(declared.name, ())
+            if opening_us is not None and len(values) > 1:
+                found[declared.name, opening_us] = tuple(
+                    Held(_shown(declared, value), mark.by(self.clock) if number and mark else UNSEEN)
+                    for number, (value, mark) in enumerate(values)
+                )
         return found
 
     def stamps(self, table: str) -> dict[str, dict[str, list[Any]]]:
@@ -626,6 +642,7 @@ class FakeStore:
             stamps=self._joined(it, old, image, stamps, change),
             since=self._since(it, old, came_from, event, change),
             inserted=self._inserted(old, came_from, event, change),
+            had=self._had(it, old, came_from, event, change),
             deleted=event.after is None,
             withdrawn=event.newkey is not None,
         )
@@ -639,7 +656,24 @@ class FakeStore:
             stamps=self._joined(it, old, row, {}, Mark(stamp, self.seconds * 1_000_000)),
             since=dict(old.since) if old else {},
             inserted=old.inserted if old else None,
+            had=_seen(it, old, [(row, Mark(stamp, self.seconds * 1_000_000).after(old.changed if old else None))]),
         )
+
+    def _had(
+        self, it: FakeTable, old: Kept | None, came_from: Kept | None, event: ChangeEvent, change: Mark
+    ) -> dict[str, list[tuple[Any, Mark | None]]]:
+        mark = change.after(*(each.changed for each in (came_from, old) if each))
+        if event.newkey is not None:
+            return _seen(it, old, [(event.before, mark)])
+        if event.oldkey is None:
+            return _seen(it, old, [(event.before, mark), (event.after, mark)])
+        had = _seen(it, old, [])
+        for name, values in (came_from.had if came_from else {}).items():
+            mine = had.setdefault(name, [])
+            for value, came in values:
+                if not mine or mine[-1][0] != value:
+                    mine.append((value, came.after(old.changed if old else None) if came else mark))
+        return _seen(it, Kept(values={}, position=change.at, had=had), [(event.after, mark)])
 
     def _since(
         self, it: FakeTable, old: Kept | None, came_from: Kept | None, event: ChangeEvent, change: Mark
@@ -688,6 +722,20 @@ class FakeStore:
         for kept in it.kept.values():
             if kept.position < floor and not kept.deleted:
                 kept.deleted = kept.withdrawn = True
+
+
+def _seen(
+    it: FakeTable, old: Kept | None, images: Sequence[tuple[Row | None, Mark]]
+) -> dict[str, list[tuple[Any, Mark | None]]]:
+    """What columns had, with what these images show; None where the row was not there."""
+    had = {name: list(values) for name, values in old.had.items()} if old else {}
+    for image, mark in images:
+        for name in it.names:
+            value = None if image is None else image.get(name)
+            values = had.setdefault(name, [])
+            if not values or values[-1][0] != value:
+                values.append((value, mark if values else None))
+    return had
 
 
 def _by_time(policy: TablePolicy, name: str) -> bool:

@@ -38,6 +38,23 @@ CHOSEN = MappingProxyType(  # each by one store's row: most keys are decided fro
 )
 
 
+OPENING_US = 1_700_000_004_000_000  # while the stores of the histories below live
+DAY_US = 86_400_000_000
+OPENINGS_US = (OPENING_US, OPENING_US - DAY_US, OPENING_US - 20 * DAY_US)  # up to which changes are kept, or the first
+CHANGES = MappingProxyType(  # what they changed since
+    {
+        "points": ColumnRule(rule=RuleName.SUM_OF_CHANGES, opening_us=OPENINGS_US[1]),
+        "wallet": ColumnRule(rule=RuleName.SUM_OF_CHANGES, opening_us=OPENINGS_US[0]),
+        "level": ColumnRule(
+            rule=RuleName.PRIORITY,
+            ranks=(("s3",),),
+            then=ColumnRule(rule=RuleName.SUM_OF_CHANGES, opening_us=OPENINGS_US[2]),
+        ),
+        "email": ColumnRule(rule=RuleName.EARLIEST),
+    }
+)
+
+
 def policy_with(deletes: Deletes = Deletes.LATEST, columns: Mapping[str, ColumnRule] = MEMBERS.columns) -> Policy:
     members = TablePolicy(table="members", key=MEMBERS.key, columns=columns, deletes=deletes)
     return Policy(version=1, tables=MappingProxyType({"members": members}), fingerprint="one", source=SOURCE)

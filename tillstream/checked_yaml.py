@@ -9,11 +9,12 @@ import math
 import re
 import types
 import typing
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import reduce
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
@@ -63,6 +64,15 @@ EntryT = TypeVar("EntryT", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Beside:
+    """Another file that a document names."""
+
+    shown: str  # as faults name it
+    text: str | None  # None where it cannot be read
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
     """A file as plain data, and where each part of it stands."""
 
@@ -72,6 +82,7 @@ class Document:
     faults: tuple[Fault, ...]  # YAML that parses but is ambiguous, such as a key given twice
     root: yaml.Node = field(repr=False, compare=False)
     text: str = field(repr=False, compare=False)
+    beside: Mapping[str, Beside] = field(default_factory=dict, repr=False, compare=False)  # by name, as written
 
     def line_of(self, path: Steps) -> int:
         """The 1-based line of the deepest part of `path` that stands in the file."""
@@ -98,10 +109,20 @@ def dotted(path: Steps) -> str:
     return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
 
 
-def load(path: Path, *, remedy: str = "create it or correct the path") -> Document:
-    """Read a YAML file; ConfigError if it is missing, empty or not YAML. `remedy` says what to do then."""
+def load(
+    path: Path,
+    *,
+    remedy: str = "create it or correct the path",
+    files_named: Callable[[Any], Iterable[str]] = lambda data: (),
+) -> Document:
+    """Read a YAML file; ConfigError if it is missing, empty or not YAML. `remedy` says what to do then.
+
+    `files_named` finds in its data which other files belong to it; their paths are relative to it.
+    """
     shown = shown_path(path)
-    return _document(_text(path, shown, remedy), shown, path.resolve().parent, remedy)
+    document = _document(_text(path, shown, remedy), shown, path.resolve().parent, remedy)
+    beside = {name: _read_beside(document.directory / name) for name in set(files_named(document.data))}
+    return replace(document, beside=beside)
 
 
 def shown_path(path: Path) -> str:
@@ -112,9 +133,18 @@ def shown_path(path: Path) -> str:
         return str(path)
 
 
-def parse(text: str, shown: str) -> Document:
-    """YAML that stands in no file any more; `shown` is what its faults call it."""
-    return _document(text, shown, Path.cwd(), "it was kept empty")
+def parse(text: str, shown: str, beside: Mapping[str, str] = MappingProxyType({})) -> Document:
+    """YAML that stands in no file any more, with the texts of those it names; `shown` is what its faults call it."""
+    texts = {name: Beside(shown=f"{shown}, {name}", text=kept) for name, kept in beside.items()}
+    return replace(_document(text, shown, Path.cwd(), "it was kept empty"), beside=texts)
+
+
+def _read_beside(path: Path) -> Beside:
+    shown = shown_path(path)
+    try:
+        return Beside(shown=shown, text=_text(path, shown, "create it or correct the path"))
+    except ConfigError as error:
+        return Beside(shown=shown, text=None, problem=error.faults[0].message)
 
 
 def _document(text: str, shown: str, directory: Path, remedy: str) -> Document:

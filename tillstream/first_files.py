@@ -1,5 +1,7 @@
 """The text of a first tillstream.yaml and policies.yaml: commented, since their reader changes them next. Pure."""
 
+import json
+import re
 import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from tillstream.config import MYSQL_PORT
 from tillstream.suggestions import ColumnChoice, SharedTable, Suggestions
 
 WIDTH = 110
+_BREAKS = re.compile("[\x85\u2028\u2029]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,5 +132,6 @@ def _comment(text: str, *, indent: str) -> list[str]:
 
 def _flow(value: Any) -> str:
     """As it may stand inside {...} or [...] on one line, quoted where YAML would read something else."""
-    text: str = yaml.safe_dump([value], default_flow_style=True, allow_unicode=True, sort_keys=False, width=10**6)
+    plain = not _BREAKS.search(json.dumps(value, ensure_ascii=False))  # at these PyYAML folds a text, and reads another
+    text: str = yaml.safe_dump([value], default_flow_style=True, allow_unicode=plain, sort_keys=False, width=10**6)
     return text.strip().removeprefix("[").removesuffix("]")

@@ -14,6 +14,7 @@ from connectors.embedded import EmbeddedLanes
 from connectors.supervisor import PROBE_SECONDS, Supervisor
 from sinks.batch import Committed
 from sinks.clock_looks import ClockLooks
+from sinks.deadlines import Deadlines
 from sinks.engine_offsets import EngineOffsets
 from sinks.epochs import Epochs
 from sinks.history import HistoryKeeper, keep_for
@@ -86,6 +87,7 @@ class Pipeline:
         self._fleet: Fleet | None = None
         self._worker: threading.Thread | None = None
         self._resyncer: Resyncer | None = None
+        self._deadlines = Deadlines(warehouse)
         self._history = HistoryKeeper(warehouse)
         self._only_one: psycopg.Connection[Any] | None = None
         self.failure: BaseException | None = None
@@ -106,6 +108,7 @@ class Pipeline:
             self._warehouse, self._in_force, store_sources(config.stores), load_percent=config.resync.load_percent
         )
         self._resyncer.start()
+        self._deadlines.start()
         self._history.start()
         heap = config.capture_options.heap_megabytes
         jvm.start(heap or HEAP_MEGABYTES + HEAP_MEGABYTES_PER_STORE * max(len(config.stores), LEAST_STORES))
@@ -157,6 +160,7 @@ class Pipeline:
 
     def stop(self) -> None:
         """Drain: engines close, what was taken from them is finished, the warehouse is left at a commit."""
+        self._deadlines.stop()
         self._history.stop()
         if self._resyncer is not None:
             self._resyncer.stop()
@@ -164,6 +168,8 @@ class Pipeline:
             self._fleet.stop()
         if self._resyncer is not None:
             self._resyncer.join(60)
+        if self._deadlines.is_alive():
+            self._deadlines.join(60)
         self._stopping.set()
         if self._worker is not None:
             self._worker.join(60)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
+from conflict.resolution import OPENING
 from sinks.statements import names, quoted, render, stage_name
 from sinks.statements.holds import CHANGES
 
@@ -25,7 +26,7 @@ CREATE TABLE IF NOT EXISTS stores.{table} (
   PRIMARY KEY (_store, _pk)
 )""")
 ADD_COLUMN = sql.SQL("ALTER TABLE {schema}.{table} ADD COLUMN IF NOT EXISTS {column} {type}")
-WIDEN = sql.SQL("ALTER TABLE {schema}.{table} ALTER COLUMN {column} TYPE {type}")
+WIDEN = sql.SQL("ALTER TABLE {schema}.{table} ALTER COLUMN {column} TYPE {type} USING {column}::{type}")
 INDEX_KEY = sql.SQL("CREATE INDEX IF NOT EXISTS {index} ON stores.{table} (_key, _store) WHERE _key IS NOT NULL")
 
 _STAGE = sql.SQL("""\
@@ -95,7 +96,7 @@ ON CONFLICT (_store, _pk) DO UPDATE SET
   _row = EXCLUDED._row, _order = EXCLUDED._order,
   _event_at = EXCLUDED._event_at, _seen_at = EXCLUDED._seen_at,
   _op = EXCLUDED._op, _deleted = EXCLUDED._deleted, _key = EXCLUDED._key,
-  _stamps = CASE WHEN EXCLUDED._stamps ? '' THEN tillstream.join_stamps(t._stamps, EXCLUDED._stamps, {missed})
+  _stamps = CASE WHEN EXCLUDED._stamps ? '' THEN {joined}
                  ELSE tillstream.try_again('another one inserted the same row meanwhile') END
 WHERE (t._epoch, t._file, t._pos, t._row, t._order)
     < (EXCLUDED._epoch, EXCLUDED._file, EXCLUDED._pos, EXCLUDED._row, EXCLUDED._order)
@@ -104,7 +105,7 @@ RETURNING _store, _pk, _key, _deleted""")
 # A primary key changed, nothing else need have: the new row inherits the old row's stamps.
 _INHERIT = sql.SQL("""\
 UPDATE {stage} s SET
-  _stamps = tillstream.join_stamps(o._stamps, s._stamps, {missed}) || jsonb_build_object('', s._stamps->'')
+  _stamps = {joined} || jsonb_build_object('', s._stamps->'')
 FROM stores.{table} o
 WHERE s._moved_from IS NOT NULL AND o._store = s._store AND o._pk = s._moved_from""")
 
@@ -139,8 +140,8 @@ WHERE _store = %(store)s AND _pk = ANY(%(pks)s) AND NOT _deleted
 RETURNING _key""")
 
 BACKFILL = sql.SQL("""\
-UPDATE stores.{table} SET {column} = %(value)s::text::{type}, _stamps = _stamps - %(name)s::text
-WHERE _store = %(store)s AND ({column} IS DISTINCT FROM %(value)s::text::{type} OR _stamps ? %(name)s::text)
+UPDATE stores.{table} SET {column} = %(value)s::text::{type}, _stamps = _stamps - %(registers)s::text[]
+WHERE _store = %(store)s AND ({column} IS DISTINCT FROM %(value)s::text::{type} OR _stamps ?| %(registers)s::text[])
   AND (_epoch, _file, _pos, _row, _order) < (%(epoch)s, %(file)s, %(pos)s, %(row)s, %(ord)s)
 RETURNING _key""")
 
@@ -169,9 +170,16 @@ class MirrorStatements:
 
 
 def mirror_statements(
-    table: str, columns: tuple[str, ...], types: tuple[str, ...], *, shared: bool, stamped: tuple[str, ...]
+    table: str,
+    columns: tuple[str, ...],
+    types: tuple[str, ...],
+    *,
+    shared: bool,
+    stamped: tuple[str, ...],
+    opened: tuple[tuple[str, int], ...] = (),
 ) -> MirrorStatements:
-    """`columns` are warehouse names, `types` those of the warehouse's table, `stamped` the columns with stamps."""
+    """`columns` are warehouse names, `types` those of the warehouse's table, `stamped` the columns with stamps,
+    `opened` those whose values around an opening are kept, with that."""
     stage = stage_name(table, columns, types, shared)
     parts = {
         "table": sql.Identifier(table),
@@ -195,7 +203,7 @@ def mirror_statements(
         clear_stage=render(sql.SQL("DELETE FROM {stage}").format(stage=parts["stage"])),
         copy=render(_COPY.format(stage=parts["stage"], columns=names((*columns, *meta)))),
         upsert=render(
-            _UPSERT_SHARED.format(**parts, missed=_missed(stamped, "t", "EXCLUDED"))
+            _UPSERT_SHARED.format(**parts, joined=_joined(stamped, opened, "t", "EXCLUDED"))
             if shared
             else _UPSERT.format(**parts, order=sql.SQL(""))
         ),
@@ -205,8 +213,42 @@ def mirror_statements(
         changes=render(CHANGES.format(**parts)),
         lock_rows=render(_LOCK_ROWS.format(**parts)),
         count_under=render(_COUNT_UNDER.format(**parts)),
-        inherit=render(_INHERIT.format(**parts, missed=_missed(stamped, "o", "s"))),
+        inherit=render(_INHERIT.format(**parts, joined=_joined(stamped, opened, "o", "s"))),
         take_keyless=render(_TAKE_KEYLESS.format(table=quoted(table))),
+    )
+
+
+def _joined(
+    stamped: tuple[str, ...], opened: tuple[tuple[str, int], ...], stored: str, incoming: str
+) -> sql.Composable:
+    both = {"stored": sql.SQL(stored), "incoming": sql.SQL(incoming)}
+    joined = sql.SQL("tillstream.join_stamps({stored}._stamps, {incoming}._stamps, {missed})").format(
+        **both, missed=_missed(stamped, stored, incoming)
+    )
+    if not opened:
+        return joined
+    return sql.SQL("tillstream.join_around({joined}, {stored}._stamps, {incoming}._stamps, {held})").format(
+        **both, joined=joined, held=_held(opened, stored, incoming)
+    )
+
+
+def _held(opened: tuple[tuple[str, int], ...], stored: str, incoming: str) -> sql.Composable:
+    """A row that was deleted holds nothing; one that was withdrawn may be there again, as it was."""
+    facts = sql.SQL(", ").join(
+        sql.SQL("{name}, jsonb_build_array({opening}, {was}, {comes})").format(
+            name=sql.Literal(column + OPENING),
+            opening=sql.Literal(str(opening_us)),
+            was=_value_there(stored, column),
+            comes=_value_there(incoming, column),
+        )
+        for column, opening_us in opened
+    )
+    return sql.SQL("jsonb_build_object({})").format(facts)
+
+
+def _value_there(row: str, column: str) -> sql.Composable:
+    return sql.SQL("CASE WHEN {row}._op <> 'd' THEN {row}.{column}::text END").format(
+        row=sql.SQL(row), column=sql.Identifier(column)
     )
 
 

@@ -72,7 +72,7 @@ class CentralComparison:
         last: Sequence[Any] = ("", "")
         while rows := self._tx.rows(statement, [*last, self._stores, self._stores, KEYS_AT_ONCE]):
             for store, pk, key, *values in rows:
-                made = business_key(policy.key, dict(zip(parts, values, strict=True)))
+                made = business_key(policy.key, dict(zip(parts, values, strict=True)), store)
                 should = made and aliases.get(made, made)
                 if should != key:
                     found.differences += 1

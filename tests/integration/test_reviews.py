@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from decided import DecidedChain, agreed_right
 
+from sinks.deadlines import end_what_is_due
+
 POLICIES = """\
 version: 1
 tables:
@@ -77,6 +79,47 @@ def test_a_review_is_opened_decided_and_reopened(chain: DecidedChain, capsys: py
     assert "for good, ended" in shown
 
 
+def test_a_decision_until_a_moment_ends_by_itself(chain: DecidedChain, capsys: pytest.CaptureFixture[str]) -> None:
+    """It holds whatever the stores have, and goes on to hold until `run` has recorded that its time is over, so that
+    `verify` agrees at every moment. Then a review is open anew, unless the stores have come to agree."""
+    differ(chain, "s2", "王伟")
+    (review,) = listed(chain, capsys)
+    decide(chain, review["id"], "--store", "s1", "--until", "2999-12-31", "--reason", "till he is back")
+    assert chain.rows(CENTRAL) == [("王维", 1, [])]
+    differ(chain, "s2", "王围")
+    assert chain.rows(CENTRAL) == [("王维", 1, [])], "whatever the stores have"
+    end_what_is_due(chain.warehouse)
+    chain.work()
+    assert chain.rows(CENTRAL) == [("王维", 1, [])], "it is not over"
+    capsys.readouterr()
+    assert chain.tillstream("explain", "members", KEY, "name") == 0
+    told = capsys.readouterr().out
+    assert "until 2999-12-31 00:00:00 UTC: till he is back" in told
+    assert "or that 2999-12-31 00:00:00 UTC has come" in told
+
+    chain.rows("UPDATE tillstream.decisions SET until = now() RETURNING 1")
+    agreed_right(chain)
+    assert chain.rows(CENTRAL) == [("王维", 1, [])], "nobody has recorded it"
+    end_what_is_due(chain.warehouse)
+    chain.work()
+    assert chain.rows(CENTRAL) == [("王围", 1, ["name"])]
+    agreed_right(chain)
+    (again,) = listed(chain, capsys)
+    assert again["id"] != review["id"]
+    assert chain.tillstream("reviews", "show", str(again["id"])) == 0
+    assert "UTC, ended" in capsys.readouterr().out
+
+    decide(chain, again["id"], "--null", "--until", "2999-12-31T08:00+08:00")
+    assert chain.rows(CENTRAL) == [(None, 1, [])]
+    differ(chain, "s1", "王围")
+    chain.rows("UPDATE tillstream.decisions SET until = now() WHERE ended_at IS NULL RETURNING 1")
+    end_what_is_due(chain.warehouse)
+    chain.work()
+    assert chain.rows(CENTRAL) == [("王围", 1, [])]
+    assert listed(chain, capsys) == []
+    agreed_right(chain)
+
+
 def test_stores_that_agree_again_close_it(chain: DecidedChain, capsys: pytest.CaptureFixture[str]) -> None:
     """So does a policy by which nobody is asked any more; a value that is only to be flagged asks nobody."""
     differ(chain, "s2", "王伟")
@@ -104,6 +147,9 @@ def test_what_cannot_be_decided_says_why(chain: DecidedChain, capsys: pytest.Cap
         ([str(review["id"]), "--store", "s9"], 2, "none of those that differ: s1, s2"),
         ([str(review["id"]), "--store", "s1", "--null"], 2, "say one of --value, --null and --store"),
         ([str(review["id"]), "--value", "many"], 1, "members.points cannot be 'many'"),
+        ([str(review["id"]), "--null", "--until", "2026-01-01"], 1, "2026-01-01 00:00:00+00:00 has come already"),
+        ([str(review["id"]), "--null", "--until", "soon"], 2, "is no time; write it as 2026-12-31"),
+        ([str(review["id"]), "--null", "--until", "2999-12-31", "--for-good"], 2, "one of --for-good and --until"),
     ):
         assert chain.tillstream("reviews", "decide", *arguments) == code
         assert told in " ".join(capsys.readouterr().err.split())

@@ -89,13 +89,18 @@ def test_a_batch_touches_no_more_of_a_large_table_than_its_own_rows(
         assert "Seq Scan on members" not in plan, f"{text}\n{plan}"
 
 
-def test_a_number_that_was_decided_and_is_part_of_the_key_now(chain: DecidedChain) -> None:
-    """Its column in central.* stays a number's, also for a key that a single row has."""
-    store = chain.stores["s1"]
+def test_a_number_that_was_decided_becomes_part_of_the_key_and_is_decided_again(chain: DecidedChain) -> None:
+    """In central.* it is what its part of the key is, a text, and then a number again; a key of a single row, too."""
+    store, agreed = chain.stores["s1"], "SELECT name, level FROM central.members ORDER BY 1"
     store.insert("members", member(1, "Wang", level=2))
     chain.take_in()
     chain.apply(policy().replace("key: {phone: phone_cn}", "key: {phone: phone_cn, level: exact}"))
-    store.insert("members", member(2, "Li", level=3))
+    store.insert("members", member(2, "Li", level=3, phone="13800138001"))
     chain.take_in()
-    assert chain.rows("SELECT name, level FROM central.members ORDER BY 1") == [("Li", 3), ("Wang", 2)]
+    assert chain.rows(agreed) == [("Li", "3"), ("Wang", "2")]
+    agreed_right(chain)
+    chain.apply(policy())
+    store.insert("members", member(3, "Zhao", level=4, phone="13800138002"))
+    chain.take_in()
+    assert chain.rows(agreed) == [("Li", 3), ("Wang", 2), ("Zhao", 4)]
     agreed_right(chain)

@@ -22,6 +22,8 @@ from tillstream.checked_yaml import parse
 
 STORES = ("s1", "s2", "s3")
 COLUMNS = ("name", "level")
+OPENING_SECONDS = 1_700_000_400  # in the midst of what stores live through below
+OPENING = "2023-11-14 22:20:00"
 RULES = [
     {"rule": "latest"},
     {"rule": "earliest"},
@@ -33,6 +35,8 @@ RULES = [
     {"rule": "priority", "stores": ["s3"], "then": {"rule": "earliest"}},
     {"rule": "highest", "order": [2, 1]},
     {"rule": "per_store"},
+    {"rule": "sum_of_changes", "opening": OPENING, "copied_by_pos": False},
+    {"rule": "sum_of_changes", "opening": OPENING, "copied_by_pos": False},  # twice: there is an opening to write, too
     {"rule": "max", "when": "store.id != 's2' and level > 0", "then": "earliest"},
     {"python": "own:least", "when": "name is not null"},
 ]
@@ -113,14 +117,18 @@ def is_untouched(row: Row) -> bool:
 
 def live(store: FakeStore, start: Row, row: Life) -> Row:
     store.tick(row.starts_after)
+    began = store.seconds
     at = {} if row.before else {"*": now(store)}
     since = {} if row.before else {"_since": now(store)}
     if not row.before:
         store.insert("members", start)
     values = dict(start)
+    opening: Row = {}
     for later, which, value in row.changes:
         store.tick(later)
         if values[COLUMNS[which]] != value:
+            if store.seconds >= OPENING_SECONDS and (row.before or began < OPENING_SECONDS):
+                opening.setdefault(COLUMNS[which], values[COLUMNS[which]])
             values[COLUMNS[which]] = value
             at[COLUMNS[which]] = now(store)
             store.update("members", (start["id"],), **{COLUMNS[which]: value})
@@ -131,7 +139,8 @@ def live(store: FakeStore, start: Row, row: Life) -> Row:
         store.delete("members", (start["id"],))
         said["_deleted"] = now(store)
     del values["id"]
-    return {"store": store.name, **values, **said, **since}
+    summed = {name: value for name, value in opening.items() if store.tables["members"].policy.opening_us(name)}
+    return {"store": store.name, **values, **said, **since, **({"_opening": summed} if summed else {})}
 
 
 def now(store: FakeStore) -> str:

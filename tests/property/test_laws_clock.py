@@ -125,6 +125,8 @@ def test_of_times_in_doubt(law: Law) -> None:
     [
         ColumnRule(rule=RuleName.LATEST),
         ColumnRule(rule=RuleName.EARLIEST),
+        ColumnRule(rule=RuleName.LATEST, ranks=(("s3",), ("s1",))),
+        ColumnRule(rule=RuleName.EARLIEST, ranks=(("s3",), ("s1",))),
         ColumnRule(rule=RuleName.PRIORITY, ranks=(("s1",), ("s2", "s3"))),
         ColumnRule(rule=RuleName.HIGHEST, order=("a",)),
     ],
@@ -143,12 +145,14 @@ def test_decided_from_a_few_rows_nothing_in_doubt_or_contested_is_missed(
     before = [replace(each, values={"name": "a"}) if agree else each for each in rows]
     after = [*(each for each in before if each.store != changed.store), changed]
     was = resolve(policy, ["name"], before)
-    assume(not was.contests and not was.uncertain and may_shorten(policy, ["name"]))
+    assume(not was.contests and not was.uncertain)
     standing = Standing(winners=was.winners, newest=was.newest)
     looked_at = [each for each in after if each.store in {*standing.stores, changed.store}]
     doubt_us = max(each.stamps["name"].uncertainty_us for each in after)
-    found = shortened(policy, ["name"], standing, {changed.store}, looked_at, doubt_us)
-    if found is not None:
+    found = may_shorten(policy, ["name"]) and shortened(
+        policy, ["name"], standing, {changed.store}, looked_at, doubt_us
+    )
+    if found:
         assert replace(found, stores=()) == replace(resolve(policy, ["name"], after), stores=())
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -29,7 +30,7 @@ from conflict.policy import (
     TablePolicy,
     chain,
 )
-from conflict.resolution import NEVER_OBSERVED, SINCE, UNSEEN, ColumnStamp, Contribution, Resolution
+from conflict.resolution import NEVER_OBSERVED, SINCE, UNSEEN, ColumnStamp, Contribution, Held, Resolution
 from conflict.resolve import resolve
 from conflict.shortcut import Standing, may_shorten, shortened
 from sinks import fold as fold_module
@@ -57,12 +58,13 @@ values = st.fixed_dictionaries(
     },
 )
 doubts_us = st.sampled_from([0, 0, 0, SECOND_US, 4 * SECOND_US])
+OPENING_US = 3 * SECOND_US
 times_us = st.integers(0, 5).map(lambda seconds: seconds * SECOND_US) | st.just(700 * SECOND_US)
 
 
 @st.composite
 def contribution_lists(draw: st.DrawFn, *, least: int = 0) -> list[Contribution]:
-    """Rows of a few stores under one key, two of one store among them; positions are unique within a store."""
+    """Rows of a few stores under one key, two of one store among them; those of one snapshot share their position."""
     found: list[Contribution] = []
     for number in range(draw(st.integers(least, 6))):
         observed = draw(st.sets(st.sampled_from(COLUMNS)))
@@ -71,16 +73,21 @@ def contribution_lists(draw: st.DrawFn, *, least: int = 0) -> list[Contribution]
         latest = max((stamp.effective_us for stamp in stamps.values()), default=NEVER_OBSERVED)
         since = draw(st.sets(st.sampled_from(sorted(observed)))) if observed else set()
         stamps |= {name + SINCE: ColumnStamp((1, 1, number, 0, 0), draw(times_us), doubt_us) for name in sorted(since)}
+        has = draw(values)
+        came = sorted(draw(st.lists(times_us, max_size=3)))
+        had = [draw(st.none() | amounts) for _ in came]
+        around = zip([*had, has["points"]], [UNSEEN, *(ColumnStamp((), us, doubt_us) for us in came)], strict=True)
         found.append(
             Contribution(
                 store=draw(st.sampled_from(STORES)),
                 pk=str(number),
-                position=(1, 1, draw(st.integers(0, 3)), number, 0),
+                position=(1, 1, draw(st.integers(0, 3)), draw(st.sampled_from([number, number, -1])), 0),
                 changed_us=latest,
                 deleted=draw(st.booleans()),
                 columns=frozenset(draw(st.sampled_from([COLUMNS, COLUMNS, ("points", "home"), ("name",), ()]))),
-                values=draw(values),
+                values=has,
                 stamps=stamps,
+                around={("points", OPENING_US): tuple(Held(*each) for each in around)} if came else {},
                 inserted_us=draw(times_us | st.just(NEVER_OBSERVED)),
             )
         )
@@ -104,7 +111,9 @@ def _of(row: Contribution, name: str) -> Any:
     return row.values[name] if name in row.columns else None
 
 
-def rules(*, then: int = 2, conditions: bool = True) -> st.SearchStrategy[ColumnRule]:
+def rules(
+    names: Sequence[RuleName] = tuple(RuleName), *, then: int = 2, conditions: bool = True
+) -> st.SearchStrategy[ColumnRule]:
     """Every rule, with and without a condition, and chains of `priority ... then` down to each of them."""
     ranked = st.permutations(STORES).flatmap(
         lambda all_: st.sampled_from(
@@ -126,7 +135,7 @@ def rules(*, then: int = 2, conditions: bool = True) -> st.SearchStrategy[Column
         )
         return st.builds(replace, st.just(rule), then=after if then > 0 and rule.falls_back else st.none())
 
-    return st.sampled_from(list(RuleName)).flatmap(rule)
+    return st.sampled_from(names).flatmap(rule)
 
 
 def rule_of(name: RuleName) -> ColumnRule:
@@ -139,6 +148,7 @@ def rule_of(name: RuleName) -> ColumnRule:
         column="home" if name is RuleName.OWNER else "",
         function=function_of("own:longest", 1.0, {}) if name is RuleName.PYTHON else None,
         value="1" if name is RuleName.CONSTANT else None,
+        opening_us=OPENING_US if name is RuleName.SUM_OF_CHANGES else None,
     )
 
 
@@ -155,7 +165,7 @@ def _longest(offered: Sequence[Any]) -> Any:
 def policy_of(rule: ColumnRule, deletes: Deletes = Deletes.LATEST) -> TablePolicy:
     """One rule for both columns; names cannot be added up, and points not be united."""
     named = {each.rule for each in chain(rule)}
-    for_names = LATEST if RuleName.SUM in named else rule
+    for_names = LATEST if named & {RuleName.SUM, RuleName.SUM_OF_CHANGES} else rule
     rule = LATEST if RuleName.UNION in named else rule
     return TablePolicy(
         table="members",
@@ -174,12 +184,12 @@ policies = st.builds(policy_of, rules(), st.sampled_from(list(Deletes)))
 
 @pytest.mark.parametrize("name", list(RuleName))
 @given(data=st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_the_order_of_contributions_does_not_matter(name: RuleName, data: st.DataObject) -> None:
     """The same contributions give the same resolution, values, winners, marks and contests, however listed."""
     given_ = data.draw(contribution_lists())
     shuffled = data.draw(st.permutations(given_))
-    policy = policy_of(rule_of(name), data.draw(st.sampled_from(list(Deletes))))
+    policy = policy_of(data.draw(rules([name], then=1)), data.draw(st.sampled_from(list(Deletes))))
     assert _text(resolve(policy, COLUMNS, shuffled)) == _text(resolve(policy, COLUMNS, given_))
 
 
@@ -223,7 +233,7 @@ def test_nothing_is_invented(policy: TablePolicy, given_: list[Contribution]) ->
     for name, value in resolution.values.items():
         having = [each for each in counting if name in each.columns]
         offered = [each.values[name] for each in having]
-        is_made = any(_is_made_by(rule, value, _looked_at(rule, name, having)) for rule in chain(policy.rule_for(name)))
+        is_made = any(_is_made_by(rule, value, name, _looked_at(rule, having)) for rule in chain(policy.rule_for(name)))
         assert value in offered or value is None or is_made
         if name in resolution.winners:
             assert value in [each.values[name] for each in having if each.store == resolution.winners[name]]
@@ -231,12 +241,54 @@ def test_nothing_is_invented(policy: TablePolicy, given_: list[Contribution]) ->
             assert is_made
 
 
-def _looked_at(rule: ColumnRule, name: str, having: list[Contribution]) -> list[Any]:
+def had_at_opening(each: Contribution) -> Decimal | None:
+    """The last value that came before the opening; the first was there before anyone looked."""
+    held = each.around.get(("points", OPENING_US), (Held(each.values["points"], UNSEEN),))
+    return [one.value for one in held if one.came.effective_us < OPENING_US][-1]
+
+
+def openings(having: list[Contribution]) -> dict[str, Fraction]:
+    """By store, of those that had a value then and have one now."""
+    found: dict[str, Fraction] = {}
+    for each in having:
+        value = had_at_opening(each)
+        if value is not None and each.values["points"] is not None:
+            found[each.store] = found.get(each.store, Fraction(0)) + Fraction(value)
+    return found
+
+
+def changed(having: list[Contribution]) -> Fraction:
+    """What most stores had at the opening, the least of several, and what each has more since."""
+    had = openings(having)
+    votes = Counter(had.values())
+    base = min((value for value in votes if votes[value] == max(votes.values())), default=Fraction(0))
+    present = (Fraction(each.values["points"]) for each in having if each.values["points"] is not None)
+    return base + sum(present) - sum(had.values())
+
+
+@given(given_=contribution_lists(least=1))
+@settings(max_examples=200, deadline=None)
+def test_changes_since_an_opening_add_up(given_: list[Contribution]) -> None:
+    """To the last digit, whoever made them. Balances that were no copies at the opening are contested, nothing else."""
+    policy = policy_of(rule_of(RuleName.SUM_OF_CHANGES), Deletes.NEVER)
+    resolution = resolve(policy, ("points",), given_)
+    having = [each for each in [each for each in given_ if not each.deleted] or given_ if "points" in each.columns]
+    if any(each.values["points"] is not None for each in having):
+        assert Fraction(resolution.values["points"]) == changed(having)
+    else:
+        assert resolution.values.get("points") is None
+    assert bool(resolution.contests) == (len(set(openings(having).values())) > 1)
+
+
+def _looked_at(rule: ColumnRule, having: list[Contribution]) -> list[Contribution]:
     holds = CONDITIONS[rule.when.text] if rule.when else lambda row: True
-    return [each.values[name] for each in having if holds(each)]
+    return [each for each in having if holds(each)]
 
 
-def _is_made_by(rule: ColumnRule, value: Any, offered: list[Any]) -> bool:
+def _is_made_by(rule: ColumnRule, value: Any, name: str, rows: list[Contribution]) -> bool:
+    offered = [each.values[name] for each in rows]
+    if rule.rule is RuleName.SUM_OF_CHANGES and isinstance(value, Decimal):
+        return Fraction(value) == changed(rows)
     if rule.rule is RuleName.SUM and isinstance(value, Decimal):
         return Fraction(value) == sum((Fraction(each) for each in offered if each is not None), Fraction(0))
     if rule.rule is RuleName.UNION and value is not None:
@@ -305,6 +357,57 @@ def test_a_sum_has_more_digits_than_python_keeps_by_itself() -> None:
     ]
     value = resolve(policy_of(rule_of(RuleName.SUM)), ("points",), given_).values["points"]
     assert format(value, "f") == "9" * 35 + "." + "0" * 29 + "1"
+
+
+@given(given_=contribution_lists(least=1))
+@settings(max_examples=100, deadline=None)
+def test_a_union_has_every_part_of_every_row(given_: list[Contribution]) -> None:
+    """Also of two rows of one store; each part once, sorted."""
+    resolution = resolve(policy_of(rule_of(RuleName.UNION), Deletes.NEVER), ("name",), given_)
+    counting = [each for each in given_ if not each.deleted] or given_
+    texts = [each.values["name"] for each in counting if "name" in each.columns and each.values["name"] is not None]
+    parts = sorted({part.strip() for text in texts for part in text.split(",")})
+    assert resolution.values.get("name") == (",".join(parts) if texts else None)
+
+
+@given(
+    rule=rules([RuleName.PRIORITY, RuleName.FIRST_NON_NULL], then=1, conditions=False),
+    given_=contribution_lists(least=1),
+)
+@settings(max_examples=200, deadline=None)
+def test_nobody_ranked_better_has_one(rule: ColumnRule, given_: list[Contribution]) -> None:
+    """The winner is among the best ranked of those who have the row, or a value; of equal ones `first_non_null` takes
+    the first by store id."""
+    found = resolve(policy_of(rule, Deletes.NEVER), ("points",), given_)
+    counting = [each for each in given_ if not each.deleted] or given_
+    rank = {store: place for place, equals in enumerate(rule.ranks) for store in equals}
+    having = [each for each in _last_of_each_store(counting, "points")
+              if rule.rule is RuleName.PRIORITY or each.values["points"] is not None]  # fmt: skip
+    best = min((rank.get(each.store, len(rank)) for each in having), default=None)
+    equal = sorted(each.store for each in having if rank.get(each.store, len(rank)) == best)
+    if rule.rule is RuleName.FIRST_NON_NULL:
+        assert found.winners.get("points") == (equal[0] if equal else None)
+    elif best is not None and best < len(rank) and "points" in found.winners:
+        assert found.winners["points"] in equal
+
+
+@pytest.mark.parametrize(("name", "pick"), [(RuleName.HIGHEST, max), (RuleName.LOWEST, min)])
+@given(given_=contribution_lists(least=1))
+@settings(max_examples=100, deadline=None)
+def test_by_an_order_what_it_does_not_know_loses(
+    name: RuleName, pick: Callable[..., int], given_: list[Contribution]
+) -> None:
+    """The highest or lowest of those it knows, of the first store that has it; where there are none, `then`."""
+    rule = rule_of(name)
+    found = resolve(policy_of(rule, Deletes.NEVER), ("name",), given_)
+    counting = [each for each in given_ if not each.deleted] or given_
+    known = {each.store: rule.order.index(each.values["name"]) for each in _last_of_each_store(counting, "name")
+             if each.values["name"] in rule.order}  # fmt: skip
+    if known:
+        assert found.winners["name"] == min(store for store, place in known.items() if place == pick(known.values()))
+        assert found.values["name"] == rule.order[pick(known.values())]
+    else:
+        assert found.values == resolve(policy_of(LATEST, Deletes.NEVER), ("name",), given_).values
 
 
 @pytest.mark.parametrize(("name", "pick"), [(RuleName.MAX, max), (RuleName.MIN, min)])

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -13,7 +13,7 @@ from drawn_policies import like, shared_policies
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lanes import FakeStore, RecordedLanes
-from lived import POLICY, STORES, Act, histories, lived, member, policy_with
+from lived import CHANGES, MEMBERS, POLICY, STORES, Act, histories, lived, member, policy_with
 from ways import Place, Way, assert_truth, dimensions, few, ways
 
 from conflict.clock import Look
@@ -111,14 +111,19 @@ looks = st.lists(
 
 
 @given(history=st.tuples(histories, histories, histories), way=ways, looks=looks,
-       deletes=st.sampled_from(list(Deletes)))  # fmt: skip
-@settings(few, max_examples=20)
+       deletes=st.sampled_from(list(Deletes)), columns=st.sampled_from([MEMBERS.columns, CHANGES]))  # fmt: skip
+@settings(few, max_examples=24)
 def test_clocks_found_wrong_beside_the_workers_are_as_if_that_had_been_known_before(
-    place: Place, history: tuple[list[Act], ...], way: Way, looks: list[tuple[str, int, int, float]], deletes: Deletes
+    place: Place,
+    history: tuple[list[Act], ...],
+    way: Way,
+    looks: list[tuple[str, int, int, float]],
+    deletes: Deletes,
+    columns: Mapping[str, ColumnRule],
 ) -> None:
     """Corrections that reach back behind what is decided already, at any moment: at the end everything is as a replay
     makes it that knows them from the beginning."""
-    policy = policy_with(deletes)
+    policy = policy_with(deletes, columns)
     stores = [lived(name, each, policy=policy) for name, each in zip(STORES, history, strict=True)]
     place.empty()
     place.switch(policy)

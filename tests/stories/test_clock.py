@@ -2,11 +2,8 @@
 
 from typing import Any
 
-from decided import DecidedChain, agreed_right
-from tea_shops import AGREED, HOUR, PHONE, later, member, policy
-
-from conflict.clock import Look
-from sinks.clock_looks import ClockLooks
+from decided import agreed_right
+from tea_shops import AGREED, HOUR, PHONE, later, looked_at, member, policy
 
 
 def test_a_clock_three_hours_fast(open_chain: Any, say: Any) -> None:
@@ -80,20 +77,3 @@ def test_a_fast_till_read_anew(open_chain: Any, say: Any, explains: Any) -> None
     chain.take_in()
     assert chain.rows(AGREED) == [("Wang Xi", 42, 1)]
     agreed_right(chain)
-
-
-def looked_at(chain: DecidedChain, store: str, *, off_seconds: int) -> None:
-    """As the probe does it, half a minute before the store's next change."""
-    source = chain.stores[store].log.entries[-1].event.source
-    assert source is not None
-    now_us = source.ts_us - (off_seconds or 3 * HOUR) * 1_000_000
-    with chain.warehouse.transaction() as tx:
-        tx.execute(
-            "INSERT INTO tillstream.epochs (store, epoch, reason) VALUES (%s, 1, 'a story') ON CONFLICT DO NOTHING",
-            [store],
-        )
-    place = (1, int(source.file[-6:]), source.pos + 1)
-    look = Look(
-        place=place, began_us=now_us, ended_us=now_us + 30_000_000, offset_us=off_seconds * 1_000_000, uncertainty_us=0
-    )
-    ClockLooks(chain.warehouse).look(store, look)

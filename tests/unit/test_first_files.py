@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from catalog import a_column, a_table
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from conflict.policy import Policy, RuleName
@@ -74,6 +74,7 @@ def _tables(draw: st.DrawFn) -> StoredTable:
 
 
 @given(st.lists(_tables(), max_size=4, unique_by=lambda table: table.name))
+@example([a_table("member\u2028", "id int not null")])
 def test_any_names_give_files_that_are_understood(tables: list[StoredTable]) -> None:
     """Reserved words, quotes, colons, Chinese, numbers: a store's names are not ours to choose."""
     config, policy = read_back(*tables)

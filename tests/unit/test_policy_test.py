@@ -36,7 +36,7 @@ tables:
     key: {phone: phone_cn}
     changed_at: updated_at
     columns: {points: {rule: sum}, born: {rule: earliest}, tags: {rule: union}, level: {rule: max},
-              drawer: {rule: per_store}}
+              drawer: {rule: per_store}, wallet: {rule: sum_of_changes, opening: 2026-01-01, copied_by_pos: false}}
 """
 PHONE = 'phone: "13800138000"'
 
@@ -120,6 +120,21 @@ def test_the_readmes_tests_run(policy: Policy) -> None:
         (f"{{store: s001, {PHONE}, tags: 'b, a'}}, {{store: s002, {PHONE}, tags: c}}", f"{{{PHONE}, tags: 'a,b,c'}}"),
         (f"{{store: s001, {PHONE}, name: x, _at: 2026-01-01}}, {{store: s002, {PHONE}, name: y, _at: 2026-01-01}}",
          f"{{{PHONE}, name: y, _uncertain: [name]}}"),
+        # of copies of one balance: the one that was not touched since the opening, and what the others changed
+        (f"{{store: s001, {PHONE}, wallet: 100, _at: 2025-12-31}}, "
+         f"{{store: s002, {PHONE}, wallet: 70.5, _opening: {{wallet: 100}}, _at: 2026-02-01}}, "
+         f"{{store: s001, {PHONE}, wallet: 5, _at: {{wallet: 2026-03-01}}}}",
+         f"{{{PHONE}, wallet: 75.5, _contested: []}}"),
+        # as many had 100 as 90: the least, and it is told
+        (f"{{store: s001, {PHONE}, wallet: 100, _snapshot: true}}, "
+         f"{{store: s002, {PHONE}, wallet: 80, _opening: {{wallet: 90}}}}",
+         f"{{{PHONE}, wallet: 80, _contested: [wallet]}}"),
+        # a row that one store has deleted is no part of it
+        (f"{{store: s001, {PHONE}, wallet: 90, _at: 2025-12-30, _deleted: 2025-12-31}}, "
+         f"{{store: s002, {PHONE}, wallet: 80, _opening: {{wallet: 90}}}}", f"{{{PHONE}, wallet: 80, _contested: []}}"),
+        # nowhere before the opening, and a NULL is nothing
+        (f"{{store: s001, {PHONE}, wallet: 20}}, {{store: s002, {PHONE}, wallet: null, _opening: {{wallet: 3}}}}",
+         f"{{{PHONE}, wallet: 20, _contested: []}}"),
     ],
 )  # fmt: skip
 def test_a_case_that_is_as_expected_passes(policy: Policy, given_: str, expect: str) -> None:

@@ -10,9 +10,10 @@ from typing import Annotated
 
 import typer
 
+from conflict.code_map import files_named
 from conflict.policy import EMPTY_POLICY, Policy
 from conflict.policy_file import policy_schema
-from tillstream.checked_yaml import load
+from tillstream.checked_yaml import Document, load
 from tillstream.config import Config, config_schema, parse_config, policies_path, read_config, store_attributes
 from tillstream.errors import ConfigError, Fault
 from tillstream.own_modules import read_policy
@@ -77,11 +78,16 @@ def load_all(path: Path, new: Path | None = None) -> tuple[Config, Policy]:
     policies = new or policies_path(document)
     if policies is not None:
         with _gathered(faults):
-            read = load(policies) if new else load(policies, remedy=POLICIES_REMEDY)
+            read = load_policies(policies) if new else load_policies(policies, remedy=POLICIES_REMEDY)
             policy = read_policy(read, store_attributes(document))
     if config is None or faults:
         raise ConfigError(faults)
     return config, policy
+
+
+def load_policies(path: Path, *, remedy: str = "create it or correct the path") -> Document:
+    """A policies file with the files that it names."""
+    return load(path, remedy=remedy, files_named=files_named)
 
 
 @contextmanager

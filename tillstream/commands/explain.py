@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from conflict.explain import Candidate, ColumnExplanation, KnownFrom, moment, quoted, shown
+from conflict.clock import moment
+from conflict.explain import Candidate, ColumnExplanation, KnownFrom, Since, quoted, shown
 from conflict.policy import Policy
 from conflict.resolution import NEVER_OBSERVED, Contribution
 from tillstream.checked_yaml import suggestion
@@ -143,10 +144,17 @@ def _candidate_in_words(each: Candidate) -> tuple[str, ...]:
         f"store {each.store}",
         f"row {each.pk}",
         quoted(each.value),
-        _time(each),
+        _time(each) if each.since is None else _change(each.since),
         f"at {place(each.position)}",
         ", ".join(facts),
     )
+
+
+def _change(since: Since) -> str:
+    if since.opening is None:
+        return "all of it since the opening"
+    change = f"{since.change:+}" if isinstance(since.change, float) else f"{since.change:+f}"
+    return f"{change} since the opening, {shown(since.opening)} then"
 
 
 def _time(each: Candidate) -> str:
@@ -313,6 +321,7 @@ def _column_as_json(each: ColumnExplanation, *, contested: bool) -> dict[str, An
                 "effective_us": _us(one.effective_us), "correction_us": one.correction_us,
                 "uncertainty_us": one.uncertainty_us, "known_from": one.known_from.value, "wins": one.wins,
                 "uncertain": one.uncertain, "superseded": one.superseded,
+                **({"opening": shown(one.since.opening), "change": shown(one.since.change)} if one.since else {}),
             }
             for one in each.candidates
         ],

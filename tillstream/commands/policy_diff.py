@@ -10,8 +10,8 @@ import typer
 
 from conflict.policy import Policy
 from conflict.what_if import ChangedValue, Scope, TableDifference
-from tillstream.checked_yaml import Document, load
-from tillstream.commands.config import DEFAULT_PATH, ConfigPath, Output, OutputOption, load_all
+from tillstream.checked_yaml import Document
+from tillstream.commands.config import DEFAULT_PATH, ConfigPath, Output, OutputOption, load_all, load_policies
 from tillstream.config import Config
 from tillstream.errors import ConfigError, RefusedError
 from tillstream.own_modules import read_policy
@@ -48,7 +48,7 @@ def diff(
     from tillstream.policies import in_force
 
     settings, written = load_all(config)
-    document = load(new or policies_file(settings))
+    document = load_policies(new or policies_file(settings))
     tried = read_policy(document, settings.store_attributes)
     with open_warehouse(settings) as warehouse:
         warehouse.check_version()

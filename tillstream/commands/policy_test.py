@@ -18,6 +18,7 @@ from tillstream.commands.config import (
     answer,
     counted,
     load_all,
+    load_policies,
     print_schema,
     told,
 )
@@ -46,27 +47,27 @@ def check(new: PolicyPath = None, config: ConfigPath = DEFAULT_PATH, output: Out
         require_functions(load(Path(file)), policy)
     own = [(name, *each) for name, table in policy.tables.items() for each in table.functions()]
     tables, tests = len(policy.tables), len(policy.cases)
+    notes = [note for table in policy.tables.values() for part in table.key if part.codes for note in part.codes.notes]
     knows_stores = policy.source is not None and policy.source.stores is not None
     if output is Output.JSON:
-        print(
-            json.dumps(
-                {
-                    **answer([]),
-                    "shared_tables": tables,
-                    "tests": tests,
-                    "stores_checked": knows_stores,
-                    "own_rules": [
-                        {"table": table, "column": column, "function": function.name} for table, column, function in own
-                    ],
-                }
-            )
-        )
+        facts = {
+            "shared_tables": tables,
+            "tests": tests,
+            "stores_checked": knows_stores,
+            "own_rules": [
+                {"table": table, "column": column, "function": function.name} for table, column, function in own
+            ],
+            "notes": notes,
+        }
+        print(json.dumps({**answer([]), **facts}, ensure_ascii=False))
         return
     unrun = ", not run: `tillstream policy test`" if tests else ""
     alone = "" if knows_stores else f"\nwithout {config}: nothing is said of the stores that it names"
     print(f"{file}: ok, {counted(tables, 'shared table')}, {counted(tests, 'test')}{unrun}{alone}")
     for table, column, function in own:
         print(f"  {table}.{column} is decided by {function.name}, a rule of your own: tested, not proven")
+    for note in notes:
+        print(note)
 
 
 def run_tests(new: PolicyPath = None, config: ConfigPath = DEFAULT_PATH, output: OutputOption = Output.TEXT) -> None:
@@ -101,7 +102,7 @@ def schema() -> None:
 
 def _parsed(new: Path | None, config: Path) -> tuple[str, Policy]:
     if new is not None and config == DEFAULT_PATH and not config.exists():
-        return shown_path(new), read_policy(load(new), None)
+        return shown_path(new), read_policy(load_policies(new), None)
     settings, policy = load_all(config, new)
     return shown_path(new or policies_file(settings)), policy
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from conflict.policy import Policy
-from tillstream.checked_yaml import Document, load, parse
-from tillstream.commands.config import DEFAULT_PATH, ConfigPath, Output, OutputOption, load_all
+from tillstream.checked_yaml import Document
+from tillstream.commands.config import DEFAULT_PATH, ConfigPath, Output, OutputOption, load_all, load_policies
 from tillstream.commands.person import person
 from tillstream.commands.policy_diff import differences, in_words, policies_file, require_fit
 from tillstream.config import Config
@@ -37,7 +37,7 @@ def apply(reason: Reason = "", yes: Yes = False, limit: Limit = None, config: Co
     from tillstream.opening import open_warehouse
 
     settings, written = load_all(config)
-    document = load(policies_file(settings))
+    document = load_policies(policies_file(settings))
     with open_warehouse(settings) as warehouse:
         warehouse.check_version()
         if _agrees(warehouse, settings, written, written, document, limit, yes=yes):
@@ -69,9 +69,7 @@ def rollback(
         with warehouse.transaction() as tx:
             earlier = _earlier(versions(tx), number)
         policy = earlier.policy
-        assert earlier.source is not None
-        document = parse(earlier.source.text, f"policy {earlier.id}")
-        if _agrees(warehouse, settings, written, policy, document, limit, yes=yes):
+        if _agrees(warehouse, settings, written, policy, earlier.document, limit, yes=yes):
             _switch(warehouse, settings, policy, Origin.ROLLBACK, reason or f"back to {earlier.id}")
             return
     raise typer.Exit(NOT_AGREED)
@@ -168,4 +166,5 @@ def _as_json(each: "PolicyVersion") -> dict[str, Any]:
         "applied_at": each.applied_at.isoformat(),
         "source": each.source.text if each.source else None,
         "modules": dict(each.source.modules) if each.source else {},
+        "files": each.source.files if each.source else {},
     }

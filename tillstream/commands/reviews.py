@@ -2,17 +2,19 @@
 
 import json
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
+from zoneinfo import ZoneInfo
 
 import typer
 
 from conflict.explain import quoted
 from tillstream.commands.config import DEFAULT_PATH, ConfigPath, Output, OutputOption, load_all
 from tillstream.commands.person import person
+from tillstream.config import Config
 
 if TYPE_CHECKING:
-    from sinks.reviews import Review
+    from sinks.reviews import Decided, Review
 
 Number = Annotated[int, typer.Argument(metavar="NUMBER", help="A number from `list`.")]
 
@@ -67,7 +69,7 @@ def show(number: Number, config: ConfigPath = DEFAULT_PATH, output: OutputOption
         print(f"  store {each['store']}  {quoted(each['value'])}")
     print(f"  meanwhile {quoted(review.provisional)}: {review.reason}")
     for decided in decisions:
-        how = "for good" if decided.for_good else "until a store has another value"
+        how = "for good" if decided.for_good else f"until {_until(decided)}"
         end = f", ended {decided.ended_at:%Y-%m-%d %H:%M} UTC" if decided.ended_at else ""
         why = f": {decided.reason}" if decided.reason else ""
         at = f"{decided.decided_at:%Y-%m-%d %H:%M} UTC"
@@ -83,6 +85,14 @@ def decide(
     for_good: Annotated[
         bool, typer.Option("--for-good", help="Whatever the stores have later; else until one has another value.")
     ] = False,
+    until: Annotated[
+        str | None,
+        typer.Option(
+            "--until",
+            metavar="TIME",
+            help="Whatever the stores have, until then; 2026-12-31 is the beginning of that day where the stores are.",
+        ),
+    ] = None,
     config: ConfigPath = DEFAULT_PATH,
 ) -> None:
     """Decide the central value. The stores' rows stay as they are; `reopen` undoes it."""
@@ -91,15 +101,19 @@ def decide(
 
     if (value is not None) + null + (store is not None) != 1:
         raise typer.BadParameter("say one of --value, --null and --store")
+    if for_good and until is not None:
+        raise typer.BadParameter("say one of --for-good and --until")
     settings, _ = load_all(config)
+    end = None if until is None else _moment(until, settings)
     with open_warehouse(settings) as warehouse:
         warehouse.check_version()
         reviews = Reviews(warehouse)
         if store is not None:
             value = _of_store(reviews.one(number)[0], store)
-        review = reviews.decide(number, value, for_good=for_good, reason=reason, author=person())
+        review = reviews.decide(number, value, for_good=for_good, until=end, reason=reason, author=person())
     print(
-        f"{review.table} {review.key} {review.column} is {quoted(value)}, decided by `run`; "
+        f"{review.table} {review.key} {review.column} is {quoted(value)}"
+        f"{f' until {_shown(end)}' if end else ''}, decided by `run`; "
         f"`tillstream reviews reopen {number}` undoes it"
     )
 
@@ -122,6 +136,30 @@ def _of_store(review: "Review", store: str) -> str | None:
         raise typer.BadParameter(f"store {store} is none of those that differ: {', '.join(sorted(values))}")
     found: str | None = values[store]
     return found
+
+
+def _moment(text: str, settings: Config) -> datetime:
+    """A time that names no zone is the stores'."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"--until {text!r} is no time; write it as 2026-12-31 or 2026-12-31T22:00") from None
+    if at.tzinfo:
+        return at
+    zones = sorted(set(settings.timezones.values())) or ["UTC"]
+    if len(zones) > 1:
+        raise typer.BadParameter(
+            f"the stores have the time zones {', '.join(zones)}; say which --until means, as {text}+08:00 (with a time)"
+        )
+    return at.replace(tzinfo=ZoneInfo(zones[0]))
+
+
+def _until(decided: "Decided") -> str:
+    return "a store has another value" if decided.until is None else _shown(decided.until)
+
+
+def _shown(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _line(each: "Review") -> str:
