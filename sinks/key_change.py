@@ -165,7 +165,9 @@ class KeyChange:
 
     def _set_keys(self, tx: Transaction, columns: list[str], rows: Sequence[tuple[Any, ...]]) -> None:
         assert self._policy is not None
-        keys = [business_key(self._policy.key, dict(zip(columns, values, strict=True))) for _, _, *values in rows]
+        keys = [
+            business_key(self._policy.key, dict(zip(columns, values, strict=True)), store) for store, _, *values in rows
+        ]
         if rows:
             stores, pks = [row[0] for row in rows], [row[1] for row in rows]
             tx.execute(statements.set_keys(self.table), [stores, pks, keys])
