@@ -144,6 +144,16 @@ class KeyPart:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AuditedBalance:
+    """A column that is to be the sum of what another table's rows say of its row, in each store."""
+
+    column: str
+    table: str  # one row a change
+    row: str  # its column that names the row by its primary key
+    change: str  # its column with what was added
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Guards:
     """What a store may do to the table before a person has looked at it; None: as it likes."""
 
@@ -152,6 +162,11 @@ class Guards:
     within_seconds: float = GUARDED_SECONDS
     at_least: int = GUARDED_ROWS  # rows; fewer are never too many
     dark_seconds: float | None = None  # older changes are looked at first
+    # looked for when asked (`sinks.anomalies`), and holding nobody:
+    rows_per_key: int | None = None  # more live rows of one store under one key are odd
+    same: tuple[str, ...] = ()  # columns in which stores with one key are not to differ
+    flip_flops: int | None = None  # that many changes of a winner within the window, between two stores
+    balances: tuple[AuditedBalance, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -275,6 +290,10 @@ def _guards(guards: Guards) -> dict[str, Any]:
         "within_seconds": guards.within_seconds,
         "at_least": guards.at_least,
         "dark_seconds": guards.dark_seconds,
+        "rows_per_key": guards.rows_per_key,
+        "same": list(guards.same),
+        "flip_flops": guards.flip_flops,
+        "balances": [[each.column, each.table, each.row, each.change] for each in guards.balances],
     }
 
 

@@ -21,6 +21,7 @@ from conflict.policy import (
     LATEST,
     REST,
     TO_AGREE,
+    AuditedBalance,
     CodeMap,
     ColumnRule,
     Deletes,
@@ -295,6 +296,12 @@ Share = Annotated[
 ]
 
 
+class BalanceEntry(Entry):
+    table: Name = Field(description="The table with a row for each change.")
+    row: Name = Field(description="Its column that names the row, by its primary key in the store.")
+    change: Name = Field(description="Its column with what was added to the balance.")
+
+
 class GuardsEntry(Entry):
     deletes: Share | None = Field(
         default=None, description="A store that deletes more than this of its rows is held until `stores release`."
@@ -310,10 +317,23 @@ class GuardsEntry(Entry):
         default=None, description="A store that brings changes older than this is held until somebody has seen them."
     )
 
+    rows_per_key: Annotated[int, Field(strict=True, ge=1)] | None = Field(
+        default=None, description="More rows of one store under one key are told by `tillstream anomalies`."
+    )
+    same: tuple[Name, ...] = Field(
+        default=(), description="Columns in which stores with one key are not to differ: one code with two names."
+    )
+    flip_flops: Annotated[int, Field(strict=True, ge=2)] | None = Field(
+        default=None, description="A value that goes to and fro between two stores so many times `within` the time."
+    )
+    ledger: dict[Name, BalanceEntry] = Field(
+        default_factory=dict, description="Balances that are to be the sum of their changes: {points: {table: ...}}."
+    )
+
     @model_validator(mode="after")
     def _guards_something(self) -> "GuardsEntry":
-        if self.deletes is self.rewrites is self.dark is None:
-            raise ValueError("guards nothing; name `deletes`, `rewrites` or `dark`, such as {deletes: 20%}")
+        if not self.model_fields_set - {"within", "at_least"}:
+            raise ValueError("guards nothing; name `deletes`, `rewrites`, `dark` or another, such as {deletes: 20%}")
         return self
 
     def value(self) -> Guards:
@@ -323,6 +343,13 @@ class GuardsEntry(Entry):
             within_seconds=self.within,
             at_least=self.at_least,
             dark_seconds=self.dark,
+            rows_per_key=self.rows_per_key,
+            same=self.same,
+            flip_flops=self.flip_flops,
+            balances=tuple(
+                AuditedBalance(column=column, table=each.table, row=each.row, change=each.change)
+                for column, each in self.ledger.items()
+            ),
         )
 
 

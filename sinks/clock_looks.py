@@ -7,6 +7,7 @@ from sinks.clocks import KnownClocks
 from sinks.history import because
 from sinks.policy_versions import alone
 from sinks.statements import quoted
+from sinks.statements.holds import DECIDE_HELD_AGAIN
 from sinks.store_orders import shared_tables
 from sinks.warehouse import Transaction, Warehouse
 from tillstream import metrics
@@ -67,3 +68,4 @@ def _decide_again(tx: Transaction, store: str, since: Place) -> None:
     because(tx, f"the clock of store {store}")
     for table in shared_tables(tx):
         tx.execute(_DIRTY.format(name=sql.Literal(table), table=quoted(table)), [store, *since])
+        tx.execute(DECIDE_HELD_AGAIN, [table, store])

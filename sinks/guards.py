@@ -5,7 +5,6 @@ Looked at before a batch is written: of a store that goes too far the rows as th
 
 import logging
 import time
-from collections import defaultdict
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -31,7 +30,8 @@ def begin_hold(tx: Transaction, store: str, table: str, reason: str, since: date
     of that are to be decided again. Nothing, where it is held already."""
     if not tx.rows(statements.BEGIN, [store, table, reason]):
         return set()
-    keep = statements.KEEP_ROWS.format(name=sql.Literal(table), table=quoted(table))
+    name = sql.Literal(table)
+    keep = statements.KEEP_ROWS.format(name=name, table=quoted(table), seen=statements.SEEN.format(name=name))
     return {key for key, is_back in tx.rows(keep, {"store": store, "since": since}) if is_back}
 
 
@@ -52,7 +52,7 @@ class Guard:
     """Remembers between batches how much of each table was changed since the window was counted last."""
 
     def __init__(self) -> None:
-        self._uncounted: dict[tuple[str, str], int] = defaultdict(int)
+        self._uncounted: dict[tuple[str, str], int] = {}
 
     def look(self, tx: Transaction, codec: RowCodec, changes: str) -> set[str]:
         """At a stage that is about to be written, by the statement that says what it changes; the keys that are to be
@@ -64,9 +64,11 @@ class Guard:
         held: set[str] | None = None
         for store, deletes, rewrites, first_us, last_us in tx.rows(changes):
             place = store, codec.table
-            self._uncounted[place] += deletes + rewrites
+            # what came before this process began is not known: its first change has it counted
+            self._uncounted[place] = self._uncounted.get(place, guards.at_least) + deletes + rewrites
             is_late = guards.dark_seconds is not None and first_us is not None and _ago(first_us) > guards.dark_seconds
-            if not is_late and self._uncounted[place] * ASKED_EVERY < guards.at_least:
+            few = not deletes + rewrites or self._uncounted[place] * ASKED_EVERY < guards.at_least
+            if few and not is_late:
                 continue
             held = held_stores(tx, codec.table) if held is None else held
             if store in held:
@@ -95,7 +97,8 @@ def _too_much(
     tx: Transaction, guards: Guards, store: str, table: str, since: datetime, deletes: int, rewrites: int
 ) -> Iterator[str]:
     """`deletes` and `rewrites` are those to come."""
-    statement = statements.LATELY.format(table=quoted(table))
+    seen = statements.SEEN.format(name=sql.Literal(table))
+    statement = statements.LATELY.format(table=quoted(table), seen=seen)
     live, deleted, rewritten = tx.rows(statement, {"store": store, "since": since})[0]
     had = live + deleted
     within = f"within {round(guards.within_seconds / 60)} minutes"

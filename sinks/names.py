@@ -1,10 +1,10 @@
 """A store's names as PostgreSQL can carry them: exact where they fit, cut with a hash where they do not."""
 
 import hashlib
-from dataclasses import replace
+from dataclasses import fields, replace
 from types import MappingProxyType
 
-from conflict.policy import ColumnRule, Policy, TablePolicy
+from conflict.policy import AuditedBalance, ColumnRule, Guards, Policy, TablePolicy
 
 MOST_BYTES = 63  # PostgreSQL cuts longer identifiers silently, and then two of them collide
 
@@ -42,7 +42,16 @@ def _renamed(policy: TablePolicy) -> TablePolicy:
         columns=MappingProxyType({identifier(name): _rule_renamed(rule) for name, rule in policy.columns.items()}),
         default=_rule_renamed(policy.default),
         contest_ignore=frozenset(identifier(name) for name in policy.contest_ignore),
+        guards=_guards_renamed(policy.guards) if policy.guards else None,
     )
+
+
+def _guards_renamed(guards: Guards) -> Guards:
+    balances = tuple(
+        AuditedBalance(**{each.name: identifier(getattr(balance, each.name)) for each in fields(balance)})
+        for balance in guards.balances
+    )
+    return replace(guards, same=tuple(map(identifier, guards.same)), balances=balances)
 
 
 def _rule_renamed(rule: ColumnRule) -> ColumnRule:

@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from psycopg import sql
@@ -150,7 +151,7 @@ def _switch(
                 tx.execute(sql.SQL("DELETE FROM central.{}").format(sql.Identifier(table)))
             tx.execute(_STOP_REDECIDING, [table])
             forget_parked(tx, table)
-        elif was is None or was.tables.get(table) != policy.tables[table]:
+        elif was is None or _what_decides(was.tables.get(table)) != _what_decides(policy.tables[table]):
             tx.execute(_REDECIDE, [table])
             forget_parked(tx, table)
     tx.execute(_CLOSE_REVIEWS, [_reviewed(policy, catalog)])
@@ -159,6 +160,10 @@ def _switch(
     for change in changes:
         change.end(tx)
     return number
+
+
+def _what_decides(policy: TablePolicy | None) -> TablePolicy | None:
+    return None if policy is None else replace(policy, guards=None)
 
 
 def _said(author: str, reason: str) -> str:

@@ -16,6 +16,7 @@ from sinks.resync import requests
 from sinks.row_codec import RowCodec, Shapes
 from sinks.statements import mirror as mirror_sql
 from sinks.statements import quoted
+from sinks.statements.holds import DECIDE_HELD_AGAIN
 from sinks.warehouse import Transaction
 from tillstream.envelope import ChangeEvent, DeclaredChange, DeclaredColumn, Stamp, TableVersion
 from tillstream.errors import RefusedError
@@ -129,6 +130,7 @@ class SchemaChanges:
         )
         because(tx, _columns_of(store))
         tx.execute(statement.format(name=sql.Literal(table), table=quoted(table)), [store])
+        tx.execute(DECIDE_HELD_AGAIN, [table, store])
 
 
 def _columns_of(store: str) -> str:

@@ -9,6 +9,7 @@ from sinks.evolution import Catalog
 from sinks.history import because
 from sinks.policy_versions import alone
 from sinks.statements import quoted
+from sinks.statements.holds import DECIDE_HELD_AGAIN
 from sinks.warehouse import Transaction, Warehouse
 
 _KEEP = """\
@@ -69,6 +70,7 @@ def decide_again(tx: Transaction, store: str, tables: Iterable[str], reason: str
     because(tx, reason)
     for table in tables:
         tx.execute(_DIRTY.format(name=sql.Literal(table), table=quoted(table)), [store])
+        tx.execute(DECIDE_HELD_AGAIN, [table, store])
 
 
 def read_orders(tx: Transaction) -> Orders:

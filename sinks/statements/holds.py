@@ -14,17 +14,27 @@ RELEASE = """\
 UPDATE tillstream.holds SET released_at = clock_timestamp(), released_by = %s, release_reason = %s
 WHERE store = %s AND table_name = %s AND released_at IS NULL"""
 
+# Until when a person has seen what the store did, by our clock.
+SEEN = sql.SQL("""\
+coalesce((SELECT max(released_at) FROM tillstream.holds h WHERE h.store = %(store)s AND h.table_name = {name}),
+         '-infinity')""")
+
 # Rows that the store deleted since the moment given are taken back: a tombstone has its row's last values.
 KEEP_ROWS = sql.SQL("""\
 INSERT INTO tillstream.held_rows (table_name, key, store, pk, row)
 SELECT {name}, t._key, t._store, t._pk,
-       to_jsonb(t) || CASE WHEN t._event_at >= %(since)s THEN '{{"_deleted": false}}' ELSE '{{}}' END::jsonb
+       to_jsonb(t) || CASE WHEN t._event_at >= %(since)s AND t._seen_at > {seen}
+                           THEN '{{"_deleted": false}}' ELSE '{{}}' END::jsonb
 FROM stores.{table} t
 WHERE t._store = %(store)s AND t._key IS NOT NULL AND t._op NOT IN ('t', 'm')
 RETURNING key, (row->>'_deleted')::boolean IS DISTINCT FROM
   (SELECT s._deleted FROM stores.{table} s WHERE s._store = held_rows.store AND s._pk = held_rows.pk)""")
 FORGET_ROWS = "DELETE FROM tillstream.held_rows WHERE table_name = %s AND store = %s"
 
+# Keys under which rows of the store count as they were, though it may have left them.
+DECIDE_HELD_AGAIN = """\
+INSERT INTO tillstream.dirty_keys (table_name, key)
+SELECT table_name, key FROM tillstream.held_rows WHERE table_name = %s AND store = %s ON CONFLICT DO NOTHING"""
 # Whatever the store has under a key by now, and whatever it had.
 DECIDE_AGAIN = sql.SQL("""\
 INSERT INTO tillstream.dirty_keys (table_name, key)
@@ -37,22 +47,23 @@ SELECT key FROM (
   UNION SELECT key FROM tillstream.held_rows WHERE table_name = {name} AND store = %(store)s) k
 WHERE key > %(last)s ORDER BY 1 LIMIT %(limit)s""")
 
-# What a stage that is about to be written changes of the rows that are there: by store deletes, other values, and the
-# earliest and the latest change that the log dates.
+# What a stage that is about to be written changes: by store deletes of rows that are there, other values of such, and
+# the earliest change that the log dates, be it a new row, and the latest.
 CHANGES = sql.SQL("""\
-SELECT s._store, count(*) FILTER (WHERE s._deleted),
-       count(*) FILTER (WHERE NOT s._deleted AND ({stored}) IS DISTINCT FROM ({staged})),
+SELECT s._store, count(*) FILTER (WHERE NOT t._deleted AND s._deleted),
+       count(*) FILTER (WHERE NOT t._deleted AND NOT s._deleted AND ({stored}) IS DISTINCT FROM ({staged})),
        min(s._event_us) FILTER (WHERE s._op <> 'r'), max(s._event_us)
-FROM {stage} s CROSS JOIN LATERAL (
-  SELECT * FROM stores.{table} t WHERE t._store = s._store AND t._pk = s._pk OFFSET 0) t
-WHERE NOT t._deleted AND s._op <> 'm'
-  AND (t._epoch, t._file, t._pos, t._row, t._order) < (s._epoch, s._file, s._pos, s._row, s._order)
+FROM {stage} s LEFT JOIN LATERAL (
+  SELECT * FROM stores.{table} t WHERE t._store = s._store AND t._pk = s._pk OFFSET 0) t ON true
+WHERE s._op <> 'm' AND (
+  t._pk IS NULL OR (t._epoch, t._file, t._pos, t._row, t._order) < (s._epoch, s._file, s._pos, s._row, s._order))
 GROUP BY s._store""")
-# Of one store's table: live rows, and how many were deleted, and changed or found to be other, from a moment on.
+# Of one store's table: live rows, and how many were deleted, and changed or found to be other, from a moment on; what
+# somebody has seen and released is not counted again.
 LATELY = sql.SQL("""\
 SELECT count(*) FILTER (WHERE NOT _deleted),
-       count(*) FILTER (WHERE _deleted AND _op = 'd' AND _event_at >= %(since)s),
-       count(*) FILTER (WHERE NOT _deleted AND _event_at >= %(since)s
+       count(*) FILTER (WHERE _deleted AND _op = 'd' AND _event_at >= %(since)s AND _seen_at > {seen}),
+       count(*) FILTER (WHERE NOT _deleted AND _event_at >= %(since)s AND _seen_at > {seen}
                           AND (_op = 'u' OR _op = 'r' AND _row < 0 AND _order > 0))
 FROM stores.{table} WHERE _store = %(store)s""")
 BELOW = sql.SQL("""\

@@ -89,13 +89,13 @@ def test_what_it_deleted_before_it_was_too_much_is_taken_back(chain: DecidedChai
     one.delete("members", (39,))
     chain.take_in()
     later(chain, HOUR)
-    for number in range(8):
+    for number in range(7):
         one.delete("members", (number,))
         chain.take_in()
     assert chain.rows(HELD) == []
-    assert len(chain.rows(CENTRAL)) == MANY - 1 - 8
+    assert len(chain.rows(CENTRAL)) == MANY - 1 - 7
+    one.delete("members", (7,))
     one.delete("members", (8,))
-    one.delete("members", (9,))
     chain.take_in()
     assert chain.rows(HELD) == [("s1", "members")]
     assert len(chain.rows(CENTRAL)) == MANY - 1
@@ -199,3 +199,148 @@ def test_what_cannot_be_done_while_a_store_is_held(chain: DecidedChain, capsys: 
     assert chain.tillstream("policy", "apply", "--yes") != 0
     assert "store s1 is held in members, so its key cannot change now" in capsys.readouterr().err
     assert chain.rows(HELD) == [("s1", "members")]
+
+
+def test_what_was_released_counts_no_more(chain: DecidedChain) -> None:
+    """A mass delete that somebody has seen and let pass is no reason to hold what the store deletes next; as many
+    again are."""
+    one = chain.stores["s1"]
+    for number in range(10):
+        one.delete("members", (number,))
+    chain.take_in()
+    assert chain.rows(HELD) == [("s1", "members")]
+    assert chain.tillstream("stores", "release", "s1", "--yes") == 0
+    chain.work()
+    agreed = len(chain.rows(CENTRAL))
+    for number in range(10, 13):
+        one.delete("members", (number,))
+    chain.take_in()
+    assert chain.rows(HELD) == []
+    assert len(chain.rows(CENTRAL)) == agreed - 3
+    for number in range(13, 20):
+        one.delete("members", (number,))
+    chain.take_in()
+    assert chain.rows(HELD) == [("s1", "members")]
+    assert len(chain.rows(CENTRAL)) == agreed, "taken back is what came since the release, and no more"
+    agreed_right(chain)
+
+
+def test_small_pieces_to_workers_that_know_of_nothing_before(chain: DecidedChain) -> None:
+    """A `run` that was started anew between two deletes counts those before, too."""
+    one = chain.stores["s1"]
+    before = chain.rows(CENTRAL)
+    for number in range(9):
+        one.delete("members", (number,))
+        chain.take_in()  # by a worker of its own
+    assert chain.rows(HELD) == [("s1", "members")]
+    assert chain.rows(CENTRAL) == before
+    agreed_right(chain)
+
+
+@pytest.mark.parametrize("chain", ["{dark: 3d}"], indirect=True)
+def test_a_dark_store_that_brings_only_new_rows(chain: DecidedChain) -> None:
+    """They may be of members that other stores have: nothing of it counts before somebody has seen it."""
+    one, two = chain.stores.values()
+    for store, days in ((one, 10), (two, 0)):
+        store.seconds = int(time.time()) - days * DAY
+    two.insert("members", member(50, "Li", 1, phone=phone(50)))
+    chain.take_in(["s2"])
+    before = chain.rows(CENTRAL)
+    one.insert("members", member(50, "Old", 100, phone=phone(50)))
+    chain.take_in(["s1"])
+    assert chain.rows(HELD) == [("s1", "members")]
+    assert chain.rows(CENTRAL) == before
+    agreed_right(chain)
+
+
+def test_a_key_that_a_held_store_has_left(chain: DecidedChain) -> None:
+    """It counts under it still, so whatever changes how the store counts has the key decided again."""
+    one = chain.stores["s1"]
+    for number in range(9):
+        one.delete("members", (number,))
+    chain.take_in()
+    one.update("members", (20,), phone=phone(60))
+    chain.take_in()
+    one.add_column("members", column("extra", "INT", default_value_expression="7"))
+    chain.take_in()
+    agreed_right(chain)
+    for verb in ("retire", "resume"):
+        assert chain.tillstream("stores", verb, "s1") == 0
+        chain.work()
+        agreed_right(chain)
+
+
+LOOKED_FOR = """\
+version: 1
+tables:
+  members:
+    scope: shared
+    key: {phone: phone_cn}
+    guards:
+      rows_per_key: 1
+      same: [name]
+      flip_flops: 3
+      ledger: {points: {table: products, row: sku, change: price}}
+"""
+FOUND = [
+    "members +8613800000000, store s1: store s1 has 2 rows under it",
+    'members +8613800000001, stores s1, s2: name is "Li" and "Wang"',
+    "members +8613800000002, stores s1, s2: level went to and fro 4 times",
+    "members +8613800000000, store s1: points of row 0 is 7, its changes in products come to 5.00",
+]
+
+
+def test_what_looks_wrong_is_told(tmp_path: Path, fresh_database: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Many rows under one key, one key with two names, a value between two stores, a balance that its ledger does not
+    bear out; and none of what is only written otherwise, was deleted, or is as it is to be."""
+    with closing(DecidedChain(tmp_path, fresh_database, LOOKED_FOR)) as chain:
+        one, two = chain.stores.values()
+        for store in (one, two):
+            store.snapshot()
+        one.insert("members", member(0, "A", 7, phone=phone(0)), member(1, "Wang", phone=phone(1)))
+        one.insert("members", member(2, "B", phone=phone(2)), member(3, " Mrs  wang", phone=phone(3)))
+        one.insert("members", member(9, "A", phone=phone(0)), member(10, "A", phone=phone(0)))
+        two.insert("members", member(1, "Li", phone=phone(1)), member(2, "B", phone=phone(2)))
+        two.insert("members", member(3, "Mrs Wang", phone=phone(3)))
+        one.delete("members", (10,))
+        one.insert("products", {"sku": "0", "region": None, "price": "5.00"})
+        chain.take_in()
+        for level, store in enumerate((one, two, one, two), 2):
+            later(chain)
+            store.update("members", (2,), level=level)
+            chain.take_in()
+        assert chain.tillstream("anomalies") == 1
+        assert capsys.readouterr().out.splitlines() == FOUND
+        assert chain.tillstream("anomalies", "members", "--limit", "1", "--output", "json") == 1
+        told = json.loads(capsys.readouterr().out)
+        assert [each["kind"] for each in told["anomalies"]] == ["rows_per_key", "different", "flip_flop", "balance"]
+        one.delete("members", (9,))
+        two.update("members", (1,), name="Wang")
+        one.update("products", ("0",), price="7.00")
+        chain.take_in()
+        assert chain.tillstream("anomalies") == 1
+        assert capsys.readouterr().out.splitlines() == [FOUND[2]]
+        assert chain.tillstream("anomalies", "products") == 2
+        assert "products" in capsys.readouterr().err
+
+
+def test_guards_that_name_what_is_not_there(chain: DecidedChain, capsys: pytest.CaptureFixture[str]) -> None:
+    """A typing error in a column is told, with what to do."""
+    (chain.directory / "policies.yaml").write_text(GUARDED.format(guards="{same: [nmae]}"))
+    assert chain.tillstream("policy", "apply", "--yes") == 0
+    chain.take_up()
+    capsys.readouterr()
+    assert chain.tillstream("anomalies") == 1
+    assert "the guards of members name members.nmae, which is not in the warehouse" in capsys.readouterr().err
+
+
+def test_other_guards_decide_nothing_anew(chain: DecidedChain) -> None:
+    """They are in force at once, and no key waits for it."""
+    (chain.directory / "policies.yaml").write_text(GUARDED.format(guards="{deletes: 90%, at_least: 5}"))
+    assert chain.tillstream("policy", "apply", "--yes") == 0
+    assert chain.rows("SELECT count(*) FROM tillstream.redecisions") == [(0,)]
+    chain.take_up()
+    for number in range(30):
+        chain.stores["s1"].delete("members", (number,))
+    chain.take_in()
+    assert chain.rows(HELD) == []

@@ -173,3 +173,14 @@ def test_a_view_of_ones_own_on_the_keys_is_named(chain: DecidedChain) -> None:
     for view in ("central.members_ids", "desk.members"):
         assert chain.rows(f"SELECT has_table_privilege('pg_monitor', '{view}', 'SELECT')") == [(True,)]
     assert chain.rows("SELECT DISTINCT _key FROM central.members_ids ORDER BY 1")[0] == ("M1",)
+
+
+def test_a_stores_own_codes_become_the_chains(chain: DecidedChain) -> None:
+    """A map that comes into force makes keys of each store's codes by that store's lines."""
+    (chain.directory / "codes.csv").write_text("store,code,chain_code\ns1,M1,ONE\ns2,M2,ONE\n")
+    chain.apply(BY_NAME.replace("key: {name: upper},", "key: {name: upper}, map: {name: codes.csv},"))
+    assert chain.rows("SELECT _store, _pk FROM stores.members WHERE _key = 'ONE' ORDER BY 1") == [
+        ("s1", "1"),
+        ("s2", "2"),
+    ]
+    assert ("ONE", 3) in chain.rows(CENTRAL)

@@ -16,6 +16,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from tillstream.commands import (
+    anomalies,
     config,
     dead_letters,
     demo,
@@ -46,6 +47,7 @@ VERBS = (
     run,
     status,
     verify,
+    anomalies,
     explain,
     identity,
     policy,

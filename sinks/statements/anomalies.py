@@ -1,0 +1,30 @@
+"""What looks wrong in the stores' rows of a shared table. Of each kind the worst, or the first, so many."""
+
+from psycopg import sql
+
+ROWS_PER_KEY = sql.SQL("""\
+SELECT _key, _store, count(*) FROM stores.{table} WHERE NOT _deleted AND _key IS NOT NULL
+GROUP BY _key, _store HAVING count(*) > %s ORDER BY 3 DESC, 1, 2 LIMIT %s""")
+
+# Blanks and capitals are no other name.
+DIFFERENT = sql.SQL("""\
+SELECT _key, array_agg(DISTINCT _store), array_agg(DISTINCT {column}::text)
+FROM stores.{table} WHERE NOT _deleted AND _key IS NOT NULL AND {column} IS NOT NULL
+GROUP BY _key HAVING count(DISTINCT lower(regexp_replace(trim({column}::text), '\\s+', ' ', 'g'))) > 1
+ORDER BY 1 LIMIT %s""")
+
+FLIP_FLOPS = """\
+SELECT h.key, c.key, count(*), array_agg(DISTINCT c.value->>3)
+FROM tillstream.history h, json_each(h.changes) c
+WHERE h.table_name = %s AND h.at > now() - make_interval(secs => %s)
+  AND c.value->>2 IS NOT NULL AND c.value->>3 IS NOT NULL AND c.value->>2 <> c.value->>3
+GROUP BY h.key, c.key HAVING count(*) >= %s AND count(DISTINCT c.value->>3) = 2
+ORDER BY 3 DESC, 1, 2 LIMIT %s"""
+
+BALANCE = sql.SQL("""\
+SELECT t._key, t._store, t._pk, t.{column}::text, coalesce(l.total, 0)::text
+FROM stores.{table} t LEFT JOIN (
+  SELECT _store, {row}::text AS row, sum({change}) AS total FROM stores.{ledger} WHERE NOT _deleted GROUP BY 1, 2
+) l ON l._store = t._store AND l.row = t._pk
+WHERE NOT t._deleted AND coalesce(t.{column}, 0) <> coalesce(l.total, 0)
+ORDER BY t._store, t._pk LIMIT %s""")
