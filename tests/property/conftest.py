@@ -24,9 +24,10 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(key_change, "FEW_ROWS", 1)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def only_place(warehouse_url: str) -> Iterator[Place]:
-    """One database for all of them: making one takes longer than most of these tests."""
+    """One database for all of a file's: making one takes longer than most of these tests, and in one for all files
+    each statement would take three times as long at the end, so many tables have come and gone by then."""
     made = Place(fresh_warehouse(warehouse_url, f"laws_{os.getpid()}"))
     yield made
     made.close()
