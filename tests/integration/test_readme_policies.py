@@ -54,6 +54,7 @@ def _require_blocks(chain: DecidedChain, capsys: pytest.CaptureFixture[str]) -> 
         "sh",
         "text",
         "sql",
+        "sql",
         "yaml",
         "sh",
         "text",
@@ -65,8 +66,13 @@ def _require_blocks(chain: DecidedChain, capsys: pytest.CaptureFixture[str]) -> 
     for language, text in blocks:
         if language == "yaml":
             (chain.directory / "new.yaml").write_text(text)
-        elif language == "sql":
+        elif language == "sql" and text.startswith("SELECT"):
             assert chain.rows(text)
+        elif language == "sql":
+            with chain.warehouse.transaction() as tx:
+                tx.execute(text)
+                assert tx.value("SELECT has_table_privilege('phone_support', 'desk.members', 'SELECT')")
+                tx.execute("DROP OWNED BY phone_support; DROP ROLE phone_support")  # it is of the whole server
         elif language == "sh":
             assert chain.tillstream(*shlex.split(text)[1:]) == 0
         else:
