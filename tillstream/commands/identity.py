@@ -16,6 +16,7 @@ from conflict.policy import Policy
 from tillstream.commands.config import DEFAULT_PATH, ConfigPath, Output, OutputOption, load_all
 from tillstream.commands.explain import aligned
 from tillstream.commands.person import person
+from tillstream.commands.previews import PREVIEWED
 from tillstream.commands.shared_key import TableName, normalised_key, require_shared
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from sinks.merging import Merge
     from sinks.warehouse import Warehouse
 
-PREVIEWED = 1  # nothing was changed: nobody was there to say yes
 AT_LEAST = 0.7  # the same name, and a typing error in the phone or the same birthday; not the same name alone
 
 Key = Annotated[str, typer.Argument(metavar="KEY", help="Under which the merged row stands; as for `explain`.")]

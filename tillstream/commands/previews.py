@@ -1,10 +1,28 @@
 """What something a person may say of a store would make of central.*, for that person to read."""
 
+import sys
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+import typer
+
+from tillstream.commands.config import Output
+
 if TYPE_CHECKING:
     from sinks.previews import Preview
+
+PREVIEWED = 1  # nothing was changed: nobody was there to say yes
+
+
+def agrees(heading: Iterable[str], previews: "Iterable[Preview]", output: Output) -> bool:
+    """Whether a person who was shown it all says yes; nobody does where nobody is at the terminal."""
+    for line in (*heading, *(line for each in previews for line in in_words(each))):
+        typer.echo(line, err=True)
+    if output is Output.JSON or not sys.stdin.isatty():
+        typer.echo("Nothing was changed; say --yes to have it so.", err=True)
+        return False
+    return typer.confirm("Decide it so?", err=True)
 
 
 def in_words(preview: "Preview") -> list[str]:

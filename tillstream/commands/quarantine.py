@@ -1,7 +1,6 @@
 """tillstream quarantine: a store whose changes are not to be believed from a moment on, until that is lifted."""
 
 import json
-import sys
 from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
@@ -11,15 +10,12 @@ import typer
 
 from tillstream.commands.config import DEFAULT_PATH, ConfigPath, Output, OutputOption, load_all
 from tillstream.commands.person import person
-from tillstream.commands.previews import in_words, plain
+from tillstream.commands.previews import PREVIEWED, agrees, plain
 from tillstream.commands.stores import require_store
 from tillstream.config import Config
 
 if TYPE_CHECKING:
-    from sinks.previews import Preview
     from sinks.quarantines import Quarantine
-
-PREVIEWED = 1  # nothing was changed: nobody was there to say yes
 
 
 def register(app: typer.Typer) -> None:
@@ -63,7 +59,8 @@ def add(
         quarantines = Quarantines(warehouse)
         policy = in_warehouse_names(in_force(warehouse, written))
         previews = quarantines.preview(policy, store, named, at)
-        agreed = yes or _agrees(previews, store, at, output)
+        heading = f"Without what store {store} changed since {at.isoformat()}:"
+        agreed = yes or agrees([heading], previews, output)
         number = quarantines.add(store, named, at, reason=reason, author=person()) if agreed else None
     if output is Output.JSON:
         tables = [plain(each) for each in previews]
@@ -121,17 +118,6 @@ def _moment(text: str, settings: Config, store: str) -> datetime:
     except ValueError:
         raise typer.BadParameter(f"--since {text!r} is no time; write it as 2026-11-27T14:00") from None
     return at if at.tzinfo else at.replace(tzinfo=ZoneInfo(zone))
-
-
-def _agrees(previews: "list[Preview]", store: str, since: datetime, output: Output) -> bool:
-    typer.echo(f"Without what store {store} changed since {since.isoformat()}:", err=True)
-    for each in previews:
-        for line in in_words(each):
-            typer.echo(line, err=True)
-    if output is Output.JSON or not sys.stdin.isatty():
-        typer.echo("Nothing was changed; say --yes to have it so.", err=True)
-        return False
-    return typer.confirm("Decide it so?", err=True)
 
 
 def _line(each: "Quarantine") -> str:

@@ -1,7 +1,6 @@
 """tillstream stores: which there are, and what a person says of one."""
 
 import json
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC
@@ -11,16 +10,14 @@ import typer
 
 from tillstream.commands.config import DEFAULT_PATH, ConfigPath, Output, OutputOption, load_all
 from tillstream.commands.person import person
-from tillstream.commands.previews import in_words, plain
+from tillstream.commands.previews import PREVIEWED, agrees, plain
 from tillstream.config import Config
 from tillstream.errors import RefusedError
 
 if TYPE_CHECKING:
     from sinks.holds import Hold
-    from sinks.previews import Preview
     from sinks.warehouse import Warehouse
 
-PREVIEWED = 1  # nothing was changed: nobody was there to say yes
 
 StoreId = Annotated[str, typer.Argument(metavar="STORE", help="The store's id.")]
 
@@ -154,29 +151,21 @@ def release(
         holds = Holds(warehouse)
         found = of_store(holds.open(), store, named)
         previews = holds.preview(in_warehouse_names(in_force(warehouse, written)), found)
-        agreed = yes or _agrees(store, found, previews, output)
+        heading = [
+            *(f"{store}: {held_in_words(each)}" for each in found),
+            f"With all that store {store} has brought since:",
+        ]
+        agreed = yes or agrees(heading, previews, output)
         released = holds.release(store, named, reason=reason, author=person()) if agreed else []
     if output is Output.JSON:
-        tables = [{**plain(each), "reason": hold.reason} for each, hold in zip(previews, found, strict=False)]
+        reasons = {each.table: each.reason for each in found}
+        tables = [{**plain(each), "reason": reasons[each.table]} for each in previews]
         print(json.dumps({"schema": 1, "released": bool(released), "tables": tables}, ensure_ascii=False, default=str))
     elif released:
         where = ", ".join(each.table for each in released)
         print(f"store {store} is released in {where}: what it has counts again, decided by `run`, key by key")
     if not released:
         raise typer.Exit(PREVIEWED)
-
-
-def _agrees(store: str, holds: "list[Hold]", previews: "list[Preview]", output: Output) -> bool:
-    for each in holds:
-        typer.echo(f"{store}: {held_in_words(each)}", err=True)
-    typer.echo(f"With all that store {store} has brought since:", err=True)
-    for preview in previews:
-        for line in in_words(preview):
-            typer.echo(line, err=True)
-    if output is Output.JSON or not sys.stdin.isatty():
-        typer.echo("Nothing was changed; say --yes to have it so.", err=True)
-        return False
-    return typer.confirm("Decide it so?", err=True)
 
 
 def held_in_words(hold: "Hold") -> str:
