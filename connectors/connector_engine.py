@@ -2,30 +2,94 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Protocol
 
+from connectors.beginning import Beginning
 from connectors.connect import Connect, cause
+from connectors.connector_options import HISTORY_TOPIC, Tag, connector_options
 from connectors.engine_failures import engine_failure
-from tillstream.errors import TillstreamError, TransientError
+from connectors.preflight import ServerFacts
+from connectors.topics import Topics, connector_name, lane_topic, parse_name
+from tillstream.config import Config, Store
+from tillstream.envelope import file_number
+from tillstream.errors import RefusedError, TillstreamError, TransientError
 
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
-PATIENCE_SECONDS = 30.0  # between the connector's being there and its task's
+POSITION_SECONDS = 10.0
+APPEAR_SECONDS = 30.0  # a new connector is in the list only once all workers know of it
+
+
+class Beginnings(Protocol):
+    """The warehouse's part: see sinks/engine_offsets.py."""
+
+    def generation(self, store: str) -> int: ...
+
+    def prepare(self, store: str, offset: dict[str, Any] | None, *, oldest_file: int) -> Beginning: ...
+
+
+class ConnectorCapture:
+    """Makes connectors of Kafka Connect, and the topics that they write to."""
+
+    def __init__(
+        self, config: Config, beginnings: Beginnings, refusal: Callable[[str], str | None] = lambda store: None
+    ) -> None:
+        """`refusal` is why a worker has stopped reading a store's lane, if one has."""
+        assert config.capture is not None
+        self._config, self._beginnings, self._refusal = config, beginnings, refusal
+        self.connect, self._topics = Connect(config.capture.connect), Topics(config.capture)
+
+    def prepare(self, store: str, *, oldest_file: int) -> Beginning:
+        name = connector_name(store, self._beginnings.generation(store))
+        offset = self.connect.offset(name) if name in self.connect.connectors() else None
+        return self._beginnings.prepare(store, offset, oldest_file=oldest_file)
+
+    def engine(self, store: Store, facts: ServerFacts, beginning: Beginning) -> "ConnectorEngine":
+        tag = Tag(epoch=beginning.epoch, generation=beginning.generation, schema_only=beginning.schema_only)
+        return ConnectorEngine(
+            store.id,
+            connector_name(store.id, beginning.generation),
+            connector_options(self._config, store, facts, tag),
+            self.connect,
+            self._topics,
+            partial(self._refusal, store.id),
+        )
 
 
 class ConnectorEngine:
     """The connector goes on without us: `leave` lets it."""
 
-    def __init__(self, store: str, name: str, options: dict[str, str], connect: Connect) -> None:
+    def __init__(
+        self,
+        store: str,
+        name: str,
+        options: dict[str, str],
+        connect: Connect,
+        topics: Topics,
+        refusal: Callable[[], str | None],
+    ) -> None:
         self.store, self.name = store, name
-        self._options, self._connect = options, connect
+        self._options, self._connect, self._topics, self._refusal = options, connect, topics, refusal
         self._failure: TillstreamError | None = None
+        self._stands, self._asked_at = (0, 0), float("-inf")
+        self._is_there, self._appears_by = False, 0.0
 
     def start(self) -> None:
+        """Those of earlier generations end first: two may never read one log into one lane."""
+        self._topics.ensure([lane_topic(self.store), self._options[HISTORY_TOPIC]])
+        for earlier in self._connect.connectors():
+            if earlier != self.name and (parse_name(earlier) or ("", 0))[0] == self.store:
+                self._connect.delete(earlier)
+        self._topics.delete(
+            [each for each in self._topics.histories(self.store) if each != self._options[HISTORY_TOPIC]]
+        )
         present = self._connect.connectors().get(self.name)
         if present is None or differing(present.config, self._options):
             self._connect.configure(self.name, self._options)
+        self._appears_by = time.monotonic() + APPEAR_SECONDS
         if present is None:
             return
         if present.state in ("STOPPED", "PAUSED"):
@@ -38,11 +102,15 @@ class ConnectorEngine:
         deadline = time.monotonic() + timeout_seconds
         while True:
             present = self._connect.connectors().get(self.name)
-            if present is None:
+            self._is_there = self._is_there or present is not None
+            if present is None and (self._is_there or time.monotonic() > self._appears_by):
                 self._failure = TransientError(f"store {self.store}: its connector {self.name} is gone from Connect")
                 return True
-            if present.has_failed:
+            if present is not None and present.has_failed:
                 self._failure = engine_failure(self.store, cause(present.trace))
+                return True
+            if (refused := self._refusal()) is not None:
+                self._failure = RefusedError(refused)
                 return True
             left = deadline - time.monotonic()
             if left <= 0:
@@ -57,6 +125,14 @@ class ConnectorEngine:
 
     def leave(self) -> None:
         """We end; the connector does not."""
+
+    def position(self, reached: tuple[int, int]) -> tuple[int, int]:
+        """What it has captured waits in the lane: workers that are slow, or none, are no reason to start it again."""
+        if time.monotonic() - self._asked_at >= POSITION_SECONDS:
+            self._asked_at = time.monotonic()
+            offset = self._connect.offset(self.name)
+            self._stands = reached if offset is None else (file_number(str(offset["file"])), int(offset["pos"]))
+        return self._stands
 
     def raise_failure(self) -> None:
         if self._failure is not None:

@@ -10,6 +10,7 @@ from tillstream.config import Config, KafkaCapture, Secret, Store
 from tillstream.errors import RefusedError
 
 HEADER = "tillstream"
+HISTORY_TOPIC = "schema.history.internal.kafka.topic"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +54,8 @@ def connector_options(config: Config, store: Store, facts: ServerFacts, tag: Tag
     return {
         **options,
         "tasks.max": "1",
+        # four headers a record, a quarter of its bytes, which nobody reads
+        "extended.headers.enabled": "false",
         "database.password": _reference(store.password),
         "key.converter": "org.apache.kafka.connect.json.JsonConverter",
         "value.converter": "org.apache.kafka.connect.json.JsonConverter",
@@ -76,7 +79,7 @@ def _history(capture: KafkaCapture, store: Store, tag: Tag) -> dict[str, str]:
     history = "schema.history.internal"
     options = {
         history: "io.debezium.storage.kafka.history.KafkaSchemaHistory",
-        f"{history}.kafka.topic": history_topic(store.id, tag.generation),
+        HISTORY_TOPIC: history_topic(store.id, tag.generation),
         f"{history}.kafka.bootstrap.servers": capture.kafka_from_connect or capture.kafka,
         # a few kilobytes, but a broker that is restarting takes its time
         f"{history}.kafka.recovery.poll.interval.ms": "500",

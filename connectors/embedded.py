@@ -16,10 +16,13 @@ from typing import Any
 import jpype
 
 from connectors import jvm, mariadb
-from connectors.debezium import SCHEMA_ONLY
+from connectors.beginning import Beginning, Prepare
+from connectors.debezium import SCHEMA_ONLY, OffsetStore, engine_options
 from connectors.engine_failures import engine_failure
+from connectors.preflight import ServerFacts
 from connectors.records import decode, holds_odd_text
 from tillstream import metrics
+from tillstream.config import Config, Store
 from tillstream.envelope import ChangeEvent, LaneBatch, Resume
 from tillstream.errors import TillstreamError, TransientError
 
@@ -135,6 +138,17 @@ def hand_over(store: str, epoch: int, lines: bytes, resume: Resume) -> Handover:
     )
 
 
+class EmbeddedCapture:
+    """Makes engines of this process. `prepare` is the warehouse's: it keeps their offsets."""
+
+    def __init__(self, config: Config, lanes: EmbeddedLanes, kept: OffsetStore, prepare: Prepare) -> None:
+        self._config, self._lanes, self._kept, self.prepare = config, lanes, kept, prepare
+
+    def engine(self, store: Store, facts: ServerFacts, beginning: Beginning) -> "EmbeddedEngine":
+        options = engine_options(self._config, store, self._kept, facts, schema_only=beginning.schema_only)
+        return EmbeddedEngine(store.id, beginning.epoch, options, self._lanes)
+
+
 class EmbeddedEngine:
     """One run of one store's engine. Not restarted: a new run is a new object."""
 
@@ -173,6 +187,14 @@ class EmbeddedEngine:
             threading.Thread(target=self._close, name=f"closing-{self.store}", daemon=True).start()
             if not self._stopped.wait(CLOSE_SECONDS):
                 log.warning("store %s: its engine did not stop within %.0f s; left behind", self.store, CLOSE_SECONDS)
+
+    def leave(self) -> None:
+        """It ends with this process."""
+        self.close()
+
+    def position(self, reached: tuple[int, int]) -> tuple[int, int]:
+        """What it has not handed over stands nowhere: the warehouse's."""
+        return reached
 
     def _close(self) -> None:
         try:
