@@ -2,6 +2,7 @@
 
 import base64
 import json
+import shutil
 import subprocess
 import time
 import urllib.request
@@ -12,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import psutil
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
@@ -54,6 +56,7 @@ class JavaServer:
             raise RefusedError(f"{template} is not here: Kafka is started from a checkout of Tillstream")
         lines = "".join(f"{key}={value}\n" for key, value in own.items())
         self.properties.write_text(f"{template.read_text()}\n{lines}")
+        shutil.copy(DOCKER / "kafka" / "log4j2.yaml", self.directory)  # the server's user may not get into a checkout
 
     def java(self, main: str, *arguments: str) -> list[str]:
         return [
@@ -62,7 +65,7 @@ class JavaServer:
             "-XX:+UseSerialGC" if self._heap_megabytes <= 512 else "-XX:+UseParallelGC",
             "-Duser.timezone=UTC",  # a DATETIME in the hour that the machine's own zone skips in spring would be moved
             "-Djava.awt.headless=true",
-            f"-Dlog4j2.configurationFile={DOCKER / 'kafka' / 'log4j2.yaml'}",
+            f"-Dlog4j2.configurationFile={self.directory / 'log4j2.yaml'}",
             "-cp",
             f"{self._jars.servers}/*",
             main,
@@ -175,6 +178,15 @@ class KafkaServers:
         jars = kafka_jars()
         self.broker = Broker(jars, directory / "broker")
         self.connect = ConnectWorker(jars, directory / "connect", self.broker)
+
+    @property
+    def capture(self) -> dict[str, str]:
+        """As tillstream.yaml says it."""
+        return {"kafka": self.broker.address, "connect": self.connect.url}
+
+    def resident_bytes(self) -> int:
+        running = [each.process for each in (self.broker, self.connect) if each.process is not None]
+        return sum(int(psutil.Process(process.pid).memory_info().rss) for process in running)
 
     def start(self) -> None:
         self.broker.start()
