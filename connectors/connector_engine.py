@@ -10,8 +10,9 @@ from connectors.beginning import Beginning
 from connectors.connect import Connect, cause
 from connectors.connector_options import HISTORY_TOPIC, Tag, connector_options
 from connectors.engine_failures import engine_failure
+from connectors.kafka_names import KafkaNames, names_of
 from connectors.preflight import ServerFacts
-from connectors.topics import Topics, connector_name, lane_topic, parse_name
+from connectors.topics import Topics
 from tillstream.config import Config, Store
 from tillstream.envelope import file_number
 from tillstream.errors import RefusedError, TillstreamError, TransientError
@@ -40,10 +41,11 @@ class ConnectorCapture:
         """`refusal` is why a worker has stopped reading a store's lane, if one has."""
         assert config.capture is not None
         self._config, self._beginnings, self._refusal = config, beginnings, refusal
+        self._names = names_of(config.capture)
         self.connect, self._topics = Connect(config.capture.connect), Topics(config.capture)
 
     def prepare(self, store: str, *, oldest_file: int) -> Beginning:
-        name = connector_name(store, self._beginnings.generation(store))
+        name = self._names.connector(store, self._beginnings.generation(store))
         offset = self.connect.offset(name) if name in self.connect.connectors() else None
         return self._beginnings.prepare(store, offset, oldest_file=oldest_file)
 
@@ -51,7 +53,8 @@ class ConnectorCapture:
         tag = Tag(epoch=beginning.epoch, generation=beginning.generation, schema_only=beginning.schema_only)
         return ConnectorEngine(
             store.id,
-            connector_name(store.id, beginning.generation),
+            beginning.generation,
+            self._names,
             connector_options(self._config, store, facts, tag),
             self.connect,
             self._topics,
@@ -65,13 +68,14 @@ class ConnectorEngine:
     def __init__(
         self,
         store: str,
-        name: str,
+        generation: int,
+        names: KafkaNames,
         options: dict[str, str],
         connect: Connect,
         topics: Topics,
         refusal: Callable[[], str | None],
     ) -> None:
-        self.store, self.name = store, name
+        self.store, self.name, self._names = store, names.connector(store, generation), names
         self._options, self._connect, self._topics, self._refusal = options, connect, topics, refusal
         self._failure: TillstreamError | None = None
         self._stands, self._asked_at = (0, 0), float("-inf")
@@ -79,9 +83,9 @@ class ConnectorEngine:
 
     def start(self) -> None:
         """Those of earlier generations end first: two may never read one log into one lane."""
-        self._topics.ensure([lane_topic(self.store), self._options[HISTORY_TOPIC]])
+        self._topics.ensure([self._names.lane(self.store), self._options[HISTORY_TOPIC]])
         for earlier in self._connect.connectors():
-            if earlier != self.name and (parse_name(earlier) or ("", 0))[0] == self.store:
+            if earlier != self.name and (self._names.parse_connector(earlier) or ("", 0))[0] == self.store:
                 self._connect.delete(earlier)
         self._topics.delete(
             [each for each in self._topics.histories(self.store) if each != self._options[HISTORY_TOPIC]]

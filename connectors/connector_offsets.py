@@ -9,7 +9,8 @@ from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 
-from connectors.topics import REQUEST_SECONDS, broker_error, parse_name
+from connectors.kafka_names import names_of
+from connectors.topics import REQUEST_SECONDS, broker_error
 from tillstream.config import KafkaCapture
 from tillstream.envelope import Resume
 
@@ -29,13 +30,13 @@ class ConnectorOffsets:
     """The newest offset of each store's connector."""
 
     def __init__(self, capture: KafkaCapture) -> None:
-        self._topic = capture.offsets_topic
+        self._topic, self._names = capture.offsets_topic, names_of(capture)
         self._noted: dict[str, _Noted] = {}
         self._is_assigned = False
         self._consumer = Consumer(
             {
                 **capture.client_properties(),
-                "group.id": "tillstream-offsets",  # the driver wants one; nothing is committed under it
+                "group.id": f"{capture.prefix}-offsets",  # the driver wants one; nothing is committed under it
                 "enable.auto.commit": False,
                 "auto.offset.reset": "earliest",
                 "fetch.wait.max.ms": 100,
@@ -85,7 +86,7 @@ class ConnectorOffsets:
         if key is None:
             return
         connector = json.loads(key)[0]
-        named = parse_name(connector)
+        named = self._names.parse_connector(connector)
         if named is None:
             return
         store, generation = named

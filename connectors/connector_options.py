@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from connectors.debezium import capture_options
+from connectors.kafka_names import names_of
 from connectors.preflight import ServerFacts
-from connectors.topics import history_topic, lane_topic
 from tillstream.config import Config, KafkaCapture, Secret, Store
 from tillstream.errors import RefusedError
 
@@ -69,7 +69,7 @@ def connector_options(config: Config, store: Store, facts: ServerFacts, tag: Tag
         # whatever the record is, one topic keeps it in the log's order
         "transforms.lane.type": "org.apache.kafka.connect.transforms.RegexRouter",
         "transforms.lane.regex": ".*",
-        "transforms.lane.replacement": lane_topic(store.id),
+        "transforms.lane.replacement": names_of(capture).lane(store.id),
         **_history(capture, store, tag),
         **_producer(capture),
     }
@@ -79,7 +79,7 @@ def _history(capture: KafkaCapture, store: Store, tag: Tag) -> dict[str, str]:
     history = "schema.history.internal"
     options = {
         history: "io.debezium.storage.kafka.history.KafkaSchemaHistory",
-        HISTORY_TOPIC: history_topic(store.id, tag.generation),
+        HISTORY_TOPIC: names_of(capture).history(store.id, tag.generation),
         f"{history}.kafka.bootstrap.servers": capture.kafka_from_connect or capture.kafka,
         # a few kilobytes, but a broker that is restarting takes its time
         f"{history}.kafka.recovery.poll.interval.ms": "500",

@@ -7,7 +7,7 @@ that it is ours. Nothing is ever committed to Kafka.
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,17 +17,18 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from connectors import records
 from connectors.connector_offsets import ConnectorOffsets
 from connectors.connector_options import HEADER, Tag
-from connectors.topics import LANES, Topics, broker_error, lane_topic, store_of
+from connectors.kafka_names import names_of
+from connectors.topics import Topics, broker_error
 from tillstream.config import KafkaCapture
 from tillstream.envelope import LaneBatch, LaneClosed, LaneOpened
-from tillstream.errors import LeaseLostError, RefusedError, TillstreamError
+from tillstream.errors import LeaseLostError, RefusedError, TillstreamError, TransientError
 
 log = logging.getLogger(__name__)
 
-GROUP = "tillstream"
 MOST_RECORDS = 10_000  # taken from the consumer at once
 MOST_WAITING_EVENTS = 60_000  # decoded, and not in the warehouse yet
 REOPEN_SECONDS = 5.0  # longer than a group takes to notice that a worker is no member any more
+AWAY_SECONDS = 5.0
 POSITIONS_SECONDS = 0.25  # how often Connect's offsets are looked at
 Arrived = LaneBatch | LaneOpened | LaneClosed
 
@@ -50,9 +51,8 @@ class KafkaLanes:
         capture: KafkaCapture,
         *,
         on_refusal: Callable[[str, TillstreamError], None] = lambda store, error: None,
-        group: str = GROUP,
     ) -> None:
-        self._on_refusal = on_refusal
+        self._on_refusal, self._names = on_refusal, names_of(capture)
         self._topics = Topics(capture)
         self._offsets = ConnectorOffsets(capture)
         self._lanes: dict[str, _Lane] = {}
@@ -60,10 +60,12 @@ class KafkaLanes:
         self._open_events = 0
         self._room = threading.Condition()
         self._looked_at = 0.0
+        self._away_until = 0.0
+        self._is_draining = False
         self._consumer = Consumer(
             {
                 **capture.client_properties(),
-                "group.id": group,
+                "group.id": self._names.group,
                 "enable.auto.commit": False,
                 "auto.offset.reset": "error",  # a place that is gone is no reason to go on from another
                 "partition.assignment.strategy": "cooperative-sticky",
@@ -77,18 +79,22 @@ class KafkaLanes:
                 "log_level": 3,
             }
         )
-        self._consumer.subscribe([LANES], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
+        self._consumer.subscribe(
+            [self._names.lanes], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost
+        )
 
     # --- for the worker ---------------------------------------------------------------------------------
 
     def poll(self, timeout_seconds: float) -> list[Arrived]:
+        if self._is_draining:
+            return []
         with self._room:
             if not self._room.wait_for(lambda: self._open_events < MOST_WAITING_EVENTS, timeout_seconds or 0.001):
                 return []
         messages = self._consume(timeout_seconds)
         arrived: list[Arrived] = [*self._closed]
         self._closed.clear()
-        arrived.extend(self._opened())
+        arrived.extend(self._unless_away(self._opened))
         by_topic: dict[str, list[Any]] = {}
         for message in messages:
             if (error := message.error()) is not None:
@@ -97,8 +103,12 @@ class KafkaLanes:
                 by_topic.setdefault(message.topic() or "", []).append(message)
         for topic, of_lane in by_topic.items():
             arrived.extend(self._batches(topic, of_lane))
-        arrived.extend(self._positions())
+        arrived.extend(self._unless_away(self._positions))
         return arrived
+
+    def drain(self) -> None:
+        """From now on nothing more comes; what has come may be finished."""
+        self._is_draining = True
 
     def commit(self, batches: Iterable[LaneBatch]) -> None:
         with self._room:
@@ -124,15 +134,15 @@ class KafkaLanes:
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         consumer.incremental_assign([])  # each is assigned once it is known where it begins
         for partition in partitions:
-            store = store_of(partition.topic)
+            store = self._names.store_of(partition.topic)
             self._lanes[store] = _Lane(store)
         if partitions:
-            log.info("lanes taken over: %s", ", ".join(sorted(store_of(each.topic) for each in partitions)))
+            log.info("lanes taken over: %s", ", ".join(sorted(self._names.store_of(each.topic) for each in partitions)))
 
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._drop(consumer, partitions)
         if partitions:
-            log.info("lanes given up: %s", ", ".join(sorted(store_of(each.topic) for each in partitions)))
+            log.info("lanes given up: %s", ", ".join(sorted(self._names.store_of(each.topic) for each in partitions)))
 
     def _lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._drop(consumer, partitions)
@@ -141,20 +151,31 @@ class KafkaLanes:
     def _drop(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         begun = []
         for partition in partitions:
-            lane = self._lanes.pop(store_of(partition.topic), None)
+            lane = self._lanes.pop(self._names.store_of(partition.topic), None)
             if lane is not None:
                 self._closed.append(LaneClosed(store=lane.store))
                 if lane.next_offset is not None:
                     begun.append(TopicPartition(partition.topic, 0))
         consumer.incremental_unassign(begun)
 
+    def _unless_away(self, look: Callable[[], Sequence[Arrived]]) -> Sequence[Arrived]:
+        """A broker that does not answer is waited for: its lanes come again when it does."""
+        if time.monotonic() < self._away_until:
+            return []
+        try:
+            return look()
+        except TransientError as error:
+            log.warning("%s; trying again in %.0f s", error, AWAY_SECONDS)
+            self._away_until = time.monotonic() + AWAY_SECONDS
+            return []
+
     def _opened(self) -> list[LaneOpened]:
         now = time.monotonic()
         due = [each for each in self._lanes.values() if each.reopen_at is not None and each.reopen_at <= now]
-        found = self._topics.look([lane_topic(lane.store) for lane in due])
+        found = self._topics.look([self._names.lane(lane.store) for lane in due])
         opened = []
         for lane in due:
-            state = found.get(lane_topic(lane.store))
+            state = found.get(self._names.lane(lane.store))
             lane.reopen_at = None if state is not None else now + REOPEN_SECONDS
             if state is not None:
                 begin = partial(self._begin, lane)
@@ -166,11 +187,11 @@ class KafkaLanes:
     def _begin(self, lane: _Lane, offset: int) -> None:
         if self._lanes.get(lane.store) is lane:
             lane.next_offset = offset
-            self._consumer.incremental_assign([TopicPartition(lane_topic(lane.store), 0, offset)])
+            self._consumer.incremental_assign([TopicPartition(self._names.lane(lane.store), 0, offset)])
 
     def _stop(self, lane: _Lane) -> None:
         if lane.next_offset is not None:
-            self._consumer.incremental_unassign([TopicPartition(lane_topic(lane.store), 0)])
+            self._consumer.incremental_unassign([TopicPartition(self._names.lane(lane.store), 0)])
             lane.next_offset = None
         lane.reopen_at = time.monotonic() + REOPEN_SECONDS
 
@@ -185,7 +206,7 @@ class KafkaLanes:
             raise broker_error(error, "bring the lanes' records") from error
 
     def _note(self, error: KafkaError, topic: str | None) -> None:
-        lane = self._lanes.get(store_of(topic)) if topic else None
+        lane = self._lanes.get(self._names.store_of(topic)) if topic else None
         if error.fatal():
             raise RefusedError(f"this worker's Kafka consumer cannot go on: {error.str()}; start it again")
         if lane is not None:
@@ -196,7 +217,7 @@ class KafkaLanes:
 
     def _batches(self, topic: str, messages: list[Any]) -> list[LaneBatch]:
         """One for each run of records that were captured in the same way."""
-        lane = self._lanes.get(store_of(topic))
+        lane = self._lanes.get(self._names.store_of(topic))
         if lane is None or lane.next_offset is None or messages[0].offset() < lane.next_offset:
             return []  # fetched before the lane was another's, or was begun again
         batches: list[LaneBatch] = []
@@ -225,7 +246,7 @@ class KafkaLanes:
             index, reason = records.first_unreadable(values) or (0, "")
             raise RefusedError(
                 f"store {lane.store}: record {index + 1} of {len(values)} before offset {next_offset} of "
-                f"{lane_topic(lane.store)} is none of Debezium's: {reason}"
+                f"{self._names.lane(lane.store)} is none of Debezium's: {reason}"
             ) from None
         assert lane.tag is not None
         with self._room:
@@ -253,9 +274,9 @@ class KafkaLanes:
         self._looked_at = now
         self._offsets.read()
         ours = [lane for lane in self._lanes.values() if lane.next_offset is not None and lane.tag is not None]
-        unmarked = [lane_topic(lane.store) for lane in ours if self._offsets.is_new(lane.store)]
+        unmarked = [self._names.lane(lane.store) for lane in ours if self._offsets.is_new(lane.store)]
         for topic, end in self._topics.ends(unmarked).items():
-            self._offsets.mark(store_of(topic), end)
+            self._offsets.mark(self._names.store_of(topic), end)
         batches = []
         for lane in ours:
             assert lane.next_offset is not None

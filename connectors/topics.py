@@ -19,39 +19,13 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
+from connectors.kafka_names import names_of
 from tillstream.config import KafkaCapture
 from tillstream.errors import RefusedError, TransientError, UnreachableError
 
-LANE_PREFIX = "tillstream.lane."
-HISTORY_PREFIX = "tillstream.history."
-LANES = r"^tillstream\.lane\.[a-z0-9_]+$"
-NAME_PREFIX = "tillstream."  # of connectors
 REQUEST_SECONDS = 30.0
+LOOK_SECONDS = 5.0  # a worker that waits longer for it holds up what it has
 FOREVER = "-1"
-
-
-def lane_topic(store: str) -> str:
-    return f"{LANE_PREFIX}{store}"
-
-
-def store_of(topic: str) -> str:
-    return topic.removeprefix(LANE_PREFIX)
-
-
-def history_topic(store: str, generation: int) -> str:
-    """A connector that begins anew has one of its own: a history describes tables as of one offset."""
-    return f"{HISTORY_PREFIX}{store}.{generation}"
-
-
-def connector_name(store: str, generation: int) -> str:
-    """One that begins anew is another connector: Connect keeps offsets by name."""
-    return f"{NAME_PREFIX}{store}.{generation}"
-
-
-def parse_name(name: str) -> tuple[str, int] | None:
-    """(store, generation); None for a connector that is none of ours."""
-    store, _, generation = name.removeprefix(NAME_PREFIX).rpartition(".")
-    return (store, int(generation)) if name.startswith(NAME_PREFIX) and store and generation.isdecimal() else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +39,7 @@ class Topics:
     """What is asked of the broker about topics, for many stores at once."""
 
     def __init__(self, capture: KafkaCapture) -> None:
-        self._capture = capture
+        self._capture, self._names = capture, names_of(capture)
         self._admin = AdminClient({**capture.client_properties(), "log_level": 0})
 
     def ensure(self, wanted: Iterable[str]) -> None:
@@ -116,7 +90,7 @@ class Topics:
                     raise broker_error(error, "delete a topic") from error
 
     def histories(self, store: str) -> list[str]:
-        return [name for name in self._list() if name.startswith(f"{HISTORY_PREFIX}{store}.")]
+        return [name for name in self._list() if self._names.is_history(name, store)]
 
     def _list(self) -> list[str]:
         try:
@@ -127,7 +101,7 @@ class Topics:
     def _settings(self, name: str) -> dict[str, str]:
         """A lane is a buffer, as a binlog is; a history is needed for as long as its connector lives."""
         largest = str(self._capture.max_message_bytes)
-        if name.startswith(HISTORY_PREFIX):
+        if self._names.is_history(name):
             return {"cleanup.policy": "delete", "retention.ms": FOREVER, "retention.bytes": FOREVER,
                     "max.message.bytes": largest}  # fmt: skip
         return {
@@ -163,7 +137,9 @@ class Topics:
 
     def _ids(self, names: Collection[str]) -> dict[str, str]:
         ids: dict[str, str] = {}
-        for name, future in self._admin.describe_topics(TopicCollection(list(names))).items():
+        for name, future in self._admin.describe_topics(
+            TopicCollection(list(names)), request_timeout=LOOK_SECONDS
+        ).items():
             try:
                 described = future.result()
             except KafkaException as error:
@@ -175,7 +151,9 @@ class Topics:
 
     def _offsets(self, partitions: Iterable[TopicPartition], spec: OffsetSpec) -> dict[str, int]:
         found: dict[str, int] = {}
-        for partition, future in self._admin.list_offsets(dict.fromkeys(partitions, spec)).items():
+        for partition, future in self._admin.list_offsets(
+            dict.fromkeys(partitions, spec), request_timeout=LOOK_SECONDS
+        ).items():
             try:
                 found[partition.topic] = future.result().offset
             except KafkaException as error:

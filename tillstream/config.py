@@ -97,6 +97,7 @@ class KafkaCapture:
     kafka: str  # bootstrap servers
     connect: str  # URL, without a slash at its end
     kafka_from_connect: str | None
+    prefix: str
     client: Mapping[str, "str | Secret"] = field(hash=False)
     connect_client: Mapping[str, str] = field(hash=False)
     offsets_topic: str
@@ -373,6 +374,11 @@ class KafkaEntry(Entry):
     kafka_from_connect: Text | None = Field(
         default=None, description="Kafka's bootstrap servers as Kafka Connect reaches them, if otherwise."
     )
+    prefix: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,40}$")] = Field(
+        default="tillstream",
+        description="What the names of topics, connectors and the consumer group begin with; another for another "
+        "installation on the same Kafka.",
+    )
     client: dict[Text, ClientValue] = Field(
         default_factory=dict,
         description="How workers log in to Kafka: librdkafka's properties, such as security.protocol; a secret is "
@@ -561,6 +567,7 @@ def _kafka(entry: KafkaEntry, document: Document) -> KafkaCapture:
         kafka=entry.kafka,
         connect=entry.connect,
         kafka_from_connect=entry.kafka_from_connect,
+        prefix=entry.prefix,
         client=client,
         connect_client=entry.connect_client,
         offsets_topic=entry.offsets_topic,

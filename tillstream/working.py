@@ -36,8 +36,14 @@ class Working:
         self._worker = Worker(warehouse, self._lanes, self._in_force(), in_force=self._in_force, on_commit=on_commit)
 
     def run(self, should_stop: Callable[[], bool]) -> None:
+        def stop() -> bool:
+            if should_stop():
+                self._lanes.drain()
+                return True
+            return False
+
         try:
-            self._worker.run(should_stop)
+            self._worker.run(stop)
         finally:
             self._lanes.close()
 

@@ -174,8 +174,8 @@ class ConnectWorker(JavaServer):
 class KafkaServers:
     """A broker and a Connect worker; both are started, and stopped, together."""
 
-    def __init__(self, directory: Path) -> None:
-        jars = kafka_jars()
+    def __init__(self, directory: Path, jars: KafkaJars | None = None) -> None:
+        jars = jars or kafka_jars()
         self.broker = Broker(jars, directory / "broker")
         self.connect = ConnectWorker(jars, directory / "connect", self.broker)
 

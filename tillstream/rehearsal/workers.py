@@ -20,11 +20,11 @@ class Workers:
     """So many workers on one configuration; each writes a log of its own into `directory`."""
 
     def __init__(self, config: Path, directory: Path, count: int) -> None:
-        self._config, self._directory, self._count = config, directory, count
+        self._config, self.directory, self._count = config, directory, count
         self.processes: list[subprocess.Popen[bytes]] = []
 
     def start(self) -> None:
-        processes.make_directory(self._directory)
+        processes.make_directory(self.directory)
         while len(self.processes) < self._count:
             self.add()
 
@@ -65,7 +65,7 @@ class Workers:
             process.wait()
 
     def _log(self, number: int) -> Path:
-        return self._directory / f"worker-{number + 1}.log"
+        return self.directory / f"worker-{number + 1}.log"
 
     def __enter__(self) -> Self:
         try:
