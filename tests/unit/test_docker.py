@@ -1,126 +1,25 @@
-"""docker/ is held against the compose schema, a linter, and the code that it is to start; no engine is needed."""
+"""docker/ is held against a linter and the code that it is to start; no engine is needed."""
 
 import re
-import shutil
 import subprocess
-import sys
 import tomllib
 from pathlib import Path
-from typing import Any
 
-import pytest
 import yaml
+from catalog import a_store
+from compose import DOCKER, ROOT, SERVICES, require_success, together_with
 from invocation import TILLSTREAM, environment
 
+from connectors.rights import lacking, least_grants, new_account, rights_of
 from tillstream.config import KafkaEntry, load_config
 from tillstream.rehearsal import shop
 
-ROOT = Path(__file__).parents[2]
-DOCKER = ROOT / "docker"
-COMPOSE: dict[str, Any] = yaml.safe_load((DOCKER / "compose.yaml").read_text(encoding="utf-8"))
-SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-TOOLS = Path(sys.executable).parent
-
-each_service = pytest.mark.parametrize("name", SERVICES)
-
-
-def test_the_compose_file_follows_the_compose_schema() -> None:
-    """With a name for the project, and without `version:`, which Compose no longer reads."""
-    _succeeds("check-jsonschema", "--builtin-schema", "vendor.compose-spec", DOCKER / "compose.yaml")
-    assert COMPOSE["name"] == "tillstream"
-    assert "version" not in COMPOSE
+PRODUCTION = (DOCKER / "PRODUCTION.md").read_text(encoding="utf-8")
 
 
 def test_the_dockerfile_passes_its_linter() -> None:
     """All of hadolint's rules."""
-    _succeeds("hadolint", DOCKER / "Dockerfile")
-
-
-@each_service
-def test_a_service_runs_one_version_within_limits_and_tells_whether_it_is_well(name: str) -> None:
-    """`latest` is another program tomorrow; what has no limit takes the machine down with it."""
-    service = SERVICES[name]
-    _, _, tag = service["image"].rpartition(":")
-    assert re.match(r"v?\d", tag), service["image"]
-    limits = service["deploy"]["resources"]["limits"]
-    assert {"cpus", "memory", "pids"} <= limits.keys()
-    if service["restart"] == "no":
-        waiting = [each["depends_on"][name] for each in SERVICES.values() if name in each.get("depends_on", {})]
-        assert {each["condition"] for each in waiting} == {"service_completed_successfully"}
-    else:
-        assert service["healthcheck"]["test"][0] == "CMD"
-
-
-@each_service
-def test_a_service_may_do_no_more_than_it_must(name: str) -> None:
-    """A read-only root, no capability, no way to more rights, and no root where the image would begin as root."""
-    service = SERVICES[name]
-    assert service["read_only"] is True
-    assert service["cap_drop"] == ["ALL"]
-    assert service["security_opt"] == ["no-new-privileges:true"]
-    assert not {"privileged", "cap_add", "network_mode", "pid"} & service.keys()
-    if service["image"].startswith(("postgres:", "mysql:")):
-        assert service["user"] == "999:999"
-
-
-@each_service
-def test_a_service_waits_until_what_it_needs_is_well(name: str) -> None:
-    """And what it needs is there."""
-    for other, dependency in SERVICES[name].get("depends_on", {}).items():
-        assert other in SERVICES
-        finished = SERVICES[other]["restart"] == "no"
-        wanted = "service_completed_successfully" if finished else "service_healthy"
-        assert dependency["condition"] == wanted
-
-
-@each_service
-def test_only_what_a_person_opens_is_published_and_only_to_this_machine(name: str) -> None:
-    """Whoever comes from elsewhere comes by a tunnel or a proxy that asks who it is."""
-    ports = SERVICES[name].get("ports", [])
-    assert bool(ports) == (name in {"prometheus", "alertmanager", "grafana"})
-    for port in ports:
-        assert re.fullmatch(r"127\.0\.0\.1:\d+:\d+", port)
-
-
-@each_service
-def test_what_is_mounted_is_there_and_cannot_be_written_to(name: str) -> None:
-    """Only named volumes can; passwords are made by secrets.sh."""
-    for volume in SERVICES[name].get("volumes", []):
-        if isinstance(volume, str):
-            assert volume.partition(":")[0] in COMPOSE["volumes"]
-            continue
-        assert volume["type"] == "bind"
-        assert volume["read_only"] is True
-        source = re.sub(r"\$\{\w+:-(.+)\}", r"\1", volume["source"])
-        assert source == "./secrets/pos" or (DOCKER / source).exists(), source
-
-
-def test_every_secret_is_declared_used_and_made_once(tmp_path: Path) -> None:
-    """secrets.sh makes a file for each, without a newline: Kafka Connect would take it for a part of the password."""
-    shutil.copy(DOCKER / "secrets.sh", tmp_path)
-    subprocess.run(["sh", tmp_path / "secrets.sh"], check=True, capture_output=True)
-    made = {str(path.relative_to(tmp_path)): path.read_bytes() for path in tmp_path.rglob("*/*") if path.is_file()}
-    declared = {name: Path(secret["file"]) for name, secret in COMPOSE["secrets"].items()}
-    used = {name for service in SERVICES.values() for name in service.get("secrets", [])}
-    stores = {f"secrets/pos/{store.id}" for store in load_config(DOCKER / "demo" / "tillstream.yaml").stores}
-    assert used == declared.keys()
-    assert made.keys() == {str(path) for path in declared.values()} | stores
-    assert all(re.fullmatch(rb"[0-9a-f]{48}", password) for password in made.values())
-    assert len(set(made.values())) == len(made)
-    subprocess.run(["sh", tmp_path / "secrets.sh"], check=True, capture_output=True)
-    assert all((tmp_path / name).read_bytes() == password for name, password in made.items())
-
-
-@each_service
-def test_a_password_is_read_only_where_it_is_given(name: str) -> None:
-    """Whatever a service's settings call a file under /run/secrets is mounted into it."""
-    service = SERVICES[name]
-    told = yaml.safe_dump([service.get("environment", {}), service.get("command", [])])
-    if any(
-        volume.get("target") == "/etc/tillstream" for volume in service.get("volumes", []) if isinstance(volume, dict)
-    ):
-        told = told if name == "tills" else f"{told} /run/secrets/warehouse"
-    assert set(re.findall(r"/run/secrets/(\w+)", told)) == set(service.get("secrets", []))
+    require_success("hadolint", DOCKER / "Dockerfile")
 
 
 def test_the_demo_s_files_are_valid_and_fit_the_compose_file() -> None:
@@ -137,11 +36,11 @@ def test_the_demo_s_files_are_valid_and_fit_the_compose_file() -> None:
     assert config.warehouse.address.get_secret_value() == "postgresql+psycopg://tillstream@warehouse/tillstream"
     for store in config.stores:
         assert SERVICES[store.host]["profiles"] == ["demo"]
-        assert {"run", "connect", "tills"} <= _together_with(store.host)
+        assert {"run", "connect", "tills"} <= together_with(store.host)
         assert store.password.file == Path("/run/secrets/pos") / store.id
-    assert {"run", "work", "connect"} <= _together_with(config.capture.kafka.partition(":")[0])
+    assert {"run", "work", "connect"} <= together_with(config.capture.kafka.partition(":")[0])
     assert config.capture.connect == "http://connect:8083"
-    assert {"run", "work", "migrate"} <= _together_with("warehouse")
+    assert {"run", "work", "migrate"} <= together_with("warehouse")
     rules = (DOCKER / "demo" / "policies.yaml").read_text(encoding="utf-8")
     assert rules == shop.POLICIES, "docker/demo/policies.yaml is a copy of tillstream/rehearsal/policies.yaml"
 
@@ -228,7 +127,7 @@ def test_prometheus_and_grafana_find_what_they_are_told_of() -> None:
     assert jobs["run"]["static_configs"] == [{"targets": ["run:9464"]}]
     (found,) = jobs["work"]["dns_sd_configs"]
     assert (found["names"], found["port"]) == (["work"], 9464)
-    assert {"run", "work", "alertmanager", "grafana"} <= _together_with("prometheus")
+    assert {"run", "work", "alertmanager", "grafana"} <= together_with("prometheus")
     mounted = {volume["target"] for name in ("prometheus", "grafana") for volume in SERVICES[name]["volumes"]
                if isinstance(volume, dict)}  # fmt: skip
     provided = yaml.safe_load((DOCKER / "grafana/provisioning/dashboards/tillstream.yaml").read_text())["providers"]
@@ -236,10 +135,29 @@ def test_prometheus_and_grafana_find_what_they_are_told_of() -> None:
     assert {str(Path(pattern).parent) for pattern in said["rule_files"]} <= mounted
 
 
-def _together_with(name: str) -> set[str]:
-    """The services that can reach this one by its name."""
-    networks = set(SERVICES[name]["networks"])
-    return {other for other, service in SERVICES.items() if networks & set(service["networks"])}
+def test_the_production_page_asks_for_the_least_rights() -> None:
+    """The statements that `doctor` proposes, and what may stand in their place."""
+    store = a_store(user="tillstream", database="pos")
+    assert _block("sql").splitlines() == [new_account(store), *least_grants(store)]
+    (narrower,) = re.findall(r"`(GRANT FLUSH_TABLES[^`]+)`", PRODUCTION)
+    rights = rights_of([f"{narrower} TO `tillstream`@`%`", "GRANT SELECT ON `pos`.* TO `tillstream`@`%`"])
+    assert lacking(rights, "pos") == ()
+
+
+def test_the_production_page_s_tillstream_yaml_is_valid(tmp_path: Path) -> None:
+    """And a Connect worker is told of the same login as the connectors in it."""
+    (tmp_path / "tillstream.yaml").write_text(_block("yaml"), encoding="utf-8")
+    config = load_config(tmp_path / "tillstream.yaml")
+    assert config.capture is not None
+    worker = dict(line.split("=", 1) for line in _block("properties").splitlines() if not line.startswith("#"))
+    assert worker["bootstrap.servers"] == config.capture.kafka
+    assert {key: worker[key] for key in config.capture.connect_client} == dict(config.capture.connect_client)
+
+
+def _block(language: str) -> str:
+    """The only one of this language in the production page."""
+    (block,) = re.findall(rf"^```{language}\n(.*?)^```$", PRODUCTION, re.MULTILINE | re.DOTALL)
+    return str(block)
 
 
 def _properties(name: str) -> dict[str, str]:
@@ -247,8 +165,3 @@ def _properties(name: str) -> dict[str, str]:
     pairs = [line.partition("=")[::2] for line in lines if line and not line.startswith("#")]
     assert len({key for key, _ in pairs}) == len(pairs), "the last of two would count"
     return dict(pairs)
-
-
-def _succeeds(tool: str, *arguments: str | Path) -> None:
-    done = subprocess.run([TOOLS / tool, *arguments], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
