@@ -1,9 +1,11 @@
 """What stores contribute to one business key, and the rules that decide it, drawn at random."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
+from functools import cache
 from types import MappingProxyType
 from typing import Any
 
@@ -18,55 +20,63 @@ STORES = ("s1", "s2", "s3", "s4")
 COLUMNS = ("points", "name", "home")
 SECOND_US = 1_000_000
 
-# MySQL's widest exact type is DECIMAL(65, 30); values of one size make ties, values of many make rounding show
-amounts = st.decimals(allow_nan=False, allow_infinity=False, places=2, min_value=-3, max_value=3) | st.builds(
-    lambda sign, digits, places: Decimal((sign, tuple(digits), -places)),
-    st.integers(0, 1),
-    st.lists(st.integers(0, 9), min_size=1, max_size=65),
+# Drawing is nearly all that these laws cost: so a row takes few choices, each from a list and by a strategy that stands
+# here and is not built anew for every row.
+
+ONE, *OTHERS = (Decimal(text) for text in ("1", "1.0", "1.00", "0", "-0.5", "2.25", "3", "-3"))
+# MySQL's widest exact type is DECIMAL(65, 30); few small values make ties, many digits make rounding show
+wide = st.builds(
+    lambda number, places: Decimal((int(number < 0), tuple(map(int, str(abs(number)))), -places)),
+    st.integers(1 - 10**65, 10**65 - 1),
     st.integers(0, 30),
 )
-values = st.fixed_dictionaries(
-    {
-        "points": st.none() | amounts,
-        "name": st.none() | st.sampled_from(["a", "b", "c", "a,c", " b, a"]),
-        "home": st.none() | st.sampled_from([*STORES, "elsewhere"]),
-    },
-)
+amounts = st.sampled_from([ONE, ONE, *OTHERS]) | wide
+points = st.sampled_from([None, ONE, *OTHERS]) | wide
+names = st.sampled_from([None, None, "a", "b", "c", "a,c", " b, a"])
+homes = st.sampled_from([None, None, *STORES, "elsewhere"])
+values = st.fixed_dictionaries({"points": points, "name": names, "home": homes})
 doubts_us = st.sampled_from([0, 0, 0, SECOND_US, 4 * SECOND_US])
 OPENING_US = 3 * SECOND_US
-times_us = st.integers(0, 5).map(lambda seconds: seconds * SECOND_US) | st.just(700 * SECOND_US)
+TIMES_US = [seconds * SECOND_US for seconds in (0, 1, 2, 3, 4, 5, 700, 700, 700)]
+times_us = st.sampled_from(TIMES_US)
+inserts_us = st.sampled_from([*TIMES_US, NEVER_OBSERVED])
+some_columns = st.sampled_from([part for size in range(4) for part in itertools.combinations(COLUMNS, size)])
+whose = st.sampled_from([frozenset(each) for each in (COLUMNS, COLUMNS, ("points", "home"), ("name",), ())])
+stores = st.sampled_from(STORES)
+several = st.integers(0, 3)
+either = st.booleans()
 
 
 @st.composite
 def contribution_lists(draw: st.DrawFn, *, least: int = 0) -> list[Contribution]:
     """Rows of a few stores under one key, two of one store among them; those of one snapshot share their position."""
-    found: list[Contribution] = []
-    for number in range(draw(st.integers(least, 6))):
-        observed = draw(st.sets(st.sampled_from(COLUMNS)))
-        doubt_us = draw(doubts_us)
-        stamps = {name: ColumnStamp((1, 1, number, 0, 0), draw(times_us), doubt_us) for name in sorted(observed)}
-        latest = max((stamp.effective_us for stamp in stamps.values()), default=NEVER_OBSERVED)
-        since = draw(st.sets(st.sampled_from(sorted(observed)))) if observed else set()
-        stamps |= {name + SINCE: ColumnStamp((1, 1, number, 0, 0), draw(times_us), doubt_us) for name in sorted(since)}
-        has = draw(values)
-        came = sorted(draw(st.lists(times_us, max_size=3)))
-        had = [draw(st.none() | amounts) for _ in came]
-        around = zip([*had, has["points"]], [UNSEEN, *(ColumnStamp((), us, doubt_us) for us in came)], strict=True)
-        found.append(
-            Contribution(
-                store=draw(st.sampled_from(STORES)),
-                pk=str(number),
-                position=(1, 1, draw(st.integers(0, 3)), draw(st.sampled_from([number, number, -1])), 0),
-                changed_us=latest,
-                deleted=draw(st.booleans()),
-                columns=frozenset(draw(st.sampled_from([COLUMNS, COLUMNS, ("points", "home"), ("name",), ()]))),
-                values=has,
-                stamps=stamps,
-                around={("points", OPENING_US): tuple(Held(*each) for each in around)} if came else {},
-                inserted_us=draw(times_us | st.just(NEVER_OBSERVED)),
-            )
-        )
-    return found
+    return [drawn_row(draw, number) for number in range(draw(sizes_from[least]))]
+
+
+sizes_from = {least: st.integers(least, 6) for least in range(3)}
+
+
+def drawn_row(draw: st.DrawFn, number: int) -> Contribution:
+    doubt_us, at = draw(doubts_us), (1, 1, number, 0, 0)
+    stamps = {name: ColumnStamp(at, draw(times_us), doubt_us) for name in draw(some_columns)}
+    changed_us = max((stamp.effective_us for stamp in stamps.values()), default=NEVER_OBSERVED)
+    stamps |= {name + SINCE: ColumnStamp(at, draw(times_us), doubt_us) for name in draw(some_columns) if name in stamps}
+    has = {"points": draw(points), "name": draw(names), "home": draw(homes)}
+    came = sorted(draw(times_us) for _ in range(draw(several)))
+    had = [draw(points) for _ in came]
+    around = zip([*had, has["points"]], [UNSEEN, *(ColumnStamp((), us, doubt_us) for us in came)], strict=True)
+    return Contribution(
+        store=draw(stores),
+        pk=str(number),
+        position=(1, 1, draw(several), -1 if draw(several) == 0 else number, 0),
+        changed_us=changed_us,
+        deleted=draw(either),
+        columns=draw(whose),
+        values=has,
+        stamps=stamps,
+        around={("points", OPENING_US): tuple(Held(*each) for each in around)} if came else {},
+        inserted_us=draw(inserts_us),
+    )
 
 
 TIERS = {"s1": {"tier": "flagship"}, "s2": {"tier": "street"}, "s3": {"tier": "flagship"}}
@@ -88,33 +98,40 @@ def value_of(row: Contribution, name: str) -> Any:
     return row.values[name] if name in row.columns else None
 
 
+ranked = st.sampled_from(
+    [tuple((store,) for store in some) for size in range(4) for some in itertools.permutations(STORES, size)]
+    + [((one, other), (third,)) for one, other, third in itertools.permutations(STORES, 3)]
+)
+conditions_or_none = st.sampled_from([*[None] * 14, *(condition_of(text, TIERS) for text in CONDITIONS)])
+fallbacks = st.sampled_from([name for name in RuleName if name is not RuleName.PER_STORE])
+
+
+@cache
 def rules(
-    names: Sequence[RuleName] = tuple(RuleName), *, then: int = 2, conditions: bool = True
+    names: tuple[RuleName, ...] = tuple(RuleName), *, then: int = 2, conditions: bool = True
 ) -> st.SearchStrategy[ColumnRule]:
     """Every rule, with and without a condition, and chains of `priority ... then` down to each of them."""
-    ranked = st.permutations(STORES).flatmap(
-        lambda all_: st.sampled_from(
-            [tuple((each,) for each in all_[:n]) for n in range(4)] + [((all_[0], all_[1]), (all_[2],))]
-        )
-    )
-
-    def rule(name: RuleName) -> st.SearchStrategy[ColumnRule]:
-        plain = rule_of(name)
-        ranks = ranked if plain.ranks or name in BY_TIME else st.just(())
-        whens = st.none()
-        if conditions and name is not RuleName.PER_STORE:
-            whens |= st.none() | st.sampled_from(list(CONDITIONS)).map(lambda text: condition_of(text, TIERS))
-        return st.builds(replace, st.just(plain), ranks=ranks, when=whens).flatmap(with_then)
-
-    def with_then(rule: ColumnRule) -> st.SearchStrategy[ColumnRule]:
-        after = st.none() | rules(then=then - 1, conditions=conditions).filter(
-            lambda each: each.rule is not RuleName.PER_STORE
-        )
-        return st.builds(replace, st.just(rule), then=after if then > 0 and rule.falls_back else st.none())
-
-    return st.sampled_from(names).flatmap(rule)
+    return chains(st.sampled_from(names), then, conditions)
 
 
+@st.composite
+def chains(draw: st.DrawFn, names: st.SearchStrategy[RuleName], then: int, conditions: bool) -> ColumnRule:
+    rule = rule_of(draw(names))
+    if rule.ranks or rule.rule in BY_TIME:
+        rule = replace(rule, ranks=draw(ranked))
+    if conditions and rule.rule is not RuleName.PER_STORE:
+        rule = replace(rule, when=draw(conditions_or_none))
+    if then > 0 and rule.falls_back and draw(either):
+        rule = replace(rule, then=draw(rules_after(then - 1, conditions)))
+    return rule
+
+
+@cache
+def rules_after(then: int, conditions: bool) -> st.SearchStrategy[ColumnRule]:
+    return chains(fallbacks, then, conditions)
+
+
+@cache
 def rule_of(name: RuleName) -> ColumnRule:
     ranks = (("s3",), ("s1",)) if name in (RuleName.PRIORITY, RuleName.FIRST_NON_NULL) else ()
     order = ("b", "2", "1", "a") if name in (RuleName.HIGHEST, RuleName.LOWEST) else ()

@@ -32,7 +32,7 @@ def test_the_order_of_contributions_does_not_matter(name: RuleName, data: st.Dat
     """The same contributions give the same resolution, values, winners, marks and contests, however listed."""
     given_ = data.draw(contribution_lists())
     shuffled = data.draw(st.permutations(given_))
-    policy = policy_of(data.draw(rules([name], then=1)), data.draw(st.sampled_from(list(Deletes))))
+    policy = policy_of(data.draw(rules((name,), then=1)), data.draw(st.sampled_from(list(Deletes))))
     assert text_of(resolve(policy, COLUMNS, shuffled)) == text_of(resolve(policy, COLUMNS, given_))
 
 

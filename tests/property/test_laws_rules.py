@@ -182,7 +182,7 @@ def test_a_union_has_every_part_of_every_row(given_: list[Contribution]) -> None
 
 
 @given(
-    rule=rules([RuleName.PRIORITY, RuleName.FIRST_NON_NULL], then=1, conditions=False),
+    rule=rules((RuleName.PRIORITY, RuleName.FIRST_NON_NULL), then=1, conditions=False),
     given_=contribution_lists(least=1),
 )
 @settings(max_examples=200, deadline=None)
