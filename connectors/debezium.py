@@ -41,19 +41,30 @@ def history_table(store: str) -> str:
 def engine_options(
     config: Config, store: Store, kept: OffsetStore, facts: ServerFacts, *, schema_only: bool = False
 ) -> dict[str, str]:
-    """All of the engine's properties, by what the store's server said of itself.
+    """All of the properties of an engine in this process. See `capture_options`."""
+    return {
+        **capture_options(config, store, facts, schema_only=schema_only),
+        "name": store.id,
+        "database.password": store.password.reveal(),
+        "key.converter.schemas.enable": "false",
+        "value.converter.schemas.enable": "false",
+        "converter.schemas.enable": "false",
+        **_kept(store, kept),
+    }
+
+
+def capture_options(config: Config, store: Store, facts: ServerFacts, *, schema_only: bool) -> dict[str, str]:
+    """How the store is captured, wherever that is done, by what its server said of itself; without its password.
 
     `schema_only`: begin at the log's present end, with the tables' declarations and without their rows.
     RefusedError for a table that is to be captured and cannot be.
     """
     _require_readable(config, store, facts.columns)
     return {
-        "name": store.id,
         "topic.prefix": store.id,
         "database.hostname": store.host,
         "database.port": str(store.port),
         "database.user": store.user,
-        "database.password": store.password.reveal(),
         "database.server.id": str(server_id(store.id)),
         **(_of_mariadb() if facts.is_mariadb else _of_mysql()),
         **_captured(config, store),
@@ -61,7 +72,6 @@ def engine_options(
         **_snapshot_reads(config, store, facts.columns),
         **_log(config, compressed=facts.may_compress),
         "snapshot.mode": SCHEMA_ONLY if schema_only else "initial",
-        **_kept(store, kept),
     }
 
 
@@ -173,9 +183,6 @@ def _values() -> dict[str, str]:
         # the default turns a NULL into the column's DEFAULT
         "converter.replace.null.with.default": "false",
         "value.converter.replace.null.with.default": "false",
-        "key.converter.schemas.enable": "false",
-        "value.converter.schemas.enable": "false",
-        "converter.schemas.enable": "false",
     }
 
 

@@ -14,17 +14,20 @@ from functools import cache
 from typing import Any
 
 import jpype
-import msgspec
 
 from connectors import jvm, mariadb
-from connectors.debezium import SCHEMA_ONLY
+from connectors.beginning import Beginning, Prepare
+from connectors.debezium import SCHEMA_ONLY, OffsetStore, engine_options
+from connectors.engine_failures import engine_failure
+from connectors.preflight import ServerFacts
+from connectors.records import decode, holds_odd_text
 from tillstream import metrics
+from tillstream.config import Config, Store
 from tillstream.envelope import ChangeEvent, LaneBatch, Resume
-from tillstream.errors import RefusedError, TillstreamError, TransientError
+from tillstream.errors import TillstreamError, TransientError
 
 log = logging.getLogger(__name__)
 
-_decode_lines = msgspec.json.Decoder(ChangeEvent | None).decode_lines  # a tombstone is `null`
 CLOSE_SECONDS = 20.0  # an engine's own way out takes a few; what it leaves undone is read again
 LAST_BATCH_SECONDS = 0.5  # a batch that is being committed while its engine is told to stop
 # Decoded events that wait for the worker, over all lanes; a batch is let in beyond it only when none is.
@@ -129,23 +132,21 @@ def hand_over(store: str, epoch: int, lines: bytes, resume: Resume) -> Handover:
     return Handover(
         store,
         epoch,
-        [event for event in _decode_lines(lines) if event is not None],
-        _holds_odd_text(lines),
+        decode(lines),
+        holds_odd_text(lines),
         resume,
     )
 
 
-def _holds_odd_text(lines: bytes) -> bool:
-    """Whether NUL, its sign U+2400, U+FFFD or the escaped comma of an ENUM member may be among them.
+class EmbeddedCapture:
+    """Makes engines of this process. `prepare` is the warehouse's: it keeps their offsets."""
 
-    NUL and that comma come escaped, so without a backslash there is neither. Single bytes are found ten times as fast
-    as longer signs, and one scan of the bytes saves a look at every text.
-    """
-    return (
-        b"\\" in lines
-        or (b"\xef" in lines and b"\xef\xbf\xbd" in lines)
-        or (b"\xe2" in lines and b"\xe2\x90\x80" in lines)
-    )
+    def __init__(self, config: Config, lanes: EmbeddedLanes, kept: OffsetStore, prepare: Prepare) -> None:
+        self._config, self._lanes, self._kept, self.prepare = config, lanes, kept, prepare
+
+    def engine(self, store: Store, facts: ServerFacts, beginning: Beginning) -> "EmbeddedEngine":
+        options = engine_options(self._config, store, self._kept, facts, schema_only=beginning.schema_only)
+        return EmbeddedEngine(store.id, beginning.epoch, options, self._lanes)
 
 
 class EmbeddedEngine:
@@ -186,6 +187,14 @@ class EmbeddedEngine:
             threading.Thread(target=self._close, name=f"closing-{self.store}", daemon=True).start()
             if not self._stopped.wait(CLOSE_SECONDS):
                 log.warning("store %s: its engine did not stop within %.0f s; left behind", self.store, CLOSE_SECONDS)
+
+    def leave(self) -> None:
+        """It ends with this process."""
+        self.close()
+
+    def position(self, reached: tuple[int, int]) -> tuple[int, int]:
+        """What it has not handed over stands nowhere: the warehouse's."""
+        return reached
 
     def _close(self) -> None:
         try:
@@ -293,33 +302,6 @@ class EmbeddedEngine:
                     engine._note(engine_failure(engine.store, reason))
 
         return Completion()
-
-
-def engine_failure(store: str, reason: str) -> TillstreamError:
-    """What a person can do about an engine that stopped. Debezium gives no codes: its texts are all there is."""
-    line = " ".join(reason.split())[:400]
-    for text, remedy in _REMEDIES.items():
-        if text in line:
-            return RefusedError(f"store {store}: {line}; {remedy.format(store=store)}")
-    return TransientError(f"store {store}: the capture engine stopped: {line}")
-
-
-_RESYNC = "read the store anew with `tillstream resync {store}`"
-_REMEDIES = {  # texts of Debezium and the JVM → what a person does
-    "no longer available on the server": f"its binlog was purged before it was read; {_RESYNC}",
-    "Could not find first log file": f"its binlog was purged before it was read; {_RESYNC}",
-    "db history topic is missing": _RESYNC,
-    "internal schema size": f"the table's shape differs from the one recorded; {_RESYNC}",
-    "Failed to properly convert data value": f"the table's shape differs from the one recorded; {_RESYNC}",
-    "Failed to properly convert default value": "Debezium cannot read a column's DEFAULT; leave the table out with "
-    "`tables: {{exclude: [...]}}`, or write the default as text in the store's table",
-    "CP1256": "Debezium cannot decode the character set cp1256; leave the column out with tables.exclude_columns",
-    "OutOfMemoryError": "raise `capture_options: {{heap_megabytes: ...}}` in tillstream.yaml and start `run` again",
-    "SYSTEM VERSIONING": "a system-versioned table's log brings its history as rows; leave the table out with "
-    "`tables: {{exclude: [...]}}`, then " + _RESYNC,
-    "DDL statement couldn't be parsed": "Debezium cannot read this DDL statement; leave its table out with "
-    "`tables: {{exclude: [...]}}` if it declares one, leave a note with the statement, then " + _RESYNC,
-}
 
 
 def _resume(offset: Any) -> Resume:

@@ -12,8 +12,7 @@ from tenacity import RetryCallState
 from tenacity.wait import wait_exponential_jitter
 
 from connectors import jvm, preflight
-from connectors.debezium import OffsetStore, engine_options
-from connectors.embedded import EmbeddedEngine, EmbeddedLanes
+from connectors.beginning import Beginning
 from connectors.examination import LOG_BEGIN
 from connectors.probe import BrokenHistoryError, HistoryBooks, Looked, Probe
 from tillstream.config import Config, Store
@@ -42,23 +41,36 @@ _ONE_TABLE = re.compile(
 )
 
 
-class Beginning(Protocol):
-    """How an engine is to begin: see sinks/engine_offsets.py."""
+class Engine(Protocol):
+    """One run of one store's capture, wherever it is done."""
 
-    @property
-    def epoch(self) -> int: ...
+    def start(self) -> None: ...
 
-    @property
-    def schema_only(self) -> bool: ...
+    def wait(self, timeout_seconds: float) -> bool:
+        """Whether it has stopped by then, or has to be."""
 
-    @property
-    def reason(self) -> str: ...
+    def close(self) -> None: ...
+
+    def leave(self) -> None:
+        """We end: it is closed, unless it can do without us."""
+
+    def raise_failure(self) -> None:
+        """What stopped it, if anything but `close` did."""
+
+    def position(self, reached: tuple[int, int]) -> tuple[int, int]:
+        """Where in the log it stands, as far as it tells; `reached` is where the warehouse stands."""
+
+
+class Capture(Protocol):
+    """Makes engines: those of this process, or connectors of Kafka Connect."""
+
+    def prepare(self, store: str, *, oldest_file: int) -> Beginning: ...
+
+    def engine(self, store: Store, facts: preflight.ServerFacts, beginning: Beginning) -> Engine: ...
 
 
 class Bookkeeping(HistoryBooks, Protocol):
     """What capture asks of the warehouse."""
-
-    def prepare(self, store: str, *, oldest_file: int) -> Beginning: ...
 
     def must_begin_anew(self, store: str) -> bool: ...
 
@@ -81,15 +93,11 @@ class Freshness:
 
     behind_since: float | None = None
     target: tuple[int, int] | None = None
-    moved_at: float = 0.0
-    position: tuple[int, int] = (0, 0)
 
     def lag_seconds(self, head: tuple[int, int] | None, reached: tuple[int, int], now: float) -> float:
         """The age of the oldest log end, seen by a probe, that the warehouse has not reached."""
         if head is not None and head[1] <= HEADER_BYTES:
             head = (head[0], LOG_BEGIN)  # a new file without an event: an engine stands at its beginning
-        if reached != self.position:
-            self.position, self.moved_at = reached, now
         if self.target is not None and reached >= self.target:
             self.target = self.behind_since = None
         if head is not None and head > reached and self.target is None:
@@ -104,18 +112,18 @@ class Supervisor(threading.Thread):
         self,
         config: Config,
         store: Store,
-        lanes: EmbeddedLanes,
-        kept: OffsetStore,
+        capture: Capture,
         books: Bookkeeping,
         owners: MutableMapping[str, str],
         *,
         probe_seconds: float = PROBE_SECONDS,
     ) -> None:
         super().__init__(name=f"store-{store.id}", daemon=True)
-        self._config, self._store, self._lanes, self._kept, self._books = config, store, lanes, kept, books
+        self._config, self._store, self._capture, self._books = config, store, capture, books
         self._owners = owners  # server_uuid → store: two live stores on one server are one store too many
         self._probe_seconds = probe_seconds
         self._stopping = threading.Event()
+        self._is_leaving = False
         self._freshness = Freshness()
         self._backoff = wait_exponential_jitter(multiplier=config.retry.first_seconds, max=config.retry.most_seconds)
         self._failures = 0
@@ -126,6 +134,11 @@ class Supervisor(threading.Thread):
 
     def stop(self) -> None:
         """Ask it to end; join() waits for the engine to have closed."""
+        self._stopping.set()
+
+    def leave(self) -> None:
+        """The same where the store goes on, and only we end."""
+        self._is_leaving = True
         self._stopping.set()
 
     def run(self) -> None:
@@ -160,23 +173,26 @@ class Supervisor(threading.Thread):
         facts = preflight.examine(self._store)
         self._own(facts.server_uuid)
         self._look()  # before its engine starts: Debezium itself compares no more than the file's name
-        beginning = self._books.prepare(self._store.id, oldest_file=file_number(facts.oldest_file))
+        beginning = self._capture.prepare(self._store.id, oldest_file=file_number(facts.oldest_file))
         if beginning.reason:
             log.warning("store %s: %s; reading the store anew", self._store.id, beginning.reason)
         if beginning.schema_only:
             self._freshness = Freshness()  # an end seen before may be one of another log, never to be reached
-        options = engine_options(self._config, self._store, self._kept, facts, schema_only=beginning.schema_only)
-        engine = EmbeddedEngine(self._store.id, beginning.epoch, options, self._lanes)
+        engine = self._capture.engine(self._store, facts, beginning)
         self._tell(StoreState.STARTING)
         engine.start()
         try:
             self._watch(engine)
         finally:
-            engine.close()
+            if self._is_leaving:
+                engine.leave()
+            else:
+                engine.close()
         engine.raise_failure()
 
-    def _watch(self, engine: EmbeddedEngine) -> None:
-        since = time.monotonic()
+    def _watch(self, engine: Engine) -> None:
+        moved_at = time.monotonic()
+        stood = (0, 0)
         snapshot_done = False
         while not self._stopping.is_set():
             # a person who waits for the first snapshot to end is told within a second
@@ -195,8 +211,10 @@ class Supervisor(threading.Thread):
             lag = self._freshness.lag_seconds(head, reached, now)
             self._failures = 0
             self._tell(StoreState.LIVE if snapshot_done else StoreState.SNAPSHOT, head=head, lag_seconds=lag)
-            quiet = now - max(self._freshness.moved_at, since)
-            if snapshot_done and lag > STALLED_SECONDS and quiet > STALLED_SECONDS:
+            if (stands := engine.position(reached)) != stood:
+                stood, moved_at = stands, now
+            quiet = now - moved_at
+            if snapshot_done and head > stands and lag > STALLED_SECONDS and quiet > STALLED_SECONDS:
                 log.warning(
                     "store %s: its log went on, but nothing came for %.0f s; restarting capture",
                     self._store.id, quiet,

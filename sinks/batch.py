@@ -6,6 +6,7 @@ from copy import copy
 from dataclasses import dataclass, replace
 from itertools import takewhile
 
+from sinks import lane_topics
 from sinks.central import Central
 from sinks.dead_letters import DeadLetters
 from sinks.evolution import Catalog
@@ -19,7 +20,7 @@ from sinks.schema_changes import SchemaChanges
 from sinks.stage import Stage, render
 from sinks.views import Views
 from sinks.warehouse import Transaction, Warehouse
-from tillstream.envelope import LaneBatch, Stamp, file_number
+from tillstream.envelope import LaneBatch, LaneOpened, Stamp, file_number
 from tillstream.errors import LeaseLostError, RefusedError, TransientError
 
 BatchKey = tuple[tuple[str, int, int], ...]
@@ -96,9 +97,12 @@ class BatchWriter:
         """Keys wait to be decided: of this worker's own batches, or, now and then, of another process."""
         return time.monotonic() >= self._look_for_keys_at
 
-    def claim(self, store: str) -> Lane:
+    def claim(self, store: str, opened: LaneOpened | None = None) -> Lane:
+        """`opened`: the lane's topic, where it has one."""
         with self._warehouse.transaction() as tx:
             lane = self._ledger.claim(tx, store, self._shapes)
+            if opened is not None:
+                lane_topics.enter(tx, lane, opened)
             self._catalog.load(tx)
             for codec in lane.codecs.values():
                 self._catalog.ensure(tx, codec)  # a policy may share by now what it did not when the table was made
@@ -266,6 +270,7 @@ def _advance(part: LaneBatch, lane: Lane, folded: Fold) -> Advance:
         snapshot_done=lane.snapshot_done,
         events=folded.events.get(part.store, 0),
         last_event_us=folded.last_event_us.get(part.store),
+        lane_offset=part.lane_offset,
     )
 
 

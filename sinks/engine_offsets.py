@@ -1,4 +1,7 @@
-"""Debezium's own offset and history, one table each per store, and their comparison with the ledger."""
+"""Where Debezium says it stands in each store's log, and whether that can be gone on from.
+
+An engine in this process keeps its offset and its history in tables here, one each per store.
+"""
 
 import json
 from dataclasses import dataclass
@@ -20,11 +23,15 @@ CREATE TABLE IF NOT EXISTS debezium.{} (
   record_insert_ts timestamp NOT NULL, record_insert_seq integer NOT NULL)""")
 
 
+LOG_END = (2**31, 0)  # behind every position
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Beginning:
     """How an engine is to begin. `schema_only`: at its log's present end, without rows; a resync brings them."""
 
     epoch: int
+    generation: int = 0  # of the connector, where Kafka Connect captures
     schema_only: bool = False
     reason: str = ""  # why it does not go on where it stood
 
@@ -65,6 +72,55 @@ class EngineOffsets:
         # both or neither: a history without its offset describes tables as they were at another position
         tx.execute(sql.SQL("DELETE FROM debezium.{}").format(sql.Identifier(f"offset_{store}")))
         tx.execute(sql.SQL("DELETE FROM debezium.{}").format(sql.Identifier(f"history_{store}")))
+
+
+class ConnectorBeginnings:
+    """The same where Kafka Connect keeps the offset: what is ahead of the ledger waits in the lane's topic."""
+
+    def __init__(self, warehouse: Warehouse) -> None:
+        self._warehouse = warehouse
+
+    def generation(self, store: str) -> int:
+        with self._warehouse.transaction() as tx:
+            tx.execute("INSERT INTO tillstream.ledger (store) VALUES (%s) ON CONFLICT DO NOTHING", [store])
+            return int(tx.value("SELECT capture_generation FROM tillstream.ledger WHERE store = %s", [store]))
+
+    def look(self, store: str, offset: dict[str, Any] | None, *, oldest_file: int = 0) -> Beginning:
+        """How its connector is to begin, if it were now; `offset` is that of the ledger's generation."""
+        with self._warehouse.transaction() as tx:
+            return self._decide(tx, store, offset, oldest_file)
+
+    def prepare(self, store: str, offset: dict[str, Any] | None, *, oldest_file: int = 0) -> Beginning:
+        """The same, and it is taken note of: a connector that begins anew is of the next generation."""
+        with self._warehouse.transaction() as tx:
+            beginning = self._decide(tx, store, offset, oldest_file)
+            if beginning.reason:
+                requests.add(tx, store, beginning.reason)
+                requests.begin_store(tx, store)
+                tx.execute(
+                    "UPDATE tillstream.ledger SET capture_generation = %s WHERE store = %s",
+                    [beginning.generation, store],
+                )
+            return beginning
+
+    def _decide(self, tx: Transaction, store: str, offset: dict[str, Any] | None, oldest_file: int) -> Beginning:
+        epoch, done, generation = tx.rows(
+            "SELECT epoch, snapshot_done, capture_generation FROM tillstream.ledger WHERE store = %s", [store]
+        )[0]
+        anew = [each for each in requests.open_requests(tx, store) if each.table is None]
+        waiting = [each for each in anew if each.state == "waiting" or not generation]
+        reasons = [each.reason for each in waiting]
+        if not anew and done and (reason := _what_connect_lost(offset, oldest_file)):
+            reasons = [reason]
+        if reasons:
+            return Beginning(epoch=epoch, generation=generation + 1, schema_only=True, reason="; ".join(reasons))
+        return Beginning(epoch=epoch, generation=generation, schema_only=generation > 0)
+
+
+def _what_connect_lost(offset: dict[str, Any] | None, oldest_file: int) -> str | None:
+    if offset is None:
+        return "Kafka Connect does not know where it was read to"
+    return None if _is_reading(offset) else _mistrust(offset, LOG_END, oldest_file)
 
 
 def _offset(tx: Transaction, store: str) -> dict[str, Any] | None:

@@ -40,6 +40,8 @@ class Lane:
     snapshot_tables: dict[TableId, Stamp] = field(default_factory=dict)  # named by the snapshot that is running
     begins_anew: bool = False  # the snapshot that is running brings no rows: a resync waits for its end
     snapshot_rows: dict[TableId, int] = field(default_factory=dict)  # of each table, handed over so far
+    lane_offset: int | None = None  # of a lane that is a topic: the record to go on with
+    capture_generation: int = 0  # what an earlier one captured does not count
 
 
 class Change:
@@ -144,10 +146,10 @@ def _fold_lane(batch: LaneBatch, lane: Lane, result: Fold) -> None:
             file, number = source.file, file_number(source.file)
         row, order = place_within(event, source)
         stamp = _new_stamp(Stamp, (epoch, number, source.pos, row, order))
+        if stamp <= floor:  # a snapshot's row too: of one that ended long ago, and was delivered again
+            dropped += 1
+            continue
         if event.op != "r":
-            if stamp <= floor:
-                dropped += 1
-                continue
             reached = stamp
         taken += 1
         last_us = source.ts_us

@@ -14,16 +14,17 @@ from tillstream.errors import LeaseLostError
 _CLAIM = """\
 INSERT INTO tillstream.ledger (store, lease_generation) VALUES (%s, 1)
 ON CONFLICT (store) DO UPDATE SET lease_generation = tillstream.ledger.lease_generation + 1
-RETURNING epoch, file, pos, row, ord, lease_generation, snapshot_done"""
+RETURNING epoch, file, pos, row, ord, lease_generation, snapshot_done, lane_offset, capture_generation"""
 
 _ADVANCE = """\
 UPDATE tillstream.ledger l SET
   file = n.file, pos = n.pos, row = n.row, ord = n.ord, snapshot_done = n.snapshot_done,
   events = l.events + n.events, moved_at = clock_timestamp(),
-  last_event_at = coalesce(timestamptz 'epoch' + n.event_us * interval '1 microsecond', l.last_event_at)
+  last_event_at = coalesce(timestamptz 'epoch' + n.event_us * interval '1 microsecond', l.last_event_at),
+  lane_offset = coalesce(n.lane_offset, l.lane_offset), refusal = NULL
 FROM unnest(%s::text[], %s::bigint[], %s::int[], %s::bigint[], %s::int[], %s::bigint[], %s::boolean[],
-            %s::bigint[], %s::bigint[])
-     AS n(store, generation, file, pos, row, ord, snapshot_done, events, event_us)
+            %s::bigint[], %s::bigint[], %s::bigint[])
+     AS n(store, generation, file, pos, row, ord, snapshot_done, events, event_us, lane_offset)
 WHERE l.store = n.store AND l.lease_generation = n.generation
 RETURNING pg_current_xact_id()::text"""
 
@@ -64,6 +65,7 @@ class Advance:
     snapshot_done: bool
     events: int
     last_event_us: int | None
+    lane_offset: int | None = None
 
 
 class Ledger:
@@ -71,13 +73,16 @@ class Ledger:
 
     def claim(self, tx: Transaction, store: str, shapes: Shapes) -> Lane:
         """Take the lane over: whoever held it before can no longer write for it."""
-        epoch, file, pos, row, ord_, generation, snapshot_done = tx.rows(_CLAIM, [store])[0]
+        epoch, file, pos, row, ord_, generation, snapshot_done, *of_topic = tx.rows(_CLAIM, [store])[0]
+        lane_offset, capture_generation = of_topic
         return Lane(
             store=store,
             stamp=Stamp(epoch, file, pos, row, ord_),
             codecs=self.codecs_at(tx, store, END_OF_TIME, shapes),
             generation=generation,
             snapshot_done=snapshot_done,
+            lane_offset=lane_offset,
+            capture_generation=capture_generation,
         )
 
     def codecs_at(self, tx: Transaction, store: str, stamp: Stamp, shapes: Shapes) -> dict[TableId, RowCodec]:
@@ -139,7 +144,7 @@ def _parameters(each: Advance) -> tuple[object, ...]:
     stamp = each.stamp
     return (
         each.lane.store, each.lane.generation, stamp.file, stamp.pos, stamp.row, stamp.order,
-        each.snapshot_done, each.events, each.last_event_us,
+        each.snapshot_done, each.events, each.last_event_us, each.lane_offset,
     )  # fmt: skip
 
 

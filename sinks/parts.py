@@ -40,7 +40,7 @@ def cut(batch: LaneBatch, lane: Lane, *, again: bool = False) -> Iterator[LaneBa
             if reading and not again:
                 event.ordinal = _next_ordinal(lane, event)
         if leads and rows:
-            yield replace(batch, events=batch.events[start:index], resume=None)
+            yield replace(batch, events=batch.events[start:index], resume=None, lane_offset=None)
             start, rows = index, False
         rows = rows or is_row
     yield replace(batch, events=batch.events[start:] if start else batch.events)
@@ -65,6 +65,6 @@ def halves(part: LaneBatch) -> list[LaneBatch]:
     if middle == 0:
         return [part]
     return [
-        replace(part, events=part.events[:middle], resume=None),
+        replace(part, events=part.events[:middle], resume=None, lane_offset=None),
         replace(part, events=part.events[middle:]),
     ]

@@ -41,7 +41,7 @@ class SchemaChanges:
     ) -> None:
         """`schema_only`: the snapshot that is running brings no rows, so there are none for it to miss."""
         # one statement may tell of several tables, at one position: the others of it may come in a later batch
-        if not event.is_snapshot and (stamp < lane.stamp or (event.op == "t" and stamp == lane.stamp)):
+        if stamp < lane.stamp or (event.op == "t" and stamp == lane.stamp):
             return
         if event.op == "t":
             assert event.source is not None
@@ -57,7 +57,8 @@ class SchemaChanges:
     def finish_snapshot(self, tx: Transaction, lane: Lane) -> None:
         """All of it was read: what the store no longer has is withdrawn. One without rows tells nothing of them."""
         if lane.begins_anew:
-            requests.store_has_begun(tx, lane.store, lane.stamp)
+            if not requests.store_has_begun(tx, lane.store, lane.stamp):
+                requests.add(tx, lane.store, "its capture began anew of itself, without its rows")
             lane.begins_anew = False
             lane.snapshot_tables.clear()  # of a snapshot that was given up for this
             lane.snapshot_done = True  # its rows are those of the resync

@@ -9,8 +9,9 @@ import logging
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from typing import Protocol
 
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exponential_jitter
@@ -22,7 +23,7 @@ from sinks.policy_versions import PolicyChangedError
 from sinks.row_codec import Shapes
 from sinks.warehouse import DataError, Warehouse
 from tillstream import metrics
-from tillstream.envelope import LaneBatch
+from tillstream.envelope import LaneBatch, LaneClosed, LaneOpened
 from tillstream.errors import LeaseLostError, RefusedError, TransientError
 
 log = logging.getLogger(__name__)
@@ -39,8 +40,11 @@ FIRST_RETRY_SECONDS, MOST_RETRY_SECONDS = 0.2, 30.0
 class Lanes(Protocol):
     """Where batches come from: the embedded engines, or Kafka."""
 
-    def poll(self, timeout_seconds: float) -> list[LaneBatch]:
-        """What has arrived, in each lane's order; how far a lane runs ahead of its commits is its own affair."""
+    def poll(self, timeout_seconds: float) -> Sequence[LaneBatch | LaneOpened | LaneClosed]:
+        """What has arrived, in each lane's order; how far a lane runs ahead of its commits is its own affair.
+
+        Lanes that change hands between workers are told of: batches come only once such a lane has begun.
+        """
 
     def commit(self, batches: Iterable[LaneBatch]) -> None:
         """They are in the warehouse: the source may forget them."""
@@ -164,7 +168,7 @@ class Worker:
         self._commit(self._with_patience(parts))
 
     def _commit(self, parts: list[LaneBatch]) -> None:
-        self._lanes.commit(part for part in parts if part.resume is not None)
+        self._lanes.commit(part for part in parts if part.ends)
 
     # --- what goes wrong --------------------------------------------------------------------------------
 
@@ -211,23 +215,48 @@ class Worker:
 
     def _refuse(self, store: str, error: RefusedError | LeaseLostError) -> None:
         log.error("%s", error)
-        self._waiting.pop(store, None)
-        self._state.pop(store, None)
+        self._forget(store)
         self._lanes.refuse(store, error)
 
     # --- lanes ------------------------------------------------------------------------------------------
 
-    def _receive(self, batches: Iterable[LaneBatch]) -> None:
-        for batch in batches:
-            lane = self._state.get(batch.store)
-            if lane is None or lane.stamp.epoch != batch.epoch:
-                self.settle()
-                try:
-                    lane = self._state[batch.store] = self._patience(self._writer.claim, batch.store)
-                except RefusedError as error:
-                    self._refuse(batch.store, error)
-                    continue
-            self._waiting.setdefault(batch.store, deque()).extend(cut(batch, lane))
+    def _receive(self, arrived: Iterable[LaneBatch | LaneOpened | LaneClosed]) -> None:
+        for each in arrived:
+            match each:
+                case LaneBatch():
+                    self._receive_batch(each)
+                case LaneOpened():
+                    lane = self._claim(each.store, each)
+                    if lane is not None and lane.lane_offset is not None:
+                        each.begin(lane.lane_offset)
+                case LaneClosed():
+                    self._forget(each.store)
+
+    def _receive_batch(self, batch: LaneBatch) -> None:
+        lane = self._state.get(batch.store)
+        if lane is None or lane.stamp.epoch < batch.epoch:
+            lane = self._claim(batch.store)
+        if lane is None:
+            return
+        if batch.epoch < lane.stamp.epoch or batch.generation < lane.capture_generation:
+            batch = _without_events(batch)  # captured before the store began anew
+        self._waiting.setdefault(batch.store, deque()).extend(cut(batch, lane))
+
+    def _claim(self, store: str, opened: LaneOpened | None = None) -> Lane | None:
+        """The lane as the warehouse has it, and nobody else's from now on; None where it must stop."""
+        try:
+            self.settle()
+        except PolicyChangedError as changed:
+            self._take_up_policy([], changed)
+        try:
+            self._state[store] = self._patience(self._writer.claim, store, opened)
+        except RefusedError as error:
+            self._refuse(store, error)
+        return self._state.get(store)
+
+    def _forget(self, store: str) -> None:
+        self._waiting.pop(store, None)
+        self._state.pop(store, None)
 
     def _take(self) -> list[LaneBatch]:
         parts = [queue.popleft() for queue in self._waiting.values()]
@@ -257,6 +286,12 @@ class Worker:
             metrics.LAST_EVENT_TIMESTAMP_SECONDS.labels(store).set(at_us / 1_000_000)
         metrics.DEAD_LETTERS.inc(committed.dead_letters)
         self._on_commit(committed)
+
+
+def _without_events(batch: LaneBatch) -> LaneBatch:
+    """Settled like any other, but nothing of it counts, where it ends neither."""
+    resume = None if batch.resume is None else replace(batch.resume, in_snapshot=True)
+    return replace(batch, events=[], resume=resume)
 
 
 def _tell_retry(state: RetryCallState) -> None:

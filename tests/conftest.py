@@ -11,6 +11,9 @@ import sqlalchemy
 from places import directory_for_servers
 
 from sinks.embedded_warehouse import EmbeddedWarehouse
+from tillstream.errors import TillstreamError
+from tillstream.rehearsal.kafka import KafkaServers
+from tillstream.rehearsal.kafka_jars import kafka_jars
 from tillstream.rehearsal.mysql import MySQLServer, find_install
 
 
@@ -45,6 +48,19 @@ def mariadb1011() -> Iterator[MySQLServer]:
         MySQLServer(find_install("mariadb-10.11"), directory / "mariadb1011") as server,
     ):
         yield server
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[KafkaServers]:
+    """A broker and Kafka Connect for the whole session. Without Maven or Java its tests are left out, but not in CI."""
+    try:
+        jars = kafka_jars()
+    except TillstreamError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(f"no Kafka here: {error}")
+    with directory_for_servers() as directory, KafkaServers(directory, jars) as servers:
+        yield servers
 
 
 @pytest.fixture(scope="session")

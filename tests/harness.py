@@ -52,7 +52,8 @@ class Chain:
             server.execute(f"CREATE DATABASE `{database}` CHARACTER SET utf8mb4")
         for store in stores:
             self.on(store, f"CREATE TABLE {MARKER} (n INT PRIMARY KEY)")
-        (directory / "password").write_text(PASSWORD)
+        (directory / "secrets").mkdir(exist_ok=True)
+        (directory / "secrets" / "password").write_text(PASSWORD)
         file = directory / "tillstream.yaml"
         file.write_text(_settings(stores, database) + settings)
         self.config = load_config(file)
@@ -240,7 +241,7 @@ def _settings(stores: Mapping[str, MySQLServer], database: str) -> str:
         f"  - {{id: {store}, host: {server.host}, port: {server.port}}}\n" for store, server in stores.items()
     )
     return (
-        f"defaults: {{user: tillstream, password: {{file: password}}, database: {database}}}\n"
+        f"defaults: {{user: tillstream, password: {{file: secrets/password}}, database: {database}}}\n"
         f"metrics: {{port: null}}\n"
         f"capture_options: {{heap_megabytes: {HEAP_MEGABYTES}, heartbeat_seconds: 1}}\n"
         f"stores:\n{lines}"

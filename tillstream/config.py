@@ -91,6 +91,28 @@ class Warehouse:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KafkaCapture:
+    """Where Kafka and Kafka Connect are, and how lanes are kept there."""
+
+    kafka: str  # bootstrap servers
+    connect: str  # URL, without a slash at its end
+    kafka_from_connect: str | None
+    prefix: str
+    client: Mapping[str, "str | Secret"] = field(hash=False)
+    connect_client: Mapping[str, str] = field(hash=False)
+    offsets_topic: str
+    retention_seconds: float
+    replication: int
+    compression: str
+    max_message_bytes: int
+
+    def client_properties(self) -> dict[str, str]:
+        """librdkafka's, with the secrets in them; ConfigError for one that is not there."""
+        revealed = {key: value.reveal() if isinstance(value, Secret) else value for key, value in self.client.items()}
+        return {"bootstrap.servers": self.kafka, **revealed}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Store:
     """One store's MySQL, complete."""
 
@@ -172,12 +194,26 @@ def _text_or_number(given: Any) -> Any:
     raise ValueError("must be text or a number; put true, false and dates in quotes")
 
 
-def _embedded_capture(given: Any) -> Any:
-    if given == "embedded":
+def _capture_mapping(given: Any) -> Any:
+    if given == "embedded" or given is None:
+        return None
+    if isinstance(given, dict):
         return given
-    if given == "kafka" or (isinstance(given, dict) and "kafka" in given):
-        raise ValueError("capture over Kafka is not there yet; write `capture: embedded`")
-    raise ValueError("must be `embedded`, the only way of capture there is so far")
+    raise ValueError("must be `embedded` or {kafka: broker:9092, connect: http://connect:8083}")
+
+
+def _http_url(url: str) -> str:
+    if not re.fullmatch(r"https?://[^/\s]+(/[^\s]*)?", url):
+        raise ValueError("must be the URL of Kafka Connect's REST interface, such as http://connect:8083")
+    return url.rstrip("/")
+
+
+def _client_value(given: Any) -> Any:
+    if isinstance(given, bool):
+        return "true" if given else "false"
+    if isinstance(given, str | int | float):
+        return str(given)
+    return _secret_mapping(given)
 
 
 def _warehouse_mapping(given: Any) -> Any:
@@ -329,6 +365,45 @@ class CaptureOptions(Entry):
     )
 
 
+ClientValue = Annotated["str | SecretReference", BeforeValidator(_client_value)]
+
+
+class KafkaEntry(Entry):
+    kafka: Text = Field(description="Kafka's bootstrap servers, host:port, separated by commas.")
+    connect: Annotated[str, AfterValidator(_http_url)] = Field(description="URL of Kafka Connect's REST interface.")
+    kafka_from_connect: Text | None = Field(
+        default=None, description="Kafka's bootstrap servers as Kafka Connect reaches them, if otherwise."
+    )
+    prefix: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,40}$")] = Field(
+        default="tillstream",
+        description="What the names of topics, connectors and the consumer group begin with; another for another "
+        "installation on the same Kafka.",
+    )
+    client: dict[Text, ClientValue] = Field(
+        default_factory=dict,
+        description="How workers log in to Kafka: librdkafka's properties, such as security.protocol; a secret is "
+        "{env: NAME} or {file: path}.",
+    )
+    connect_client: dict[Text, str] = Field(
+        default_factory=dict,
+        description="How connectors log in to Kafka for their schema history: Java's properties; a secret is "
+        "${dir:/run/secrets:NAME} or ${env:NAME}, read by Connect.",
+    )
+    offsets_topic: Text = Field(
+        default="tillstream.connect.offsets", description="Kafka Connect's own offset.storage.topic."
+    )
+    retention: Annotated[float, BeforeValidator(duration_seconds, json_schema_input_type=DurationText)] = Field(
+        default=7 * 86_400.0, description="How long a lane's records are kept: how long workers may be away."
+    )
+    replication: Whole = Field(default=1, description="Copies of each topic; no more than there are brokers.")
+    compression: Literal["zstd", "lz4", "gzip", "snappy", "none"] = Field(
+        default="lz4", description="How connectors compress what they send."
+    )
+    max_message_megabytes: Whole = Field(
+        default=16, description="Largest record, as the largest row: no larger than the broker's message.max.bytes."
+    )
+
+
 class Resync(Entry):
     load_percent: Percent = Field(
         default=10,
@@ -371,9 +446,10 @@ class ConfigFile(Entry):
         WarehouseEntry | None,
         BeforeValidator(_warehouse_mapping, json_schema_input_type=str | WarehouseEntry | None),
     ] = Field(default=None, description="`embedded`, or where your own PostgreSQL is.")
-    capture: Annotated[Literal["embedded"], BeforeValidator(_embedded_capture)] = Field(
-        default="embedded", description="How events are captured; `embedded` is the only way so far."
-    )
+    capture: Annotated[
+        KafkaEntry | None,
+        BeforeValidator(_capture_mapping, json_schema_input_type=Literal["embedded"] | KafkaEntry | None),
+    ] = Field(default=None, description="`embedded`, or where Kafka and Kafka Connect are.")
     defaults: Defaults = Field(default_factory=Defaults, description="What holds for each store that does not differ.")
     tables: Tables = Field(default_factory=Tables, description="Which tables and columns to take.")
     policies: Path | None = Field(default=None, description="File with the rules for shared tables.")
@@ -392,7 +468,7 @@ class Config:
     directory: Path
     data: Path
     warehouse: Warehouse | None  # None: the embedded one
-    capture: Literal["embedded"]
+    capture: KafkaCapture | None  # None: by engines in this process
     tables: Tables
     policies: Path | None
     metrics: Metrics
@@ -441,7 +517,7 @@ def parse_config(document: Document) -> Config:
         directory=directory,
         data=directory / entry.data,
         warehouse=_warehouse(entry, document),
-        capture=entry.capture,
+        capture=_kafka(entry.capture, document) if entry.capture else None,
         tables=entry.tables,
         policies=directory / entry.policies if entry.policies else None,
         metrics=entry.metrics,
@@ -480,6 +556,26 @@ def _warehouse(entry: ConfigFile, document: Document) -> Warehouse | None:
     kept = entry.warehouse.password
     secret = _secret(kept, "the warehouse", document, ("warehouse", "password")) if kept else None
     return Warehouse(address=entry.warehouse.url, password=secret)
+
+
+def _kafka(entry: KafkaEntry, document: Document) -> KafkaCapture:
+    client = {
+        key: value if isinstance(value, str) else _secret(value, f"Kafka ({key})", document, ("capture", "client", key))
+        for key, value in entry.client.items()
+    }
+    return KafkaCapture(
+        kafka=entry.kafka,
+        connect=entry.connect,
+        kafka_from_connect=entry.kafka_from_connect,
+        prefix=entry.prefix,
+        client=client,
+        connect_client=entry.connect_client,
+        offsets_topic=entry.offsets_topic,
+        retention_seconds=entry.retention,
+        replication=entry.replication,
+        compression=entry.compression,
+        max_message_bytes=entry.max_message_megabytes * 1024 * 1024,
+    )
 
 
 def _store(entry: ConfigFile, index: int, document: Document) -> Store:

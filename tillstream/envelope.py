@@ -1,6 +1,6 @@
 """What every stage speaks: one change of one store's log, and the shape its table had there."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -125,7 +125,9 @@ class TableVersion:
 class LaneBatch:
     """A run of one lane's events, in the store's log order, with the position that follows it.
 
-    `resume` is the engine's own position after the run, absent while more of the same hand-over is still to come.
+    `resume` is the engine's own position after the run, absent while more of the same hand-over is still to come, and
+    in a lane that is a topic wherever it is not known. There `lane_offset` is that of the record that comes after it,
+    absent under the same condition, and `generation` that of the connector (see connectors/connector_options.py).
     `odd_text` is False where no text among them holds NUL, U+FFFD or an escaped comma. `schema_only` says that the
     engine's snapshot reads how the tables are declared, and no rows.
     """
@@ -136,7 +138,35 @@ class LaneBatch:
     resume: "Resume | None"
     odd_text: bool = True
     schema_only: bool = False
+    lane_offset: int | None = None
+    generation: int = 0
     handle: Any = field(default=None, repr=False)  # the lane's own; given back on commit
+
+    @property
+    def ends(self) -> bool:
+        """Whether nothing of the same hand-over is still to come."""
+        return self.resume is not None or self.lane_offset is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaneOpened:
+    """A topic that is this worker's to read from now on, and the offsets it holds: from `low`, before `high`.
+
+    Nothing comes of it until `begin` is called with the offset of the first record that is wanted.
+    """
+
+    store: str
+    topic_id: str
+    low: int
+    high: int
+    begin: Callable[[int], None] = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaneClosed:
+    """A topic that is another worker's from now on."""
+
+    store: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

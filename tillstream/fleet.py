@@ -29,6 +29,8 @@ class Supervising(Protocol):
 
     def stop(self) -> None: ...
 
+    def leave(self) -> None: ...
+
     def join(self, timeout: float | None = None) -> None: ...
 
     def is_alive(self) -> bool: ...
@@ -61,12 +63,13 @@ class Fleet(threading.Thread):
         self._wake.set()
 
     def stop(self) -> None:
-        """Stop every supervisor; returns once they have, or could not within a minute."""
+        """Stop every supervisor; returns once they have, or could not within a minute. What captures without us goes
+        on."""
         self._stopping.set()
         self._wake.set()
         if self.is_alive():
             self.join(JOIN_SECONDS)
-        self._end(list(self._running))
+        self._end(list(self._running), leaving=True)
 
     def run(self) -> None:
         while not self._stopping.is_set():
@@ -130,11 +133,14 @@ class Fleet(threading.Thread):
                 supervisor.start()
                 self._running[store] = (as_it_is, supervisor)
 
-    def _end(self, stores: Sequence[str]) -> None:
+    def _end(self, stores: Sequence[str], *, leaving: bool = False) -> None:
         """One that does not end in time stays, and is waited for again: two may never follow one store."""
         ending = {store: self._running[store][1] for store in stores}
         for supervisor in ending.values():
-            supervisor.stop()
+            if leaving:
+                supervisor.leave()
+            else:
+                supervisor.stop()
         for store, supervisor in ending.items():
             supervisor.join(JOIN_SECONDS)
             if supervisor.is_alive():

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,15 +10,17 @@ import psycopg
 
 from conflict.policy import Policy
 from connectors import jvm
+from connectors.connector_engine import ConnectorCapture
 from connectors.debezium import OffsetStore
-from connectors.embedded import EmbeddedLanes
-from connectors.supervisor import PROBE_SECONDS, Supervisor
+from connectors.embedded import EmbeddedCapture, EmbeddedLanes
+from connectors.supervisor import PROBE_SECONDS, Capture, Supervisor
 from sinks.batch import Committed
 from sinks.clock_looks import ClockLooks
 from sinks.deadlines import Deadlines
-from sinks.engine_offsets import EngineOffsets
+from sinks.engine_offsets import ConnectorBeginnings, EngineOffsets
 from sinks.epochs import Epochs
 from sinks.history import HistoryKeeper, keep_for
+from sinks.lane_topics import LaneRefusals
 from sinks.policy_switch import take_up_file
 from sinks.resync.requests import RequestBook
 from sinks.resync.resyncer import Resyncer
@@ -48,7 +51,6 @@ class _Books:
 
     def __init__(self, warehouse: Warehouse, on_report: Callable[[StoreReport], None]) -> None:
         states, epochs, requests = StoreStates(warehouse), Epochs(warehouse), RequestBook(warehouse)
-        self.prepare = EngineOffsets(warehouse).prepare
         self.reached = states.reached
         self.must_begin_anew, self.begin_anew = requests.must_begin_anew, requests.begin_anew
         self.read_anew = requests.read_anew
@@ -80,7 +82,8 @@ class Pipeline:
         self._on_commit = on_commit
         self._books = _Books(warehouse, on_report)
         self._probe_seconds = probe_seconds
-        self._lanes = EmbeddedLanes()
+        self._lanes = EmbeddedLanes() if config.capture is None else None
+        self._capture = self._make_capture()
         self._stopping = threading.Event()
         self._owners: dict[str, str] = {}
         self._timezones: dict[str, str] = {}  # shared with the worker: stores are added while it works
@@ -99,23 +102,33 @@ class Pipeline:
         config = self._config
         self._timezones.update(config.timezones)
         self._take_up_policy()
-        worker = Worker(
-            self._warehouse, self._lanes, self._in_force(), in_force=self._in_force, on_commit=self._on_commit
-        )
-        self._worker = threading.Thread(target=self._work, args=(worker,), name="worker", daemon=True)
-        self._worker.start()
+        if self._lanes is not None:
+            self._start_worker(self._lanes)
         self._resyncer = Resyncer(
             self._warehouse, self._in_force, store_sources(config.stores), load_percent=config.resync.load_percent
         )
         self._resyncer.start()
         self._deadlines.start()
         self._history.start()
-        heap = config.capture_options.heap_megabytes
-        jvm.start(heap or HEAP_MEGABYTES + HEAP_MEGABYTES_PER_STORE * max(len(config.stores), LEAST_STORES))
+        if self._lanes is not None:
+            heap = config.capture_options.heap_megabytes
+            jvm.start(heap or HEAP_MEGABYTES + HEAP_MEGABYTES_PER_STORE * max(len(config.stores), LEAST_STORES))
         self._fleet = Fleet(
             config, self._supervise, StoreOrders(self._warehouse).read, self._books.report, self._take_up
         )
         self._fleet.start()
+
+    def _start_worker(self, lanes: EmbeddedLanes) -> None:
+        worker = Worker(self._warehouse, lanes, self._in_force(), in_force=self._in_force, on_commit=self._on_commit)
+        self._worker = threading.Thread(target=self._work, args=(worker, lanes), name="worker", daemon=True)
+        self._worker.start()
+
+    def _make_capture(self) -> Capture:
+        if self._lanes is None:
+            refusals = LaneRefusals(self._warehouse)
+            return ConnectorCapture(self._config, ConnectorBeginnings(self._warehouse), refusals.why)
+        prepare = EngineOffsets(self._warehouse).prepare
+        return EmbeddedCapture(self._config, self._lanes, _offset_store(self._warehouse), prepare)
 
     def _take_up_policy(self) -> None:
         keep_for(self._warehouse, self._config.tables.history_seconds)
@@ -140,8 +153,7 @@ class Pipeline:
         return Supervisor(
             config,
             store,
-            self._lanes,
-            _offset_store(self._warehouse),
+            self._capture,
             self._books,
             self._owners,
             probe_seconds=self._probe_seconds,
@@ -152,9 +164,12 @@ class Pipeline:
         if self._resyncer is not None:
             self._resyncer.know(store_sources(stores))
 
-    def wait(self, timeout_seconds: float | None = None) -> bool:
-        """Until the worker has ended, which it does only when told to or when it fails."""
-        assert self._worker is not None
+    def wait(self, timeout_seconds: float) -> bool:
+        """Whether the worker has ended by then, which it does only when told to or when it fails; workers of their own
+        processes are their own affair."""
+        if self._worker is None:
+            time.sleep(timeout_seconds)
+            return False
         self._worker.join(timeout_seconds)
         return not self._worker.is_alive()
 
@@ -176,12 +191,12 @@ class Pipeline:
         if self._only_one is not None:
             self._only_one.close()
 
-    def _work(self, worker: Worker) -> None:
+    def _work(self, worker: Worker, lanes: EmbeddedLanes) -> None:
         try:
             worker.run(self._stopping.is_set)
         except BaseException as error:
             self.failure = error
-            self._lanes.refuse_all(TransientError("the worker has stopped"))  # nobody takes what engines hand over
+            lanes.refuse_all(TransientError("the worker has stopped"))  # nobody takes what engines hand over
 
     def claim(self) -> None:
         """Be the only one at work on this warehouse, until `stop`."""

@@ -125,13 +125,15 @@ def begin_store(tx: Transaction, store: str) -> None:
     )
 
 
-def store_has_begun(tx: Transaction, store: str, at: Stamp) -> None:
-    """Its engine follows the log from here: the tables can be read, and nothing falls between."""
-    tx.execute(
+def store_has_begun(tx: Transaction, store: str, at: Stamp) -> bool:
+    """Its engine follows the log from here: the tables can be read, and nothing falls between. Whether anybody had
+    asked for it."""
+    begun = tx.execute(
         "UPDATE tillstream.resyncs SET epoch = %s, file = %s, pos = %s"
         " WHERE state = 'reading' AND store = %s AND table_name IS NULL",
         [at.epoch, at.file, at.pos, store],
     )
+    return begun > 0
 
 
 def require_unchanged(tx: Transaction, request: Request, after: Sequence[str] | None) -> None:

@@ -34,6 +34,7 @@ from tillstream.commands import (
     status,
     stores,
     verify,
+    work,
 )
 from tillstream.errors import TillstreamError, UnreachableError
 
@@ -45,6 +46,7 @@ VERBS = (
     init,
     doctor,
     run,
+    work,
     status,
     verify,
     anomalies,

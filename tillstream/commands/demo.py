@@ -7,6 +7,7 @@ import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
     from tillstream.rehearsal.day import Outcome
 
 
+class Via(StrEnum):
+    EMBEDDED = "embedded"
+    KAFKA = "kafka"
+
+
 def register(app: typer.Typer) -> None:
     app.command("demo")(demo)
 
@@ -26,6 +32,10 @@ def demo(
     stores: Annotated[int, typer.Option("--stores", min=1, max=200, help="How many shops.")] = 3,
     seconds: Annotated[float, typer.Option("--seconds", min=1, help="How long the tills work.")] = 20,
     rate: Annotated[float, typer.Option("--rate", min=1, help="Row changes per second, of all shops together.")] = 200,
+    via: Annotated[Via, typer.Option("--via", help="The way from the shops into the warehouse.")] = Via.EMBEDDED,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, max=16, help="Worker processes, by Kafka; 2 if left out.")
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Another seed, another chain and another day.")] = 7,
     keep: Annotated[
         Path | None, typer.Option("--keep", help="A new directory for everything, which stays afterwards.")
@@ -38,7 +48,12 @@ def demo(
     from tillstream.rehearsal.displays import LogLines, display_for_stderr
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that it too stops everything on its way out
-    plan = Plan(stores=stores, seconds=seconds, rate=rate, seed=seed)
+    if workers is not None and via is Via.EMBEDDED:
+        raise typer.BadParameter(
+            "--workers goes with --via kafka: embedded capture has one worker, in the same process"
+        )
+    count = 0 if via is Via.EMBEDDED else workers or 2
+    plan = Plan(stores=stores, seconds=seconds, rate=rate, seed=seed, workers=count)
     with _place(keep) as directory, display_for_stderr() as display:
         logging.basicConfig(level=logging.WARNING, handlers=[LogLines(display)], force=True)
         logging.getLogger("tillstream.rehearsal").setLevel(logging.INFO)  # says when it downloads something
@@ -81,7 +96,13 @@ def _told(outcome: "Outcome") -> Iterator[str]:
         f"  verify compared {verified.tables} tables and {verified.rows:,} rows value by value with the shops: "
         f"{_number_of(verified.differences, 'difference')}, {verified.set_aside} set aside."
     )
-    yield f"  Memory: {outcome.resident_mb} MB, Java included; PostgreSQL took {outcome.warehouse_mb} MB more."
+    if plan.workers:
+        yield (
+            f"  Memory: {outcome.resident_mb} MB for `run` and {_number_of(plan.workers, 'worker')}; Kafka and Kafka "
+            f"Connect took {outcome.kafka_mb} MB more, PostgreSQL {outcome.warehouse_mb} MB."
+        )
+    else:
+        yield f"  Memory: {outcome.resident_mb} MB, Java included; PostgreSQL took {outcome.warehouse_mb} MB more."
     yield from (f"NOT RIGHT: {fault}" for fault in outcome.faults())
 
 
@@ -98,6 +119,7 @@ def _next_steps(outcome: "Outcome", keep: Path | None) -> Iterator[str]:
     yield "Where to look next:"
     if keep is None:
         again = f"--stores {outcome.plan.stores} --seconds {outcome.plan.seconds:g} --seed {outcome.plan.seed}"
+        again += f" --via kafka --workers {outcome.plan.workers}" if outcome.plan.workers else ""
         yield f"  tillstream demo {again} --keep DIR     the same, and everything stays in DIR"
         yield "  tillstream config schema                            what tillstream.yaml of your own chain may say"
         return

@@ -9,8 +9,8 @@ import typer
 
 from tillstream import logs
 from tillstream.commands.config import DEFAULT_PATH, ConfigPath, load_all
+from tillstream.commands.metrics_server import serve_metrics
 from tillstream.config import Config
-from tillstream.errors import RefusedError
 from tillstream.states import StoreReport, StoreState
 
 if TYPE_CHECKING:  # drivers and Java are loaded by the verb that needs them, not by --help
@@ -54,7 +54,7 @@ def _work(settings: Config, pipeline: "Pipeline") -> bool:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, note)
     signal.signal(signal.SIGHUP, lambda number, frame: pipeline.look_at_stores())
-    _serve_metrics(settings)
+    serve_metrics(settings)
     try:
         pipeline.start()
         log.info("following %d stores; Ctrl-C or SIGTERM ends it", len(settings.stores))
@@ -64,24 +64,6 @@ def _work(settings: Config, pipeline: "Pipeline") -> bool:
     finally:
         pipeline.stop()
     return signal.SIGINT in received
-
-
-def _serve_metrics(settings: Config) -> None:
-    from prometheus_client import start_http_server
-
-    from tillstream import metrics
-
-    port = settings.metrics.port
-    if port is None:
-        return
-    try:
-        server, _ = start_http_server(port, settings.metrics.host, registry=metrics.REGISTRY)
-    except OSError as error:
-        raise RefusedError(
-            f"the metrics address {settings.metrics.host}:{port} cannot be opened ({error.strerror}); set "
-            "`metrics: {port: ...}` in tillstream.yaml, or null to switch it off"
-        ) from error
-    log.info("metrics at http://%s:%d/metrics", settings.metrics.host, server.server_port)
 
 
 class _Announcer:

@@ -1,6 +1,6 @@
 """A whole chain in one directory: shops with a MySQL server each, and the two files that put them together."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -60,13 +60,18 @@ class Chain:
     def config_path(self) -> Path:
         return self.directory / "tillstream.yaml"
 
-    def start(self) -> Config:
-        """Every shop open with its goods in; the configuration that the command would read, read back."""
+    def start(self, capture: Mapping[str, Any] | None = None) -> Config:
+        """Every shop open with its goods in; the configuration that the command would read, read back.
+
+        `capture` is what tillstream.yaml says under that name, if it is not the engines of this process.
+        """
         processes.make_directory(self.directory)
         self._require_empty()
         # a server's first seconds are spent on its data files: more than a few at once only wait for each other
         self._everywhere(self._open, at_once=4)
-        self._write_files()
+        if capture is not None:
+            processes.hand_over(self.directory / "secrets")  # Kafka Connect reads them itself
+        self._write_files(capture)
         return load_config(self.config_path)
 
     def stop(self) -> None:
@@ -113,13 +118,14 @@ class Chain:
         file = self.directory / "secrets" / shop.id
         file.parent.mkdir(mode=0o700, exist_ok=True)
         file.touch(mode=0o600)
-        file.write_text(f"{password}\n")
+        file.write_text(password)  # bare: Kafka Connect would take a newline for a part of it
 
-    def _write_files(self) -> None:
+    def _write_files(self, capture: Mapping[str, Any] | None) -> None:
         (self.directory / "policies.yaml").write_text(pos.POLICIES, encoding="utf-8")
         settings = {
             "data": "data",
             "warehouse": "embedded",
+            "capture": dict(capture) if capture is not None else "embedded",
             "policies": "policies.yaml",
             "metrics": {"port": 0},
             "defaults": {"user": USER, "database": pos.DATABASE, "timezone": "UTC"},

@@ -1,8 +1,8 @@
 """A day in a chain, from opening the shops to comparing every value: what `tillstream demo` plays."""
 
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,12 @@ from tillstream.opening import embedded_directory
 from tillstream.own_modules import read_policy
 from tillstream.pipeline import Pipeline
 from tillstream.rehearsal.chain import Chain
+from tillstream.rehearsal.kafka import KafkaServers
 from tillstream.rehearsal.latency import Latency, Percentiles, measure
 from tillstream.rehearsal.mysql import find_install
 from tillstream.rehearsal.tills import Tills
 from tillstream.rehearsal.watch import Display, Pool, Watch
+from tillstream.rehearsal.workers import Workers
 from tillstream.states import StoreState
 from tillstream.verifying import verification_for
 
@@ -43,6 +45,7 @@ class Plan:
     seconds: float
     rate: float  # row changes per second, of all stores together
     seed: int
+    workers: int = 0  # processes of their own that bring what comes by Kafka; 0: embedded, all in this one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +72,7 @@ class Outcome:
     pool: Pool
     resident_mb: int
     warehouse_mb: int
+    kafka_mb: int
     verification: VerificationResult
     stores: tuple[StoreOutcome, ...]
 
@@ -111,7 +115,10 @@ class Outcome:
             "rate": _number(self.plan.rate),
             "seed": self.plan.seed,
             "mysql": self.mysql,
+            "via": "kafka" if self.plan.workers else "embedded",
+            "workers": self.plan.workers,
             "warehouse_mb": self.warehouse_mb,  # PostgreSQL's processes, which resident_mb leaves out
+            "kafka_mb": self.kafka_mb,  # the broker and Kafka Connect, too
             "latency_measured": {
                 "clock": "from the till's time.time_ns() after COMMIT to pg_xact_commit_timestamp",
                 "rows": live.rows if live else 0,
@@ -135,31 +142,50 @@ def rehearse(directory: Path, plan: Plan, display: Display) -> Outcome:
     with ExitStack() as stack:
         chain = stack.enter_context(Chain(directory, install, stores=plan.stores, seed=plan.seed))
         display.say(f"opening shops ({plan.stores}) in {directory}")
-        config = chain.start()
+        kafka = stack.enter_context(_kafka(directory, display)) if plan.workers else None
+        config = chain.start(kafka.capture if kafka else None)
         embedded = EmbeddedWarehouse(embedded_directory(config), die_with_parent=True)
         warehouse = Warehouse(stack.enter_context(embedded).url)
         stack.callback(warehouse.dispose)
         warehouse.migrate()
-        return _Day(chain, config, warehouse, plan, display).run()
+        workers = Workers(chain.config_path, directory / "workers", plan.workers)
+        return _Day(chain, config, warehouse, plan, display, workers, kafka).run()
+
+
+@contextmanager
+def _kafka(directory: Path, display: Display) -> Iterator[KafkaServers]:
+    display.say("starting Kafka and Kafka Connect")
+    with KafkaServers(directory / "kafka") as servers:
+        yield servers
 
 
 class _Day:
-    def __init__(self, chain: Chain, config: Config, warehouse: Warehouse, plan: Plan, display: Display) -> None:
+    def __init__(
+        self,
+        chain: Chain,
+        config: Config,
+        warehouse: Warehouse,
+        plan: Plan,
+        display: Display,
+        workers: Workers,
+        kafka: KafkaServers | None,
+    ) -> None:
         self._chain, self._config, self._warehouse = chain, config, warehouse
         self._plan, self._display = plan, display
         self._policy = _policy(config)
-        self._watch = Watch(chain.shops, warehouse, display)
+        self._workers, self._kafka = workers, kafka
+        self._watch = Watch(chain.shops, warehouse, display, self._resident_bytes)
         self._tills = Tills(chain.shops, seconds=plan.seconds, rate=plan.rate, seed=plan.seed, tell=display.say)
         self._pipeline = Pipeline(
-            config, self._policy, warehouse,
-            on_commit=self._watch.on_commit, on_report=self._watch.on_report, probe_seconds=PROBE_SECONDS,
+            config, self._policy, warehouse, on_report=self._watch.on_report, probe_seconds=PROBE_SECONDS
         )  # fmt: skip
 
     def run(self) -> Outcome:
         with self._watch:
             try:
                 self._pipeline.start()
-                return self._trade()
+                with self._workers:
+                    return self._trade()
             finally:
                 self._pipeline.stop()
 
@@ -185,8 +211,9 @@ class _Day:
             recent_conflicts=recent,
             dead_letters=self._ask("SELECT count(*) FROM tillstream.dead_letters"),
             pool=self._watch.pool(),
-            resident_mb=round(max(self._watch.peak_bytes, psutil.Process().memory_info().rss) / 1e6),
+            resident_mb=round(max(self._watch.peak_bytes, self._resident_bytes()) / 1e6),
             warehouse_mb=round(_warehouse_bytes() / 1e6),
+            kafka_mb=round(self._kafka.resident_bytes() / 1e6) if self._kafka else 0,
             verification=verified,
             stores=tuple(self._stores()),
         )
@@ -242,6 +269,7 @@ class _Day:
     def _look(self) -> None:
         if self._pipeline.failure is not None:
             raise self._pipeline.failure
+        self._workers.require_alive()
         time.sleep(LOOK_SECONDS)
 
     def _stores(self) -> list[StoreOutcome]:
@@ -255,6 +283,9 @@ class _Day:
                 )
             )
         return outcomes
+
+    def _resident_bytes(self) -> int:
+        return int(psutil.Process().memory_info().rss) + self._workers.resident_bytes()
 
     def _ask(self, statement: str) -> int:
         with self._warehouse.transaction() as tx:

@@ -4,16 +4,14 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Protocol, Self
 
-import psutil
 import pymysql
 
-from sinks.batch import Committed
 from sinks.warehouse import Warehouse
 from tillstream.errors import TillstreamError
 from tillstream.rehearsal.chain import Shop
@@ -84,12 +82,14 @@ class Display(Protocol):
 class Watch:
     """A thread that looks on; what the pipeline calls only writes down what it is told."""
 
-    def __init__(self, shops: Sequence[Shop], warehouse: Warehouse, display: Display) -> None:
+    def __init__(
+        self, shops: Sequence[Shop], warehouse: Warehouse, display: Display, resident_bytes: Callable[[], int]
+    ) -> None:
         self.peak_bytes = 0
+        self._resident_bytes = resident_bytes
         self.reports: dict[str, StoreReport] = {}
         self._shops, self._warehouse, self._display = shops, warehouse, display
-        self._taken_in = dict.fromkeys((shop.id for shop in shops), 0)
-        self._looks = deque([(time.monotonic(), dict(self._taken_in))], maxlen=RATE_LOOKS)
+        self._looks = deque([(time.monotonic(), dict.fromkeys((shop.id for shop in shops), 0))], maxlen=RATE_LOOKS)
         self._points = dict.fromkeys((shop.id for shop in shops), Decimal(0))
         self._pool: Pool | None = None
         self._pool_at = 0.0
@@ -98,10 +98,6 @@ class Watch:
 
     def on_report(self, report: StoreReport) -> None:
         self.reports[report.store] = report
-
-    def on_commit(self, committed: Committed) -> None:
-        for store, events in committed.events.items():
-            self._taken_in[store] += events
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -131,10 +127,9 @@ class Watch:
         return (rows[0][-1] if rows else 0), tuple(_told(*row[:-1]) for row in rows)
 
     def _look_on(self) -> None:
-        own = psutil.Process()
         shown_at = time.monotonic()
         while not self._done.wait(LOOK_SECONDS):
-            self.peak_bytes = max(self.peak_bytes, own.memory_info().rss)
+            self.peak_bytes = max(self.peak_bytes, self._resident_bytes())
             if time.monotonic() - shown_at >= self._display.seconds:
                 shown_at = time.monotonic()
                 self._show()
@@ -148,9 +143,10 @@ class Watch:
     def _picture(self) -> Picture:
         everything_read = all(self.state(shop.id) is not StoreState.STARTING for shop in self._shops)
         count, conflicts = self.conflicts()
+        taken_in = self._taken_in()
         return Picture(
-            stores=self._stores(),
-            row_changes=sum(self._taken_in.values()),
+            stores=self._stores(taken_in),
+            row_changes=sum(taken_in.values()),
             pool=self._pool_if_any() if everything_read else None,
             conflict_count=count,
             conflicts=conflicts,
@@ -166,8 +162,14 @@ class Watch:
         self._pool = self.pool()
         return self._pool
 
-    def _stores(self) -> tuple[StoreLine, ...]:
-        now, taken_in = time.monotonic(), dict(self._taken_in)
+    def _taken_in(self) -> dict[str, int]:
+        """Row changes by store: whoever brought them, the ledger has counted them."""
+        with self._warehouse.transaction() as tx:
+            counted = dict(tx.rows("SELECT store, events FROM tillstream.ledger"))
+        return {shop.id: int(counted.get(shop.id, 0)) for shop in self._shops}
+
+    def _stores(self, taken_in: dict[str, int]) -> tuple[StoreLine, ...]:
+        now = time.monotonic()
         earlier, before = self._looks[0]
         self._looks.append((now, taken_in))
         return tuple(
