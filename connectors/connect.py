@@ -144,7 +144,8 @@ class Connect:
         except (ValueError, KeyError, TypeError):
             said = error.reason
         told = f"Kafka Connect at {self._url} refuses {method} {urllib.parse.unquote(path)}: {' '.join(said.split())}"
-        return TransientError(told) if error.code >= SERVER_FAULT else RefusedError(told)
+        is_starting = error.code == NOT_FOUND and path.startswith("/connectors?")
+        return TransientError(told) if error.code >= SERVER_FAULT or is_starting else RefusedError(told)
 
 
 def _connector(name: str, answer: Mapping[str, Any]) -> Connector:

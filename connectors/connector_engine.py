@@ -113,6 +113,9 @@ class ConnectorEngine:
             if present is not None and present.has_failed:
                 self._failure = engine_failure(self.store, cause(present.trace))
                 return True
+            if not self._topics.has(lane := self._names.lane(self.store)):
+                self._failure = TransientError(f"store {self.store}: its lane's topic {lane} is gone")
+                return True
             if (refused := self._refusal()) is not None:
                 self._failure = RefusedError(refused)
                 return True

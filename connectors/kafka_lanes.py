@@ -76,7 +76,7 @@ class KafkaLanes:
                 "fetch.message.max.bytes": capture.max_message_bytes,
                 "queued.max.messages.kbytes": 64 * 1024,
                 "queued.min.messages": MOST_RECORDS,
-                "log_level": 3,
+                "log_level": 0,  # what goes wrong comes as an event
             }
         )
         self._consumer.subscribe(

@@ -5,6 +5,8 @@ transactions, heartbeats. Records age out by time and are never compacted: of a 
 would be missing, and what is no row would go altogether.
 """
 
+import threading
+import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -25,6 +27,7 @@ from tillstream.errors import RefusedError, TransientError, UnreachableError
 
 REQUEST_SECONDS = 30.0
 LOOK_SECONDS = 5.0  # a worker that waits longer for it holds up what it has
+LIST_SECONDS = 5.0
 FOREVER = "-1"
 
 
@@ -41,6 +44,16 @@ class Topics:
     def __init__(self, capture: KafkaCapture) -> None:
         self._capture, self._names = capture, names_of(capture)
         self._admin = AdminClient({**capture.client_properties(), "log_level": 0})
+        self._lock = threading.Lock()
+        self._listed: frozenset[str] = frozenset()
+        self._listed_at = float("-inf")
+
+    def has(self, name: str) -> bool:
+        """By a list that is a few seconds old at most, asked for once for all stores."""
+        with self._lock:
+            if time.monotonic() - self._listed_at >= LIST_SECONDS:
+                self._listed, self._listed_at = frozenset(self._list()), time.monotonic()
+            return name in self._listed
 
     def ensure(self, wanted: Iterable[str]) -> None:
         """Make the topics that are missing, with their retention; of those that are there, set what differs."""
@@ -62,6 +75,8 @@ class Topics:
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise broker_error(error, f"make the topic {name}") from error
         self._adjust({name: settings[name] for name in wanted if name in present})
+        with self._lock:
+            self._listed_at = float("-inf")
 
     def look(self, names: Collection[str]) -> dict[str, TopicState]:
         """Of those that there are."""

@@ -45,7 +45,9 @@ def make_kafka_chain(
     with ExitStack() as open_chains:
 
         def make(stores: Mapping[str, MySQLServer], **options: Any) -> KafkaChain:
-            url = fresh_warehouse(warehouse_url, f"kafka_{os.getpid()}_{next(_numbers)}")
+            url = options.pop("warehouse_url", None) or fresh_warehouse(
+                warehouse_url, f"kafka_{os.getpid()}_{next(_numbers)}"
+            )
             chain = KafkaChain(open_chains.enter_context(directory_for_servers()), url, stores, kafka=kafka, **options)
             open_chains.callback(chain.close)
             return chain

@@ -135,7 +135,8 @@ class Broker(JavaServer):
     def _format(self) -> None:
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         processes.hand_over(self.directory)
-        formatting = self.java("kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self.properties))
+        arguments = (f"--cluster-id={cluster}", f"--config={self.properties}")  # an id may begin with a dash
+        formatting = self.java("kafka.tools.StorageTool", "format", *arguments)
         done = processes.run(formatting, directory=self.directory)
         if done.returncode != 0:
             raise RefusedError(f"Kafka could not lay out its storage in {self.directory}:\n{done.stdout[-2000:]}")
