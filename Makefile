@@ -14,7 +14,8 @@ BENCH ?=
 LOCK ?=
 
 UV = uv==0.13.9
-QUICK_TESTS = $(wildcard tests/unit tests/property tests/contract)
+# The laws on a real PostgreSQL take minutes: they are left to `make test`.
+QUICK_TESTS = $(wildcard tests/unit tests/property tests/contract) --ignore=tests/property/warehouse
 
 # A .venv knows its own absolute path: one that came along with a copied or moved checkout is made anew.
 VENV := .venv/.made-for-$(firstword $(shell pwd | cksum))
@@ -49,7 +50,7 @@ help:  ## list these commands
 setup: $(READY)  ## make .venv with the locked dependencies and .venv/bin/tillstream (PYTHON=python3.12 for a new .venv)
 	@echo ".venv/bin/tillstream is ready, on $$(.venv/bin/python --version)"
 
-check: $(READY)  ## lint, formatting, types, import contracts, and the tests that start no MySQL
+check: $(READY)  ## lint, formatting, types, import contracts, and the tests that start no server
 	.venv/bin/python -m ruff check .
 	.venv/bin/python -m ruff format --check .
 	.venv/bin/python -m mypy
