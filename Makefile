@@ -69,7 +69,7 @@ bench: $(READY)  ## measure the sink and the whole way, beside what bare psycopg
 bench-policies: $(READY)  ## try another policy on a million rows of a hundred stores, and switch to it (BENCH="...")
 	@.venv/bin/python -m tillstream.rehearsal.bench_policies $(BENCH)
 
-lock:  ## write both requirements locks anew from pyproject.toml (LOCK=--upgrade takes newer versions)
+lock:  ## write the requirements locks anew from pyproject.toml (LOCK=--upgrade takes newer versions)
 	@$(CHOOSE_PYTHON); \
 	scratch=$$(mktemp -d); trap 'rm -rf "$$scratch"' EXIT; \
 	"$$python" -m venv "$$scratch"; \
@@ -79,7 +79,8 @@ lock:  ## write both requirements locks anew from pyproject.toml (LOCK=--upgrade
 	compile() { "$$scratch/bin/uv" pip compile --quiet --cache-dir "$$scratch/cache" --universal --python-version 3.11 \
 	  --generate-hashes --no-annotate --custom-compile-command "make lock" $(LOCK) "$$@"; }; \
 	compile pyproject.toml --output-file requirements.lock; \
-	compile pyproject.toml "$$scratch/build.in" --extra dev --constraint requirements.lock \
+	compile "$$scratch/build.in" --output-file requirements-build.lock; \
+	compile pyproject.toml "$$scratch/build.in" --extra dev --constraint requirements.lock --constraint requirements-build.lock \
 	  --output-file requirements-dev.lock
 
 clean:  ## remove what these commands made here; servers fetched into the cache and warehouses stay
