@@ -146,7 +146,7 @@ class TestRefusing:
         """Nobody should have to run it five times."""
         text = (
             "data: ./data\n"
-            "capture: {kafka: broker:9092, connect: http://connect:8083}\n"
+            "capture: {kafka: broker:9092, connect: connect:8083}\n"
             "defaults: {user: tillstream, database: pos, timezone: Asia/Shanghay, password: {env: P}}\n"
             "tables:\n"
             "  exclude_colums: {members: [password]}\n"
@@ -156,7 +156,8 @@ class TestRefusing:
             "    name: 人民广场店\n"
         )
         assert [str(fault) for fault in faults_of(text)] == [
-            "tillstream.yaml:2: capture: capture over Kafka is not there yet; write `capture: embedded`",
+            "tillstream.yaml:2: capture.connect: must be the URL of Kafka Connect's REST interface, such as "
+            "http://connect:8083",
             'tillstream.yaml:3: defaults.timezone: "Asia/Shanghay" is not a time zone; did you mean "Asia/Shanghai"?',
             'tillstream.yaml:5: tables.exclude_colums: "exclude_colums" is not known here; '
             'did you mean "exclude_columns"?',
@@ -295,12 +296,27 @@ class TestResolving:
         config = config_of(SMALLEST)
         assert config.directory == tmp_path.resolve()
         assert config.data == tmp_path.resolve() / "data"
-        assert (config.warehouse, config.capture, config.policies) == (None, "embedded", None)
+        assert (config.warehouse, config.capture, config.policies) == (None, None, None)
         assert (config.metrics.host, config.metrics.port) == ("127.0.0.1", 9464)
         assert config.tables.include is None
         assert config.capture_options.snapshot_locking == "minimal"
         assert config.resync.load_percent == 10
         assert (config.retry.first_seconds, config.retry.most_seconds) == (1.0, 60.0)
+
+    def test_kafka_is_named_with_what_it_needs(self) -> None:
+        """Two addresses are enough; a secret of the client is a reference, and revealed for the driver alone."""
+        named = "capture: {kafka: broker:9092, connect: http://connect:8083/"
+        capture = config_of(SMALLEST + named + "}\n").capture
+        assert capture is not None
+        assert (capture.connect, capture.prefix, capture.replication) == ("http://connect:8083", "tillstream", 1)
+        assert capture.client_properties() == {"bootstrap.servers": "broker:9092"}
+        client = "client: {security.protocol: SASL_SSL, enable.ssl.certificate.verification: false, sasl.password: "
+        secret = config_of(SMALLEST + named + ", " + client + "{env: KAFKA_PASSWORD}}}\n").capture
+        assert secret is not None
+        assert "KAFKA_PASSWORD" in repr(secret.client["sasl.password"])
+        with pytest.raises(ConfigError, match=r"Kafka \(sasl.password\) is missing: .* KAFKA_PASSWORD is not set"):
+            secret.client_properties()
+        assert secret.client["enable.ssl.certificate.verification"] == "false"
 
     def test_how_long_history_is_kept_is_said_for_all_or_by_table(self) -> None:
         """30 days where nothing is said; false is none."""
