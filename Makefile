@@ -41,7 +41,7 @@ if [ -z "$$python" ]; then \
 fi
 endef
 
-.PHONY: help setup check test demo kafka bench bench-policies lock clean
+.PHONY: help setup check test demo kafka bench bench-policies bench-peers lock clean
 
 help:  ## list these commands
 	@sed -n 's/^\([a-z-]*\):[^#]*##  *\(.*\)/make \1|\2/p' Makefile | while IFS='|' read -r name text; do \
@@ -71,6 +71,9 @@ bench: $(READY)  ## measure the sink and the whole way, beside what bare psycopg
 
 bench-policies: $(READY)  ## try another policy on a million rows of a hundred stores, and switch to it (BENCH="...")
 	@.venv/bin/python -m tillstream.rehearsal.bench_policies $(BENCH)
+
+bench-peers: $(READY)  ## the sink beside Debezium's JDBC sink, Pathway, Quix Streams and bare psycopg (BENCH="...")
+	@.venv/bin/python -m tillstream.rehearsal.bench_peers $(BENCH)
 
 lock:  ## write the requirements locks anew from pyproject.toml (LOCK=--upgrade takes newer versions)
 	@$(CHOOSE_PYTHON); \

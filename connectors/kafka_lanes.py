@@ -225,13 +225,15 @@ class KafkaLanes:
             return []
         batches: list[LaneBatch] = []
         values: list[bytes] = []
+        headers: Any = ()
         try:
             for message in messages:
-                tag = _tag(message, lane)
-                if tag != lane.tag and values:
-                    batches.append(self._batch(lane, values, message.offset()))
-                    values = []
-                lane.tag = tag
+                if (found := message.headers()) != headers or not headers:  # the same in nearly all of them
+                    headers, tag = found, _tag(message, lane)
+                    if tag != lane.tag and values:
+                        batches.append(self._batch(lane, values, message.offset()))
+                        values = []
+                    lane.tag = tag
                 if (value := message.value()) is not None:
                     values.append(value)
             lane.next_offset = messages[-1].offset() + 1

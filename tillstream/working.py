@@ -27,12 +27,13 @@ class Working:
         warehouse: Warehouse,
         *,
         on_commit: Callable[[Committed], None] = lambda committed: None,
+        lanes: type[KafkaLanes] = KafkaLanes,
     ) -> None:
         assert config.capture is not None
         self._config, self._policy, self._warehouse = config, policy, warehouse
         self._refusals = LaneRefusals(warehouse)
         warehouse.check_version()
-        self._lanes = KafkaLanes(config.capture, on_refusal=self._note)
+        self._lanes = lanes(config.capture, on_refusal=self._note)
         self._worker = Worker(warehouse, self._lanes, self._in_force(), in_force=self._in_force, on_commit=on_commit)
 
     def run(self, should_stop: Callable[[], bool]) -> None:
