@@ -1,5 +1,6 @@
 """What `make bench-peers` compares is worth nothing unless its lanes, its sums and its plan are right."""
 
+import itertools
 from collections import Counter
 from dataclasses import replace
 
@@ -45,7 +46,7 @@ def test_a_lane_is_the_same_each_time() -> None:
 def test_the_mixed_day_has_the_shares_it_promises() -> None:
     changes = [change for change in lane(load("day", 80_000), 0) if change.table != "marks"]
     kinds = Counter((change.table, change.op) for change in changes)
-    late = sum(change.pos <= before.pos for before, change in zip(changes, changes[1:], strict=False))
+    late = sum(change.pos <= before.pos for before, change in itertools.pairwise(changes))
     repeated = len(changes) - len({change.pos for change in changes})
     assert kinds["sale_lines", "c"] / len(changes) == pytest.approx(0.63, abs=0.02)
     assert kinds["sale_lines", "d"] / len(changes) == pytest.approx(0.053, abs=0.01)
@@ -141,7 +142,7 @@ def test_files_of_all_steps_differ() -> None:
 
 
 def test_what_falls_short_is_told() -> None:
-    runs = [measured("tillstream 2", 30_000), measured("jdbc", 15_000), measured("jdbc", 5_000), measured("jdbc", 8_000)]
+    runs = [measured("tillstream 2", 30_000), *(measured("jdbc", rate) for rate in (15_000, 5_000, 8_000))]
     (goal,) = [each for each in report.goals(report.lines(runs)) if each["what"] == "times the JDBC sink, same bytes"]
     assert goal["found"] == pytest.approx(3.75)
     assert goal["reached"]
