@@ -41,7 +41,7 @@ if [ -z "$$python" ]; then \
 fi
 endef
 
-.PHONY: help setup check test demo kafka bench bench-policies bench-peers lock clean
+.PHONY: help setup check test demo kafka bench bench-policies bench-peers bench-connectors lock clean
 
 help:  ## list these commands
 	@sed -n 's/^\([a-z-]*\):[^#]*##  *\(.*\)/make \1|\2/p' Makefile | while IFS='|' read -r name text; do \
@@ -74,6 +74,9 @@ bench-policies: $(READY)  ## try another policy on a million rows of a hundred s
 
 bench-peers: $(READY)  ## the sink beside Debezium's JDBC sink, Pathway, Quix Streams and bare psycopg (BENCH="...")
 	@.venv/bin/python -m tillstream.rehearsal.bench_peers $(BENCH)
+
+bench-connectors: $(READY)  ## memory and idle CPU of Kafka Connect by the number of its connectors (BENCH="...")
+	@.venv/bin/python -m tillstream.rehearsal.bench_connectors $(BENCH)
 
 lock:  ## write the requirements locks anew from pyproject.toml (LOCK=--upgrade takes newer versions)
 	@$(CHOOSE_PYTHON); \

@@ -12,7 +12,7 @@ from connectors.maven import Artifact
 from tillstream.cache import cached
 from tillstream.errors import RefusedError
 from tillstream.rehearsal.bench_peers_run import Place, SpoiltError
-from tillstream.rehearsal.bench_peers_sinks import Programs
+from tillstream.rehearsal.bench_peers_sinks import Programs, decimals_as_text
 from tillstream.rehearsal.bench_peers_topics import prefix
 from tillstream.rehearsal.kafka import Broker, ConnectWorker
 from tillstream.rehearsal.kafka_jars import KafkaJars
@@ -99,6 +99,11 @@ class Jdbc(Programs):
         super().__init__()
         self._settings, self._server = settings, server
         self._connector = f"jdbc-{uuid.uuid4().hex}"  # Connect keeps offsets by name
+
+    def prepare(self, place: Place) -> None:
+        super().prepare(place)
+        if self._settings.unnest:  # by arrays of text, which PostgreSQL takes for no number
+            decimals_as_text(place)
 
     def start(self, place: Place) -> None:
         if not self._server.running:

@@ -18,6 +18,7 @@ from tillstream.rehearsal.bench_peers_day import TABLES, Load, Sum, sum_query
 
 LOOK_SECONDS = 0.1
 STUCK_SECONDS = 60.0
+MOST_BEFORE = 0.6  # of all events, in by the time that the warm-up is over
 GRACE_SECONDS = 20.0  # from the last mark to the last row of another table
 
 
@@ -140,6 +141,8 @@ def measure(
         with watch:
             first = watch.until(1)
             begin = watch.until(warm)
+            if begin.taken > MOST_BEFORE * place.load.events:
+                raise SpoiltError(f"{begin.taken:,} of {place.load.events:,} events came at once: take more of them")
             watch.until(place.load.events)
             watch.require(expected)
             end = watch.look()

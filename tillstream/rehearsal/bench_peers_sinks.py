@@ -86,6 +86,13 @@ def table_ddl(table: str, more: str = "") -> sql.Composed:
     return sql.SQL("CREATE TABLE {} ({}{})").format(sql.Identifier(table), sql.SQL(", ").join(columns), sql.SQL(more))
 
 
+def decimals_as_text(place: Place) -> None:
+    with connected(place.database) as connection:
+        for table, types in TABLES.items():
+            for name in [name for name, kind in types.items() if kind == "DECIMAL"]:
+                connection.execute(f"ALTER TABLE {table} ALTER COLUMN {name} TYPE text".encode())
+
+
 class Tillstream(Programs):
     """`tillstream work`, as a user starts it; on records with schemas a worker that takes these off first."""
 
@@ -189,12 +196,6 @@ def _ready_value(table: str, column: str, value: Any) -> Any:
     return _MIDNIGHT + timedelta(microseconds=value)
 
 
-_MORE_COLUMNS = {
-    "quix": ("ADD COLUMN deleted boolean",),  # its sink writes no deletes: what is gone is marked
-    "pathway": (),
-}
-
-
 class Script(Programs):
     """A peer that is a Python library: a program for it, in a virtual environment of its own."""
 
@@ -204,13 +205,12 @@ class Script(Programs):
 
     def prepare(self, place: Place) -> None:
         super().prepare(place)
-        with connected(place.database) as connection:
-            for table, types in TABLES.items():
-                more = list(_MORE_COLUMNS[self.name])
-                if self.name == "pathway":  # it has no decimals but floats, and writes text into nothing but text
-                    more += [f"ALTER COLUMN {name} TYPE text" for name, kind in types.items() if kind == "DECIMAL"]
-                if more:
-                    connection.execute(f"ALTER TABLE {table} {', '.join(more)}".encode())
+        if self.name == "pathway":  # it has no decimals but floats, and writes text into nothing but text
+            decimals_as_text(place)
+        if self.name == "quix":  # its sink writes no deletes: what is gone is marked
+            with connected(place.database) as connection:
+                for table in TABLES:
+                    connection.execute(f"ALTER TABLE {table} ADD COLUMN deleted boolean".encode())
 
     def start(self, place: Place) -> None:
         url = place.database
