@@ -45,7 +45,7 @@ endef
 
 help:  ## list these commands
 	@sed -n 's/^\([a-z-]*\):[^#]*##  *\(.*\)/make \1|\2/p' Makefile | while IFS='|' read -r name text; do \
-	  printf '%-12s %s\n' "$$name" "$$text"; done
+	  printf '%-17s %s\n' "$$name" "$$text"; done
 
 setup: $(READY)  ## make .venv with the locked dependencies and .venv/bin/tillstream (PYTHON=python3.12 for a new .venv)
 	@echo ".venv/bin/tillstream is ready, on $$(.venv/bin/python --version)"
