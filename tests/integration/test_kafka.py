@@ -120,10 +120,13 @@ def test_workers_that_are_there_first_wait_for_run(
     chain = make_kafka_chain({"early": mysql56}, database="early", policies=POLICIES)
     chain.on("early", *TABLES, *WRITTEN)
     chain.workers.start()
+    deadline = time.monotonic() + 60
     while "waiting for `tillstream run`" not in chain.workers.log(0).read_text():
         chain.workers.require_alive()
+        assert time.monotonic() < deadline
         time.sleep(0.1)
     chain.start_run()
+    chain.wait_until(chain._snapshots_done)
     chain.settle()
     assert chain.rows("SELECT points FROM central.members") == [(Decimal("10.50"),)]
 
