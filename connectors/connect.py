@@ -64,15 +64,19 @@ class Connect:
                 self._seen_at = time.monotonic()
             return dict(self._seen)
 
-    def faults_of(self, config: Mapping[str, str]) -> list[str]:
+    def faults_of(self, name: str, config: Mapping[str, str]) -> list[str]:
         """What Connect and the connector itself find wrong with it; they log in to the store for that."""
         kind = config["connector.class"].rpartition(".")[2]
-        answer = self._ask("PUT", f"/connector-plugins/{kind}/config/validate", config)
+        answer = self._ask("PUT", f"/connector-plugins/{kind}/config/validate", {"name": name, **config})
         return [f"{each['value']['name']}: {error}" for each in answer["configs"] for error in each["value"]["errors"]]
 
     def configure(self, name: str, config: Mapping[str, str]) -> None:
         """Create the connector, or change it."""
         self._ask("PUT", f"/connectors/{_quoted(name)}/config", config)
+
+    def create_stopped(self, name: str, config: Mapping[str, str]) -> None:
+        """Where one of its name stood can be asked for then; nothing is read before it is resumed."""
+        self._ask("POST", "/connectors", {"name": name, "config": dict(config), "initial_state": "STOPPED"})
 
     def resume(self, name: str) -> None:
         self._ask("PUT", f"/connectors/{_quoted(name)}/resume")
@@ -101,7 +105,7 @@ class Connect:
         return found[0] if found else None
 
     def _ask(
-        self, method: str, path: str, body: Mapping[str, str] | None = None, *, missing_is_fine: bool = False
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, *, missing_is_fine: bool = False
     ) -> Any:
         try:
             answer = self._patience(self._ask_once, method, path, body, missing_is_fine)
@@ -114,7 +118,7 @@ class Connect:
                 self._seen_at = 0.0
         return answer
 
-    def _ask_once(self, method: str, path: str, body: Mapping[str, str] | None, missing_is_fine: bool) -> Any:
+    def _ask_once(self, method: str, path: str, body: Mapping[str, Any] | None, missing_is_fine: bool) -> Any:
         request = urllib.request.Request(
             f"{self._url}{path}",
             method=method,
