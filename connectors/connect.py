@@ -18,6 +18,7 @@ REQUEST_SECONDS = 60.0  # a validation logs in to the store
 REBALANCE_SECONDS = 60.0  # how long a cluster of workers may take to agree
 LOOK_SECONDS = 1.0  # how old the list of all connectors may be
 NOT_FOUND, CONFLICT, SERVER_FAULT = 404, 409, 500
+EXISTS = "already exists"  # has the code of workers that are agreeing, and no other
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,9 +132,11 @@ class Connect:
         except urllib.error.HTTPError as error:
             if error.code == NOT_FOUND and missing_is_fine:
                 return None
-            if error.code == CONFLICT:
+            said = _said(error)
+            if error.code == CONFLICT and EXISTS not in said:
                 raise _RebalancingError from None
-            raise self._refusal(method, path, error) from None
+            told = f"Kafka Connect at {self._url} refuses {method} {urllib.parse.unquote(path)}: {said}"
+            raise (TransientError(told) if error.code >= SERVER_FAULT else RefusedError(told)) from None
         except (OSError, ValueError) as error:
             reason = getattr(error, "reason", error)
             raise UnreachableError(
@@ -142,14 +145,12 @@ class Connect:
             ) from None
         return json.loads(text) if text else None
 
-    def _refusal(self, method: str, path: str, error: urllib.error.HTTPError) -> RefusedError | TransientError:
-        try:
-            said = str(json.load(error)["message"])
-        except (ValueError, KeyError, TypeError):
-            said = error.reason
-        told = f"Kafka Connect at {self._url} refuses {method} {urllib.parse.unquote(path)}: {' '.join(said.split())}"
-        is_starting = error.code == NOT_FOUND and path.startswith("/connectors?")
-        return TransientError(told) if error.code >= SERVER_FAULT or is_starting else RefusedError(told)
+
+def _said(error: urllib.error.HTTPError) -> str:
+    try:
+        return " ".join(str(json.load(error)["message"]).split())
+    except (ValueError, KeyError, TypeError):  # not of Connect: a proxy's page
+        return str(error.reason)
 
 
 def _connector(name: str, answer: Mapping[str, Any]) -> Connector:

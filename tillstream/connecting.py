@@ -1,6 +1,7 @@
 """The connectors of all stores: compared with what tillstream.yaml wants, and made so; all at once, nobody holding up
 another."""
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.pool import ThreadPool
@@ -9,7 +10,7 @@ from typing import TypeVar
 from connectors import preflight
 from connectors.connect import Connector, cause
 from connectors.connector_engine import ConnectorCapture
-from connectors.connector_plan import Action, Found, Step, Wanted, to_remove, to_rest, to_run
+from connectors.connector_plan import Action, Found, Step, Wanted, differing, to_remove, to_rest, to_run
 from connectors.engine_failures import engine_failure, remedy_of
 from connectors.supervisor import Supervisor, require_own
 from sinks.engine_offsets import ConnectorBeginnings
@@ -21,8 +22,10 @@ from tillstream.config import Config, Store
 from tillstream.envelope import file_number
 from tillstream.errors import RefusedError, TillstreamError, UnreachableError
 from tillstream.pipeline import Books
+from tillstream.states import StoreState
 
 AT_ONCE = 16  # each mostly waits for a store or for Kafka Connect
+SHOWN_SECONDS, LOOK_SECONDS = 15.0, 0.2
 NO_MORE = "the store is no more in tillstream.yaml"
 FAILED_STATES = ("FAILED", "STOPPED", "PAUSED")
 Given = TypeVar("Given")
@@ -131,7 +134,21 @@ class Connecting:
             return None
 
         due = [each for each in plan.stores if each.steps]
-        return dict(zip([each.store for each in due], _at_once(applied, due), strict=True))
+        errors = dict(zip([each.store for each in due], _at_once(applied, due), strict=True))
+        self._await_shown([each.wanted for each in due if each.wanted is not None and errors[each.store] is None])
+        return errors
+
+    def _await_shown(self, wanted: Iterable[Wanted]) -> None:
+        """All workers of Connect have to hear of a change before it shows: whoever looks next is to see it."""
+        deadline = time.monotonic() + SHOWN_SECONDS
+        waiting = list(wanted)
+        while waiting and time.monotonic() < deadline:
+            present = self.places.connect.connectors()
+            waiting = [
+                each for each in waiting
+                if each.name not in present or differing(present[each.name].config, each.options)
+            ]  # fmt: skip
+            time.sleep(LOOK_SECONDS if waiting else 0.0)
 
     def begin(self, store: str) -> None:
         """What `run` does before it watches over the store."""
@@ -201,7 +218,7 @@ class Connecting:
             name = names.connector(store.id, at.generation if at else 0)
             present = found.get(store.id, Found()).connectors.get(name)
             resting = _resting(store.id, orders)
-            told = states.get(store.id, {}).get("reason") or ""
+            seen = states.get(store.id, {})
             return ConnectorStatus(
                 store=store.id,
                 name=store.name,
@@ -213,8 +230,8 @@ class Connecting:
                 lane_end=end,
                 behind=None if end is None or at is None else max(0, end - (at.lane_offset or 0)),
                 warehouse=_place(at.position) if at else None,
-                cause=_cause(store.id, present, at) or ("" if resting else told),
-                has_failed=not resting and _has_failed(present, at),
+                cause=_cause(store.id, present, at) or ("" if resting else seen.get("reason") or ""),
+                has_failed=not resting and (_has_failed(present, at) or seen.get("state") == StoreState.REFUSED),
             )
 
         return _at_once(status, self._config.stores)

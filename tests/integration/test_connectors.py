@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,13 +61,11 @@ def until(reached: Callable[[], object]) -> None:
 
 
 @pytest.fixture(scope="module")
-def chain(
-    make_kafka_chain: Callable[..., KafkaChain], mysql56: MySQLServer, mysql97: MySQLServer
-) -> Iterator[KafkaChain]:
+def chain(make_kafka_chain: Callable[..., KafkaChain], mysql56: MySQLServer, mysql97: MySQLServer) -> KafkaChain:
     """Two stores of which nothing is in Kafka yet. No `run` is at work, only a worker."""
     chain = make_kafka_chain({A: mysql56, B: mysql97}, database="kc_plan")
     chain.on_all(*SALES)
-    yield chain
+    return chain
 
 
 @pytest.fixture(scope="module")
@@ -100,8 +98,9 @@ def test_what_tillstream_yaml_wants_is_planned_and_applied_and_then_there_is_not
 ) -> None:
     """Nothing is written before somebody agrees; then a worker needs no `run` to bring the rows."""
     planned = say(written, "plan", "--exit-code", "--output", "json")
-    making = [(action, store, name) for store in (A, B)
-              for action, name in zip(("make topic", "make topic", "create"), names(chain, store), strict=True)]  # fmt: skip
+    actions = ("make topic", "make topic", "create")
+    making = [(each, store, name) for store in (A, B)
+              for each, name in zip(actions, names(chain, store), strict=True)]  # fmt: skip
     assert (planned.code, planned.changes) == (1, making)
     asked = say(written, "apply")
     assert asked.code == 1

@@ -1,4 +1,4 @@
-"""`run` keeps its stores' connectors in Kafka Connect: whatever becomes of them, and whatever a person says meanwhile."""
+"""`run` keeps its stores' connectors in Kafka Connect, whatever becomes of them and whatever a person says."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from harness import PASSWORD
 from kafka_chain import KafkaChain
+from places import directory_for_servers
 
 from tillstream.commands import main
 from tillstream.config import load_config
@@ -18,10 +19,8 @@ SOON = "retry: {first_seconds: 0.2, most_seconds: 1.0}\n"
 
 
 @pytest.fixture(scope="module")
-def own56(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MySQLServer]:
+def own56() -> Iterator[MySQLServer]:
     """One that may be killed, and whose accounts may change."""
-    from places import directory_for_servers
-
     with directory_for_servers() as directory, MySQLServer(find_install("5.6"), directory / "own") as server:
         yield server
 
@@ -62,7 +61,7 @@ def test_a_connector_that_was_changed_or_paused_is_put_right(chain: KafkaChain) 
     chain.connect.configure(name, {**config, "poll.interval.ms": "77"})
     chain.wait_until(lambda: chain.connect.connectors()[name].config["poll.interval.ms"] == "77")
     chain.wait_until(lambda: dict(chain.connect.connectors()[name].config) == config)
-    chain.wait_until(lambda: chain.connect.connectors()[name].task_state == "RUNNING")
+    chain.settle()
     chain.connect.pause(name)
     chain.wait_until(lambda: chain.connect.connectors()[name].state == "PAUSED")
     chain.on(STORE, "INSERT INTO sales VALUES (3, 'salt')")
@@ -84,7 +83,7 @@ def test_a_wrong_password_is_told_until_it_is_put_right(
 ) -> None:
     """In `connectors status`, too, which ends with exit code 1."""
     chain.on(STORE, "INSERT INTO sales VALUES (5, 'oil')")
-    own56.execute("SET PASSWORD FOR tillstream@'%%' = PASSWORD('another')")
+    own56.execute("SET PASSWORD FOR tillstream@'%' = PASSWORD('another')")
     for (number,) in own56.execute("SELECT id FROM information_schema.processlist WHERE user = 'tillstream'"):
         own56.execute(f"KILL {number}")
     try:
@@ -111,7 +110,8 @@ def test_a_store_is_added_paused_and_resumed_while_run_and_workers_work(
     chain.on(added, "INSERT INTO sales VALUES (1, 'first')")
     began = time.monotonic()
     written = _written(chain)
-    written.write_text(f"{written.read_text()}  - {{id: {added}, host: 127.0.0.1, port: {mysql97.port}}}\n")
+    entry = f"  - {{id: {added}, host: 127.0.0.1, port: {mysql97.port}}}"
+    written.write_text(written.read_text().replace("stores:\n", f"stores:\n{entry}\n"))
     chain.wait_until(lambda: _count(chain, added) == 1)
     record_property("seconds until its rows were there", round(time.monotonic() - began, 1))
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tillstream.connecting import Connecting, ConnectorStatus, Plan
 
 FAULTY = 1
+LINE_WIDTH = 140  # a worker's address and two places in a log: a narrower terminal folds the line, which cuts nothing
 QUESTION = "Do it so?"
 
 Stores = Annotated[list[str] | None, typer.Argument(metavar="[STORE]...", help="Some stores; all if left out.")]
@@ -246,7 +247,7 @@ def _print(found: "Sequence[ConnectorStatus]") -> None:
             each.store, each.name, each.state, each.task or "-", each.worker or "-", each.stands or "-",
             each.warehouse or "-", "-" if each.behind is None else f"{each.behind:,}",
         )  # fmt: skip
-    console = Console()
+    console = Console(width=max(Console().width, LINE_WIDTH))
     console.print(table)
     for each in found:
         if each.cause:
