@@ -14,7 +14,8 @@ BENCH ?=
 LOCK ?=
 
 UV = uv==0.13.9
-QUICK_TESTS = $(wildcard tests/unit tests/property tests/contract)
+# The laws on a real PostgreSQL take minutes: they are left to `make test`.
+QUICK_TESTS = $(wildcard tests/unit tests/property tests/contract) --ignore=tests/property/warehouse
 
 # A .venv knows its own absolute path: one that came along with a copied or moved checkout is made anew.
 VENV := .venv/.made-for-$(firstword $(shell pwd | cksum))
@@ -49,7 +50,7 @@ help:  ## list these commands
 setup: $(READY)  ## make .venv with the locked dependencies and .venv/bin/tillstream (PYTHON=python3.12 for a new .venv)
 	@echo ".venv/bin/tillstream is ready, on $$(.venv/bin/python --version)"
 
-check: $(READY)  ## lint, formatting, types, import contracts, and the tests that start no MySQL
+check: $(READY)  ## lint, formatting, types, import contracts, and the tests that start no server
 	.venv/bin/python -m ruff check .
 	.venv/bin/python -m ruff format --check .
 	.venv/bin/python -m mypy
@@ -68,7 +69,7 @@ bench: $(READY)  ## measure the sink and the whole way, beside what bare psycopg
 bench-policies: $(READY)  ## try another policy on a million rows of a hundred stores, and switch to it (BENCH="...")
 	@.venv/bin/python -m tillstream.rehearsal.bench_policies $(BENCH)
 
-lock:  ## write both requirements locks anew from pyproject.toml (LOCK=--upgrade takes newer versions)
+lock:  ## write the requirements locks anew from pyproject.toml (LOCK=--upgrade takes newer versions)
 	@$(CHOOSE_PYTHON); \
 	scratch=$$(mktemp -d); trap 'rm -rf "$$scratch"' EXIT; \
 	"$$python" -m venv "$$scratch"; \
@@ -78,7 +79,8 @@ lock:  ## write both requirements locks anew from pyproject.toml (LOCK=--upgrade
 	compile() { "$$scratch/bin/uv" pip compile --quiet --cache-dir "$$scratch/cache" --universal --python-version 3.11 \
 	  --generate-hashes --no-annotate --custom-compile-command "make lock" $(LOCK) "$$@"; }; \
 	compile pyproject.toml --output-file requirements.lock; \
-	compile pyproject.toml "$$scratch/build.in" --extra dev --constraint requirements.lock \
+	compile "$$scratch/build.in" --output-file requirements-build.lock; \
+	compile pyproject.toml "$$scratch/build.in" --extra dev --constraint requirements.lock --constraint requirements-build.lock \
 	  --output-file requirements-dev.lock
 
 clean:  ## remove what these commands made here; servers fetched into the cache and warehouses stay

@@ -218,8 +218,11 @@ class KafkaLanes:
     def _batches(self, topic: str, messages: list[Any]) -> list[LaneBatch]:
         """One for each run of records that were captured in the same way."""
         lane = self._lanes.get(self._names.store_of(topic))
-        if lane is None or lane.next_offset is None or messages[0].offset() < lane.next_offset:
-            return []  # fetched before the lane was another's, or was begun again
+        if lane is None or lane.next_offset is None:
+            return []  # fetched before the lane was another's
+        messages = [each for each in messages if each.offset() >= lane.next_offset]  # or before it was begun again
+        if not messages:
+            return []
         batches: list[LaneBatch] = []
         values: list[bytes] = []
         try:

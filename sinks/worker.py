@@ -80,6 +80,8 @@ class Worker:
         sys.setswitchinterval(SWITCH_SECONDS)
         self._state: dict[str, Lane] = {}  # as the warehouse has it
         self._waiting: dict[str, deque[LaneBatch]] = {}
+        # Lanes that stopped since the last poll: what it brought of them comes behind something that is missing.
+        self._gone: set[str] = set()
         self._ahead: Batch | None = None  # being written, by the one thread below
         self._written: Future[None] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="writer")
@@ -131,9 +133,9 @@ class Worker:
         try:
             written.result()
         except (RefusedError, DataError, LeaseLostError):
-            self._write_now(batch.parts)
+            self._write_now(self._still_ours(batch.parts))
             return False
-        self._state.update(batch.lanes)
+        self._state.update({store: lane for store, lane in batch.lanes.items() if store in self._state})
         return True
 
     def _take_up_policy(self, parts: list[LaneBatch], changed: PolicyChangedError) -> None:
@@ -221,11 +223,13 @@ class Worker:
     # --- lanes ------------------------------------------------------------------------------------------
 
     def _receive(self, arrived: Iterable[LaneBatch | LaneOpened | LaneClosed]) -> None:
+        self._gone.clear()
         for each in arrived:
             match each:
                 case LaneBatch():
                     self._receive_batch(each)
                 case LaneOpened():
+                    self._gone.discard(each.store)
                     lane = self._claim(each.store, each)
                     if lane is not None and lane.lane_offset is not None:
                         each.begin(lane.lane_offset)
@@ -234,9 +238,10 @@ class Worker:
 
     def _receive_batch(self, batch: LaneBatch) -> None:
         lane = self._state.get(batch.store)
-        if lane is None or lane.stamp.epoch < batch.epoch:
+        is_ours = lane is not None or batch.lane_offset is None  # a topic's lane is ours only once it is opened
+        if is_ours and batch.store not in self._gone and (lane is None or lane.stamp.epoch < batch.epoch):
             lane = self._claim(batch.store)
-        if lane is None:
+        if lane is None or batch.store in self._gone:
             return
         if batch.epoch < lane.stamp.epoch or batch.generation < lane.capture_generation:
             batch = _without_events(batch)  # captured before the store began anew
@@ -257,6 +262,7 @@ class Worker:
     def _forget(self, store: str) -> None:
         self._waiting.pop(store, None)
         self._state.pop(store, None)
+        self._gone.add(store)
 
     def _take(self) -> list[LaneBatch]:
         parts = [queue.popleft() for queue in self._waiting.values()]

@@ -67,8 +67,8 @@ def kafka() -> Iterator[KafkaServers]:
 def warehouse_url() -> Iterator[str]:
     """The URL of a PostgreSQL for the whole session; a test that writes takes `fresh_database`."""
     with directory_for_servers() as directory:
-        # fsync off: this one's data is never needed after its process; deadlocks are taken apart at once
-        options = {"fsync": "off", "deadlock_timeout": "50ms"}
+        # no fsync: this one's data is never needed after its process; deadlocks are taken apart at once
+        options = {"fsync": "off", "full_page_writes": "off", "deadlock_timeout": "50ms"}
         warehouse = EmbeddedWarehouse(directory / "warehouse", die_with_parent=True, options=options)
         with warehouse:
             yield warehouse.url

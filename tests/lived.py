@@ -96,7 +96,7 @@ EVENTS = ["insert", "update", "update", "update", "delete", "move", "rekey", "sa
           "note", "renote", "unnote", "batch"]  # fmt: skip
 CONTROL = ["truncate", "truncate_sales", "add", "add_null", "drop", "widen", "snapshot", "gap", "rotate", "heartbeat"]
 acts = st.tuples(
-    st.sampled_from([*EVENTS, *EVENTS, *CONTROL]),
+    st.sampled_from([*EVENTS, *EVENTS, *EVENTS, *CONTROL]),
     st.integers(0, 5),
     st.integers(0, 3),
     st.sampled_from([0, 0, 1, 2, -3]),
@@ -111,11 +111,19 @@ WORDS = ("", "a", "b", None)
 
 
 def lived(
-    name: str, history: Sequence[Act], *, compressed: bool = False, policy: Policy = POLICY, interrupted: bool = True
+    name: str,
+    history: Sequence[Act],
+    *,
+    compressed: bool = False,
+    policy: Policy = POLICY,
+    interrupted: bool = True,
+    members: int = 2,
 ) -> FakeStore:
-    """A store after that history; its first snapshot was interrupted once, or not."""
+    """A store after that history, with so many members before it, of whom from the third on each has another name in
+    each store; its first snapshot was interrupted once, or not."""
     store = FakeStore(name, new_tables(policy), compressed=compressed)
-    store.insert("members", *(member(number, number) for number in range(2)))
+    firsts = [member(number, number) for number in range(members)]
+    store.insert("members", *firsts[:2], *({**each, "name": name} for each in firsts[2:]))
     store.insert("notes", *({"text": "twice", "amount": 1} for _ in range(2)))
     if interrupted:
         store.snapshot(stop_after=1)

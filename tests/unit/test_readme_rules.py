@@ -28,7 +28,7 @@ def test_it_has_every_rule() -> None:
 
 @pytest.mark.parametrize("name", list(RuleName))
 def test_it_tells_the_laws_of(name: RuleName) -> None:
-    """Of all of which the properties hold (tests/property/test_laws_pure.py)."""
+    """Of all of which the properties hold (tests/property/test_laws_resolve.py)."""
     assert told()[name].split() == [mark for mark, holds in laws_of(name).items() if holds]
 
 

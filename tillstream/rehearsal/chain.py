@@ -103,15 +103,8 @@ class Chain:
 
     def _open(self, shop: Shop) -> None:
         shop.server.start()
-        with closing(shop.server.connect()) as connection, connection.cursor() as cursor:
-            cursor.execute(f"CREATE DATABASE {pos.DATABASE} CHARACTER SET utf8mb4")
-            cursor.execute(f"USE {pos.DATABASE}")
-            for statement in pos.ddl():
-                cursor.execute(statement)
-            connection.begin()
-            for table, rows in pos.seed_rows(self._seed, shop.index).items():
-                cursor.executemany(pos.insert_statement(table, rows), rows)
-            connection.commit()
+        with closing(shop.server.connect()) as connection:
+            pos.lay_out(connection, pos.DATABASE, seed=self._seed, store=shop.index)
         self._keep_password(shop, shop.server.create_capture_user(USER))
 
     def _keep_password(self, shop: Shop, password: str) -> None:

@@ -10,7 +10,10 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from importlib import resources
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pymysql
 
 DATABASE = "pos"
 POLICIES = resources.files(__package__).joinpath("policies.yaml").read_text(encoding="utf-8")
@@ -159,6 +162,19 @@ def seed_rows(seed: int, store: int) -> dict[str, Rows]:
         "drawer_log": drawer,
         "shifts": shifts,
     }
+
+
+def lay_out(connection: "pymysql.Connection[Any]", database: str, *, seed: int, store: int) -> None:
+    """The database of the shop with this index, with everything in it; the rows come as one transaction."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"CREATE DATABASE `{database}` CHARACTER SET utf8mb4")
+        cursor.execute(f"USE `{database}`")
+        for statement in ddl():
+            cursor.execute(statement)
+        connection.begin()
+        for table, rows in seed_rows(seed, store).items():
+            cursor.executemany(insert_statement(table, rows), rows)
+        connection.commit()
 
 
 def insert_statement(table: str, rows: Sequence[tuple[Any, ...]]) -> str:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import pymysql
 
@@ -15,6 +15,21 @@ from tillstream.rehearsal.incidents import Incident, incidents
 
 LOGGED = frozenset({"sale_lines", "payments"})  # rows of these are only ever inserted
 MOST_ARREARS_SECONDS = 1.0  # a till that was held up hurries for so long, and then lets the rest go
+
+
+class Premises(Protocol):
+    """A shop as its till knows it."""
+
+    @property
+    def index(self) -> int: ...
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+    def connect(self) -> "pymysql.Connection[Any]": ...
 
 
 class LoggedRow(NamedTuple):
@@ -43,7 +58,7 @@ class Till(threading.Thread):
     """
 
     def __init__(
-        self, shop: Shop, diary: Sequence[Incident], *, rate: float, seed: int, tell: Callable[[str], None]
+        self, shop: Premises, diary: Sequence[Incident], *, rate: float, seed: int, tell: Callable[[str], None]
     ) -> None:
         super().__init__(name=f"till-{shop.id}", daemon=True)
         self.shop = shop
@@ -113,6 +128,7 @@ class Till(threading.Thread):
 
     def go_dark(self, seconds: float) -> None:
         """Power is lost, and comes back after `seconds`; no transaction is open at that time."""
+        assert isinstance(self.shop, Shop), "nobody cuts the power of a server that is not ours"
         self._hang_up()
         dark_ns = time.time_ns()
         self.shop.server.kill()

@@ -33,19 +33,19 @@ class Workers:
         process = processes.spawn(
             [Path(sys.executable).with_name("tillstream"), "work", "--config", self._config, "--metrics-port", "0"],
             directory=self._config.parent,
-            log=self._log(len(self.processes)),
+            log=self.log(len(self.processes)),
             as_ourselves=True,
         )
         self.processes.append(process)
         return process
 
     def require_alive(self) -> None:
-        """RefusedError with the last words of one that has ended of itself."""
+        """RefusedError with the last words of one that has failed."""
         for number, process in enumerate(self.processes):
-            if (code := process.poll()) not in (None, -signal.SIGKILL):
+            if (code := process.poll()) not in (None, 0, -signal.SIGKILL):
                 raise RefusedError(
-                    f"worker {number + 1} ended with exit code {code}; the end of {self._log(number)}:\n"
-                    f"{processes.last_lines(self._log(number))}"
+                    f"worker {number + 1} ended with exit code {code}; the end of {self.log(number)}:\n"
+                    f"{processes.last_lines(self.log(number))}"
                 )
 
     def resident_bytes(self) -> int:
@@ -64,7 +64,7 @@ class Workers:
             process.kill()
             process.wait()
 
-    def _log(self, number: int) -> Path:
+    def log(self, number: int) -> Path:
         return self.directory / f"worker-{number + 1}.log"
 
     def __enter__(self) -> Self:

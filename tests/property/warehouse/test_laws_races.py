@@ -52,13 +52,15 @@ OTHER = Policy(
 
 
 @given(history=st.tuples(histories, histories, histories), way=ways, switches=st.integers(1, 4), data=st.data())
-@settings(few, max_examples=30)
+@settings(few, max_examples=24)
 def policies_switched_and_stores_doubted_beside_the_workers_leave_no_trace(
     place: Place, drawn: Counter[str], history: tuple[list[Act], ...], way: Way, switches: int, data: st.DataObject
 ) -> None:
     pairs = shared_policies.flatmap(lambda each: st.tuples(st.just(each), like(each)))
     last, other = data.draw(st.permutations([POLICY, OTHER]) | pairs)
-    stores = [lived(name, each, policy=last) for name, each in zip(STORES, history, strict=True)]
+    stores = [
+        lived(name, each, policy=last, interrupted=False, members=4) for name, each in zip(STORES, history, strict=True)
+    ]
     place.empty()
     place.take_in(stores, Way(), last)
     assert_truth(place, stores, last)
@@ -112,7 +114,7 @@ looks = st.lists(
 
 @given(history=st.tuples(histories, histories, histories), way=ways, looks=looks,
        deletes=st.sampled_from(list(Deletes)), columns=st.sampled_from([MEMBERS.columns, CHANGES]))  # fmt: skip
-@settings(few, max_examples=24)
+@settings(few, max_examples=20)
 def test_clocks_found_wrong_beside_the_workers_are_as_if_that_had_been_known_before(
     place: Place,
     history: tuple[list[Act], ...],
@@ -124,7 +126,10 @@ def test_clocks_found_wrong_beside_the_workers_are_as_if_that_had_been_known_bef
     """Corrections that reach back behind what is decided already, at any moment: at the end everything is as a replay
     makes it that knows them from the beginning."""
     policy = policy_with(deletes, columns)
-    stores = [lived(name, each, policy=policy) for name, each in zip(STORES, history, strict=True)]
+    stores = [
+        lived(name, each, policy=policy, interrupted=False, members=4)
+        for name, each in zip(STORES, history, strict=True)
+    ]
     place.empty()
     place.switch(policy)
     for name in STORES:

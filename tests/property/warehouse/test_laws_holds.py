@@ -49,7 +49,7 @@ def test_stores_held_and_released_beside_the_workers_leave_no_trace(
     policy = policy_with(deletes, columns)
     table = replace(policy.tables["members"], guards=guards)
     guarded = replace(policy, tables=MappingProxyType({"members": table}), fingerprint="guarded")
-    stores = [lived(name, each, policy=policy) for name, each in zip(STORES, history, strict=True)]
+    stores = [lived(name, each, policy=policy, interrupted=False) for name, each in zip(STORES, history, strict=True)]
     place.empty()
     place.take_in(stores, Way(), policy)
     straight = place.everything()

@@ -22,13 +22,13 @@ from sinks.warehouse import Warehouse
     policy=st.builds(policy_with, st.sampled_from(list(Deletes)), st.sampled_from([MEMBERS.columns, CHOSEN, CHANGES]))
     | shared_policies,
 )
-@settings(few, max_examples=40)
+@settings(few, max_examples=30)
 def every_way_leads_to_the_same_warehouse(
     place: Place, drawn: Counter[str], compressed: bool, history: tuple[list[Act], ...], way: Way,
     interrupted: str | None, policy: Policy,
 ) -> None:  # fmt: skip
     stores = [
-        lived(name, each, compressed=compressed, policy=policy, interrupted=name == interrupted)
+        lived(name, each, compressed=compressed, policy=policy, interrupted=name == interrupted, members=4)
         for name, each in zip(STORES, history, strict=True)
     ]
     place.empty()
