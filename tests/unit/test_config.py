@@ -146,7 +146,7 @@ class TestRefusing:
         """Nobody should have to run it five times."""
         text = (
             "data: ./data\n"
-            "capture: {kafka: broker:9092, connect: http://connect:8083}\n"
+            "capture: {kafka: broker:9092, connect: connect:8083}\n"
             "defaults: {user: tillstream, database: pos, timezone: Asia/Shanghay, password: {env: P}}\n"
             "tables:\n"
             "  exclude_colums: {members: [password]}\n"
@@ -156,7 +156,8 @@ class TestRefusing:
             "    name: 人民广场店\n"
         )
         assert [str(fault) for fault in faults_of(text)] == [
-            "tillstream.yaml:2: capture: capture over Kafka is not there yet; write `capture: embedded`",
+            "tillstream.yaml:2: capture.connect: must be the URL of Kafka Connect's REST interface, such as "
+            "http://connect:8083",
             'tillstream.yaml:3: defaults.timezone: "Asia/Shanghay" is not a time zone; did you mean "Asia/Shanghai"?',
             'tillstream.yaml:5: tables.exclude_colums: "exclude_colums" is not known here; '
             'did you mean "exclude_columns"?',
@@ -295,7 +296,7 @@ class TestResolving:
         config = config_of(SMALLEST)
         assert config.directory == tmp_path.resolve()
         assert config.data == tmp_path.resolve() / "data"
-        assert (config.warehouse, config.capture, config.policies) == (None, "embedded", None)
+        assert (config.warehouse, config.capture, config.policies) == (None, None, None)
         assert (config.metrics.host, config.metrics.port) == ("127.0.0.1", 9464)
         assert config.tables.include is None
         assert config.capture_options.snapshot_locking == "minimal"
