@@ -41,7 +41,7 @@ if [ -z "$$python" ]; then \
 fi
 endef
 
-.PHONY: help setup check test demo bench bench-policies lock clean
+.PHONY: help setup check test demo kafka bench bench-policies lock clean
 
 help:  ## list these commands
 	@sed -n 's/^\([a-z-]*\):[^#]*##  *\(.*\)/make \1|\2/p' Makefile | while IFS='|' read -r name text; do \
@@ -62,6 +62,9 @@ test: $(READY)  ## all tests, against real servers (a part: TESTS=tests/unit)
 
 demo: $(READY)  ## three stores' tills into one warehouse, live (DEMO="--stores 5 --seconds 60")
 	@.venv/bin/tillstream demo $(DEMO)
+
+kafka: $(READY)  ## Kafka and Kafka Connect as plain Java on free ports, until Ctrl-C
+	@.venv/bin/python -m tillstream.rehearsal.kafka
 
 bench: $(READY)  ## measure the sink and the whole way, beside what bare psycopg reaches (BENCH="...")
 	@.venv/bin/python -m tillstream.rehearsal.bench $(BENCH)

@@ -2,8 +2,12 @@
 
 import base64
 import json
+import logging
 import shutil
+import signal
 import subprocess
+import sys
+import tempfile
 import time
 import urllib.request
 import uuid
@@ -18,7 +22,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from tillstream import processes
-from tillstream.errors import RefusedError
+from tillstream.errors import RefusedError, TillstreamError
 from tillstream.free_ports import free_port
 from tillstream.rehearsal.kafka_jars import KafkaJars, kafka_jars
 
@@ -209,3 +213,27 @@ class KafkaServers:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def main() -> None:
+    """`make kafka`: both on free ports, in a new directory, until Ctrl-C."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    directory = Path(tempfile.mkdtemp(prefix="tillstream-kafka-"))
+    directory.chmod(0o711)  # servers run as `nobody` where we are root, and have to pass through
+    try:
+        with KafkaServers(directory) as servers:
+            print("Kafka and Kafka Connect are ready; in tillstream.yaml:", file=sys.stderr)
+            print(f"capture: {{kafka: {servers.broker.address}, connect: '{servers.connect.url}'}}", flush=True)
+            print("Ctrl-C stops them and forgets what they hold.", file=sys.stderr)
+            signal.pause()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except TillstreamError as error:
+        sys.exit(str(error))
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
