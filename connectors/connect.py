@@ -88,7 +88,7 @@ class Connect:
 
     def stop(self, name: str) -> None:
         """End its task; where it stood is kept."""
-        self._ask("PUT", f"/connectors/{_quoted(name)}/stop")
+        self._ask("PUT", f"/connectors/{_quoted(name)}/stop", missing_is_fine=True)
 
     def restart(self, name: str, *, only_failed: bool = True) -> None:
         self._ask(

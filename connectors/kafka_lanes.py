@@ -19,6 +19,7 @@ from connectors.connector_offsets import ConnectorOffsets
 from connectors.connector_options import HEADER, Tag
 from connectors.kafka_names import names_of
 from connectors.topics import Topics, broker_error
+from tillstream import metrics
 from tillstream.config import KafkaCapture
 from tillstream.envelope import LaneBatch, LaneClosed, LaneOpened
 from tillstream.errors import LeaseLostError, RefusedError, TillstreamError, TransientError
@@ -39,6 +40,7 @@ class _Lane:
 
     store: str
     next_offset: int | None = None  # of the record that comes next; None: it has not begun
+    generation: int = 0  # what earlier ones captured does not count, be it readable or not
     tag: Tag | None = None  # what the last record was captured with
     reopen_at: float | None = 0.0  # when it is to be opened; None: it is open, or being opened
 
@@ -184,9 +186,9 @@ class KafkaLanes:
                 )
         return opened
 
-    def _begin(self, lane: _Lane, offset: int) -> None:
+    def _begin(self, lane: _Lane, offset: int, generation: int) -> None:
         if self._lanes.get(lane.store) is lane:
-            lane.next_offset = offset
+            lane.next_offset, lane.generation = offset, generation
             self._consumer.incremental_assign([TopicPartition(self._names.lane(lane.store), 0, offset)])
 
     def _stop(self, lane: _Lane) -> None:
@@ -227,19 +229,31 @@ class KafkaLanes:
         values: list[bytes] = []
         try:
             for message in messages:
-                tag = _tag(message, lane)
+                tag = _tag(message)
+                if tag is None:
+                    self._tell_foreign(lane, message)
+                    continue
                 if tag != lane.tag and values:
                     batches.append(self._batch(lane, values, message.offset()))
                     values = []
                 lane.tag = tag
-                if (value := message.value()) is not None:
+                if (value := message.value()) is not None and tag.generation >= lane.generation:
                     values.append(value)
             lane.next_offset = messages[-1].offset() + 1
-            batches.append(self._batch(lane, values, lane.next_offset))
+            if lane.tag is not None:
+                batches.append(self._batch(lane, values, lane.next_offset))
         except RefusedError as error:
             log.error("%s", error)
             self.refuse(lane.store, error)
         return batches
+
+    def _tell_foreign(self, lane: _Lane, message: Any) -> None:
+        """Nothing of the store's log is in it: our connector marks each of its records."""
+        metrics.FOREIGN_RECORDS.inc()
+        log.warning(
+            "store %s: the record at offset %d of %s was written by somebody else (it lacks the header `%s`) and is "
+            "left out", lane.store, message.offset(), message.topic(), HEADER,
+        )  # fmt: skip
 
     def _batch(self, lane: _Lane, values: list[bytes], next_offset: int) -> LaneBatch:
         lines = b"\n".join(values)
@@ -249,7 +263,8 @@ class KafkaLanes:
             index, reason = records.first_unreadable(values) or (0, "")
             raise RefusedError(
                 f"store {lane.store}: record {index + 1} of {len(values)} before offset {next_offset} of "
-                f"{self._names.lane(lane.store)} is none of Debezium's: {reason}"
+                f"{self._names.lane(lane.store)} cannot be read: {reason}; `tillstream resync {lane.store}` goes on "
+                "behind it and reads the store anew"
             ) from None
         assert lane.tag is not None
         with self._room:
@@ -300,11 +315,8 @@ class KafkaLanes:
         return batches
 
 
-def _tag(message: Any, lane: _Lane) -> Tag:
+def _tag(message: Any) -> Tag | None:
     for name, value in message.headers() or ():
-        if name == HEADER and (tag := Tag.read(value)) is not None:
-            return tag
-    raise RefusedError(
-        f"store {lane.store}: the record at offset {message.offset()} of {message.topic()} lacks the header "
-        f"`{HEADER}`: it was not written by the connector that Tillstream made"
-    )
+        if name == HEADER:
+            return Tag.read(value)
+    return None

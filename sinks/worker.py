@@ -232,7 +232,7 @@ class Worker:
                     self._gone.discard(each.store)
                     lane = self._claim(each.store, each)
                     if lane is not None and lane.lane_offset is not None:
-                        each.begin(lane.lane_offset)
+                        each.begin(lane.lane_offset, lane.capture_generation)
                 case LaneClosed():
                     self._forget(each.store)
 

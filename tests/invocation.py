@@ -9,6 +9,11 @@ from tillstream.cache import cache_root
 
 TILLSTREAM = Path(sys.executable).with_name("tillstream")
 PASSWORD = "till & %20 §"
+# What `demo --output json` prints first, whichever way the day went.
+AGREED_KEYS = [
+    "schema", "seconds", "events", "applied", "latency_ms", "conflicts", "dead_letters", "resident_mb", "verify",
+    "stores",
+]  # fmt: skip
 
 
 def environment() -> dict[str, str]:

@@ -49,9 +49,12 @@ class KafkaChain(Chain):
         self.kafka = kafka
         self.workers = Workers(directory / "tillstream.yaml", directory / "workers", workers)
 
-    def start(self) -> None:
+    def start_run(self) -> None:
         self.pipeline = Pipeline(self.config, self.policy, self.warehouse, probe_seconds=self._probe_seconds)
         self.pipeline.start()
+
+    def start(self) -> None:
+        self.start_run()
         self.workers.start()
         self._wait(self._snapshots_done, list(self.stores))
 

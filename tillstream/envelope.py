@@ -152,14 +152,15 @@ class LaneBatch:
 class LaneOpened:
     """A topic that is this worker's to read from now on, and the offsets it holds: from `low`, before `high`.
 
-    Nothing comes of it until `begin` is called with the offset of the first record that is wanted.
+    Nothing comes of it until `begin` is called with the offset of the first record that is wanted, and the least
+    generation of a connector whose records are.
     """
 
     store: str
     topic_id: str
     low: int
     high: int
-    begin: Callable[[int], None] = field(compare=False)
+    begin: Callable[[int, int], None] = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

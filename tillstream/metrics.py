@@ -31,6 +31,9 @@ PARKED_KEYS = Counter(
     "tillstream_parked_keys", "Times that a key was set aside because a rule could not decide it.", registry=REGISTRY
 )
 DEAD_LETTERS = Counter("tillstream_dead_letters", "Events set aside.", registry=REGISTRY)
+FOREIGN_RECORDS = Counter(
+    "tillstream_foreign_records", "Records of lanes' topics that no connector of ours has written.", registry=REGISTRY
+)
 RETRIES = Counter("tillstream_retries", "Batches tried again after a fault that may pass.", registry=REGISTRY)
 LAST_EVENT_TIMESTAMP_SECONDS = Gauge(
     "tillstream_last_event_timestamp_seconds", "The store's own time of its last change in the warehouse.",

@@ -8,14 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import psutil
-from invocation import TILLSTREAM, environment
+from invocation import AGREED_KEYS, TILLSTREAM, environment
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
-
-AGREED_KEYS = [
-    "schema", "seconds", "events", "applied", "latency_ms", "conflicts", "dead_letters", "resident_mb", "verify",
-    "stores",
-]  # fmt: skip
 
 
 def test_a_day_ends_without_a_difference(tillstream: Command, server_directory: Path) -> None:

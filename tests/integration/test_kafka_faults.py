@@ -4,17 +4,19 @@ import random
 import signal
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import pytest
-from confluent_kafka import TopicPartition
+from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
-from harness import assert_no_difference
+from harness import Chain, assert_no_difference
 from kafka_chain import KafkaChain
 
+from connectors.connector_options import HEADER
 from connectors.topics import Topics
 from sinks.embedded_warehouse import EmbeddedWarehouse
 from tillstream.rehearsal.mysql import MySQLServer
@@ -234,3 +236,41 @@ def assert_begins_anew(chain: KafkaChain, store: str, reason: str) -> None:
     chain.on(store, "INSERT INTO sales (note) VALUES ('goes on')")
     chain.settle()
     assert_no_difference(chain)
+
+
+def test_what_is_no_record_of_ours_is_left_out_and_what_cannot_be_read_is_told(
+    make_kafka_chain: Callable[..., KafkaChain], mysql56: MySQLServer
+) -> None:
+    """Somebody writes into a lane's topic: nothing of the store is in that. Of a record that a connector wrote, though,
+    something is lost: its store alone stands still, says why, and is read anew when a person has seen it."""
+    chain = opened(make_kafka_chain({"alien": mysql56}, database="alien", policies=POLICIES))
+    topic = chain.names.lane("alien")
+    producer = Producer(chain.capture.client_properties())
+    producer.produce(topic, b"not even JSON")
+    producer.flush()
+    chain.on("alien", "INSERT INTO sales (note) VALUES ('behind it')")
+    assert_all_is_there(chain)
+    producer.produce(topic, b'{"op": "c", "after"', headers={HEADER: b"epoch=1 generation=0 snapshot=rows"})
+    producer.flush()
+    chain.wait_until(lambda: "cannot be read" in chain.states()["alien"][1])
+    chain.on("alien", "INSERT INTO sales (note) VALUES ('behind that')", "DELETE FROM stock WHERE sku < 9")
+    chain.read_anew([("alien", None)])
+    chain.settle()
+    assert_no_difference(chain)
+
+
+def test_a_connector_that_lost_its_offset_is_begun_anew(
+    make_kafka_chain: Callable[..., KafkaChain], mysql56: MySQLServer
+) -> None:
+    """Kafka Connect's own bookkeeping is gone while `run` was away: what was written meanwhile is not lost."""
+    chain = opened(make_kafka_chain({"amnesia": mysql56}, database="amnesia", policies=POLICIES))
+    (name,) = chain.connectors("amnesia")
+    Chain.stop(chain)
+    chain.connect.stop(name)
+    chain.on("amnesia", "INSERT INTO sales (note) VALUES ('meanwhile')", "DELETE FROM stock WHERE sku < 9")
+    request = urllib.request.Request(f"{chain.capture.connect}/connectors/{name}/offsets", method="DELETE")
+    while chain.connect.connectors()[name].state != "STOPPED":
+        time.sleep(0.2)
+    urllib.request.urlopen(request).close()
+    chain.start_run()
+    assert_begins_anew(chain, "amnesia", "does not know where it was read to")

@@ -35,7 +35,11 @@ class ScriptedLanes:
 
     def opened(self, store: str) -> LaneOpened:
         return LaneOpened(
-            store=store, topic_id="t", low=0, high=9, begin=lambda offset: self.begun.__setitem__(store, offset)
+            store=store,
+            topic_id="t",
+            low=0,
+            high=9,
+            begin=lambda offset, generation: self.begun.__setitem__(store, offset),
         )
 
 

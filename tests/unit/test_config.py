@@ -303,6 +303,21 @@ class TestResolving:
         assert config.resync.load_percent == 10
         assert (config.retry.first_seconds, config.retry.most_seconds) == (1.0, 60.0)
 
+    def test_kafka_is_named_with_what_it_needs(self) -> None:
+        """Two addresses are enough; a secret of the client is a reference, and revealed for the driver alone."""
+        named = "capture: {kafka: broker:9092, connect: http://connect:8083/"
+        capture = config_of(SMALLEST + named + "}\n").capture
+        assert capture is not None
+        assert (capture.connect, capture.prefix, capture.replication) == ("http://connect:8083", "tillstream", 1)
+        assert capture.client_properties() == {"bootstrap.servers": "broker:9092"}
+        client = "client: {security.protocol: SASL_SSL, enable.ssl.certificate.verification: false, sasl.password: "
+        secret = config_of(SMALLEST + named + ", " + client + "{env: KAFKA_PASSWORD}}}\n").capture
+        assert secret is not None
+        assert "KAFKA_PASSWORD" in repr(secret.client["sasl.password"])
+        with pytest.raises(ConfigError, match=r"Kafka \(sasl.password\) is missing: .* KAFKA_PASSWORD is not set"):
+            secret.client_properties()
+        assert secret.client["enable.ssl.certificate.verification"] == "false"
+
     def test_how_long_history_is_kept_is_said_for_all_or_by_table(self) -> None:
         """30 days where nothing is said; false is none."""
         assert config_of(SMALLEST).tables.history_seconds == {"*": 30 * 86_400.0}

