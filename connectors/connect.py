@@ -16,7 +16,7 @@ from tillstream.errors import RefusedError, TransientError, UnreachableError
 
 REQUEST_SECONDS = 60.0  # a validation logs in to the store
 REBALANCE_SECONDS = 60.0  # how long a cluster of workers may take to agree
-LOOK_SECONDS = 1.0  # how old the list of all connectors may be
+LOOK_SECONDS, LOOK_SECONDS_EACH = 1.0, 0.005  # how old the list of all connectors may be: each is five kilobytes of it
 NOT_FOUND, CONFLICT, SERVER_FAULT = 404, 409, 500
 EXISTS = "already exists"  # has the code of workers that are agreeing, and no other
 
@@ -59,7 +59,7 @@ class Connect:
     def connectors(self) -> dict[str, Connector]:
         """By name, with those that are none of ours."""
         with self._lock:
-            if time.monotonic() - self._seen_at >= LOOK_SECONDS:
+            if time.monotonic() - self._seen_at >= max(LOOK_SECONDS, LOOK_SECONDS_EACH * len(self._seen)):
                 answer = self._ask("GET", "/connectors?expand=status&expand=info")
                 self._seen = {name: _connector(name, each) for name, each in answer.items()}
                 self._seen_at = time.monotonic()

@@ -142,7 +142,7 @@ class ConnectorCapture:
         Without the history that belongs to it, it is worth nothing."""
         connect, captured = self.places.connect, self._beginnings.captured(store.id)
         name = self.places.names.connector(store.id, captured.generation)
-        if self._history(store, captured) not in self.places.found([store.id])[store.id].topics:
+        if not self.places.topics.is_there(self._history(store, captured)):
             return None
         if name not in connect.connectors():
             if not captured.goes_on:

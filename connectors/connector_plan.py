@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from connectors.connect import Connector, cause
+from tillstream.config import SECRET_KEY
 
 HIDDEN = "(hidden)"
-_SECRET_KEY = re.compile(r"password|secret|jaas|credential|token|private", re.IGNORECASE)
 _REFERENCE = re.compile(r"\$\{[^{}]+\}")
 _OWN_KEY = "name"  # Connect writes it into each configuration
 
@@ -142,6 +142,6 @@ def _topics(wanted: Wanted, found: Found) -> Iterable[Step]:
 
 def _shown(key: str, value: str | None) -> str | None:
     """A reference to a secret is none."""
-    if value is None or not _SECRET_KEY.search(key) or _REFERENCE.fullmatch(value):
+    if value is None or not SECRET_KEY.search(key) or _REFERENCE.fullmatch(value):
         return value
     return HIDDEN

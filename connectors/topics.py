@@ -50,10 +50,11 @@ class Topics:
 
     def has(self, name: str) -> bool:
         """By a list that is a few seconds old at most, asked for once for all stores."""
-        with self._lock:
-            if time.monotonic() - self._listed_at >= LIST_SECONDS:
-                self._listed, self._listed_at = frozenset(self._list()), time.monotonic()
-            return name in self._listed
+        return name in self._recently()
+
+    def is_there(self, name: str) -> bool:
+        """Now."""
+        return name in self._present_settings([name])
 
     def ensure(self, wanted: Iterable[str]) -> None:
         """Make the topics that are missing, with their retention; of those that are there, set what differs."""
@@ -75,8 +76,7 @@ class Topics:
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise broker_error(error, f"make the topic {name}") from error
         self._adjust({name: settings[name] for name in wanted if name in present})
-        with self._lock:
-            self._listed_at = float("-inf")
+        self._forget()
 
     def look(self, names: Collection[str]) -> dict[str, TopicState]:
         """Of those that there are."""
@@ -103,11 +103,13 @@ class Topics:
             except KafkaException as error:
                 if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
                     raise broker_error(error, "delete a topic") from error
+        self._forget()
 
     def of_stores(self, stores: Collection[str] | None = None) -> dict[str, dict[str, dict[str, str]]]:
-        """Store → its topics with how they are set; of all stores that have any, or of these."""
+        """Store → its topics with how they are set; of all stores that have any, or of these, by a list that is a few
+        seconds old at most."""
         names: dict[str, str] = {}
-        for name in self._list():
+        for name in self._list() if stores is None else self._recently():
             store = self._names.parse_topic(name)
             if store is not None and (stores is None or store in stores):
                 names[name] = store
@@ -115,6 +117,16 @@ class Topics:
         for name, settings in self._present_settings(names).items():
             found.setdefault(names[name], {})[name] = settings
         return found
+
+    def _recently(self) -> frozenset[str]:
+        with self._lock:
+            if time.monotonic() - self._listed_at >= LIST_SECONDS:
+                self._listed, self._listed_at = frozenset(self._list()), time.monotonic()
+            return self._listed
+
+    def _forget(self) -> None:
+        with self._lock:
+            self._listed_at = float("-inf")
 
     def _list(self) -> list[str]:
         try:

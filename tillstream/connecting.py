@@ -161,6 +161,9 @@ class Connecting:
 
     def removal(self, store: str) -> tuple[Step, ...]:
         """What `places.take` would have to do so that nothing reads the store any more."""
+        self._require_known(
+            [store], sorted({each.id for each in self._config.stores} | reached(self._warehouse).keys())
+        )
         return to_remove(store, self.places.found([store])[store], "")
 
     def _require_known(self, chosen: Iterable[str], known: Sequence[str]) -> None:

@@ -13,7 +13,7 @@ from tillstream.commands.config import DEFAULT_PATH, ConfigPath, Output, OutputO
 from tillstream.commands.previews import PREVIEWED, agrees
 from tillstream.commands.stores import StoreId, require_store
 from tillstream.config import Config
-from tillstream.errors import RefusedError
+from tillstream.errors import RefusedError, TillstreamError
 
 if TYPE_CHECKING:
     from connectors.connector_plan import Difference, Step
@@ -141,7 +141,13 @@ def resume(store: StoreId, config: ConfigPath = DEFAULT_PATH) -> None:
 
     with _opened(config, store) as (_, connecting, warehouse):
         StoreOrders(warehouse).resume(store)
-        connecting.begin(store)
+        try:
+            connecting.begin(store)
+        except TillstreamError:
+            typer.echo(
+                f"store {store} rests no more, and cannot go on yet; `run` tries again, `apply` does it:", err=True
+            )
+            raise
     print(f"store {store} goes on")
 
 
