@@ -45,7 +45,7 @@ def normalise(normaliser: Normaliser, value: object, region: str = "") -> str | 
 
 def _part_text(part: KeyPart, value: object, store: str | None) -> str | None:
     text = normalise(part.normaliser, value, part.region)
-    if text is None or text in _stopped(part):
+    if text is None or (part.stop and text in _stopped(part)):
         return None
     return text if part.codes is None or store is None else part.codes.chain_code(store, text)
 

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import msgspec
@@ -283,22 +283,30 @@ def decoded(change: Change, store: str, *, odd_text: bool = True) -> list[Any]:
 def stamps_json(change: SharedChange, changed_at_us: int | None) -> str:
     """The sparse stamps as `tillstream.join_stamps` takes them; "" holds the batch's first stamp."""
     texts: dict[int, str] = {}  # one change of the store's is mostly the mark of many columns
-    parts = [f'"":{_mark_json((change.first, change.first_us, None))}']
-    for column, mark in change.stamps.items():
+    first = _mark_json((change.first, change.first_us, None))
+    marks = []
+    for mark in change.stamps.values():
         text = texts.get(id(mark))
         if text is None:
-            text = texts[id(mark)] = _mark_json(mark)
-        parts.append(f"{_name_json(column)}:{text}")
+            text = texts[id(mark)] = first if mark[0] is change.first else _mark_json(mark)
+        marks.append(text)
+    stamps = _stamps_format(tuple(change.stamps)) % (first, *marks)
     if changed_at_us is not None and change.event.op == "r":
-        parts.append(f"{_name_json(SNAPSHOT)}:{_mark_json((change.stamp, changed_at_us, None))}")
-    parts += _around_openings(change)
-    return "{" + ",".join(parts) + "}"
+        stamps += f",{_name_json(SNAPSHOT)}:{_mark_json((change.stamp, changed_at_us, None))}"
+    if change.around:
+        stamps = ",".join((stamps, *_around_openings(change)))
+    return f"{{{stamps}}}"
+
+
+@lru_cache(maxsize=4096)
+def _stamps_format(columns: tuple[str, ...]) -> str:
+    return ",".join(f"{_name_json(name).replace('%', '%%')}:%s" for name in ("", *columns))
 
 
 def _around_openings(change: SharedChange) -> Iterator[str]:
     """As `tillstream.join_around` takes them; of columns that were seen changing, up to the first change that surely
     came after the opening."""
-    for _, column, opening_us, decode in change.codec.opened if change.around else ():
+    for _, column, opening_us, decode in change.codec.opened:
         values = change.around.get(column, ())
         if len(values) < 2:
             continue

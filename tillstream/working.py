@@ -1,12 +1,14 @@
 """Lanes from Kafka and a worker put together, for `work`."""
 
 import logging
+import time
 from collections.abc import Callable
 
 from conflict.policy import Policy
 from connectors.kafka_lanes import KafkaLanes
 from sinks.batch import Committed
 from sinks.lane_topics import LaneRefusals
+from sinks.policy_versions import version_in_force
 from sinks.row_codec import Shapes
 from sinks.warehouse import Warehouse
 from sinks.worker import Worker
@@ -15,6 +17,8 @@ from tillstream.errors import TillstreamError
 from tillstream.policies import shapes_in_force
 
 log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 0.5
 
 
 class Working:
@@ -29,23 +33,41 @@ class Working:
         on_commit: Callable[[Committed], None] = lambda committed: None,
     ) -> None:
         assert config.capture is not None
-        self._config, self._policy, self._warehouse = config, policy, warehouse
+        self._capture, self._config, self._policy, self._warehouse = config.capture, config, policy, warehouse
         self._refusals = LaneRefusals(warehouse)
         warehouse.check_version()
-        self._lanes = KafkaLanes(config.capture, on_refusal=self._note)
-        self._worker = Worker(warehouse, self._lanes, self._in_force(), in_force=self._in_force, on_commit=on_commit)
+        self._on_commit = on_commit
+        self._has_told = False
 
     def run(self, should_stop: Callable[[], bool]) -> None:
+        """Until told to stop; before `run` has put the policies in force there is nothing to do."""
+        while self._must_wait():
+            if should_stop():
+                return
+            time.sleep(LOOK_SECONDS)
+        lanes = KafkaLanes(self._capture, on_refusal=self._note)
+
         def stop() -> bool:
             if should_stop():
-                self._lanes.drain()
+                lanes.drain()
                 return True
             return False
 
         try:
-            self._worker.run(stop)
+            worker = Worker(
+                self._warehouse, lanes, self._in_force(), in_force=self._in_force, on_commit=self._on_commit
+            )
+            worker.run(stop)
         finally:
-            self._lanes.close()
+            lanes.close()
+
+    def _must_wait(self) -> bool:
+        with self._warehouse.transaction() as tx:
+            waits = bool(self._policy.tables) and version_in_force(tx) is None
+        if waits and not self._has_told:
+            log.info("waiting for `tillstream run` to put the policies in force")
+            self._has_told = True
+        return waits
 
     def _in_force(self) -> Shapes:
         return shapes_in_force(self._warehouse, self._config, self._policy)

@@ -1,6 +1,8 @@
 """Kafka Connect captures, workers of their own processes bring it in: real brokers, real connectors."""
 
+import time
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 from harness import Chain, assert_no_difference
@@ -109,6 +111,21 @@ def _comparable(chain: Chain, table: str) -> list[dict[str, Any]]:
     found = [dict(zip(columns, row, strict=True)) for row in rows]
     timeless = ("r", "d") if name == "drawer" else ("r",)  # what ends a row without a key is dated by its arrival
     return [each | {"_event_at": None} if each.get("_op") in timeless else each for each in found]
+
+
+def test_workers_that_are_there_first_wait_for_run(
+    make_kafka_chain: Callable[..., KafkaChain], mysql56: MySQLServer
+) -> None:
+    """In whichever order they are started: `run` puts the policies in force, and until then a worker says so."""
+    chain = make_kafka_chain({"early": mysql56}, database="early", policies=POLICIES)
+    chain.on("early", *TABLES, *WRITTEN)
+    chain.workers.start()
+    while "waiting for `tillstream run`" not in chain.workers.log(0).read_text():
+        chain.workers.require_alive()
+        time.sleep(0.1)
+    chain.start_run()
+    chain.settle()
+    assert chain.rows("SELECT points FROM central.members") == [(Decimal("10.50"),)]
 
 
 def test_a_quiet_store_is_followed_to_its_logs_end(
