@@ -5,12 +5,17 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+import pytest
 from harness import Chain, assert_no_difference
 from kafka_chain import KafkaChain
 
+from connectors import kafka_lanes
 from connectors.connector_options import HEADER
 from connectors.records import decode
+from connectors.topics import Topics
 from sinks.fold import stamp_of
+from tillstream.envelope import LaneBatch, LaneOpened
+from tillstream.errors import LeaseLostError
 from tillstream.rehearsal.mysql import MySQLServer
 
 POLICIES = """\
@@ -120,10 +125,13 @@ def test_workers_that_are_there_first_wait_for_run(
     chain = make_kafka_chain({"early": mysql56}, database="early", policies=POLICIES)
     chain.on("early", *TABLES, *WRITTEN)
     chain.workers.start()
+    deadline = time.monotonic() + 60
     while "waiting for `tillstream run`" not in chain.workers.log(0).read_text():
         chain.workers.require_alive()
+        assert time.monotonic() < deadline
         time.sleep(0.1)
     chain.start_run()
+    chain.wait_until(chain._snapshots_done)
     chain.settle()
     assert chain.rows("SELECT points FROM central.members") == [(Decimal("10.50"),)]
 
@@ -164,3 +172,38 @@ def test_a_lane_that_is_read_from_its_beginning_again_changes_nothing(
     chain.settle()
     assert_no_difference(chain)
     assert chain.rows("SELECT count(*) FROM tillstream.resyncs") == [(0,)]
+
+
+def test_what_a_lane_gave_up_makes_room_for_what_comes(
+    make_kafka_chain: Callable[..., KafkaChain], mysql56: MySQLServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How far a worker runs ahead is bounded by what is not in the warehouse yet; of a lane that was stopped or is
+    another's nothing ever will be, and it is read again from where the warehouse says."""
+    chain = make_kafka_chain({"room": mysql56}, database="room", policies=POLICIES, workers=0)
+    chain.on("room", *TABLES, *WRITTEN)
+    chain.start_run()
+    chain.wait_until(lambda: Topics(chain.capture).has(chain.names.lane("room")) and len(chain.records("room")) > 10)
+    monkeypatch.setattr(kafka_lanes, "MOST_WAITING_EVENTS", 3)
+    monkeypatch.setattr(kafka_lanes, "REOPEN_SECONDS", 0.1)
+    lanes = kafka_lanes.KafkaLanes(chain.capture)
+    try:
+        for _ in range(3):
+            assert _first_batch(lanes).events
+            lanes.refuse("room", LeaseLostError("another worker has it"))
+        batch = _first_batch(lanes)
+        assert lanes.poll(0.1) == []  # no room
+        lanes.commit([batch])
+        chain.wait_until(lambda: bool(lanes.poll(0.1)))  # a heartbeat
+    finally:
+        lanes.close()
+
+
+def _first_batch(lanes: kafka_lanes.KafkaLanes) -> LaneBatch:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        for each in lanes.poll(0.1):
+            if isinstance(each, LaneOpened):
+                each.begin(0, 0)
+            elif isinstance(each, LaneBatch):
+                return each
+    raise AssertionError("nothing comes")
