@@ -126,10 +126,10 @@ def _config(directory: Path, broker: Broker, worker: ConnectWorker, server: MySQ
     secrets = directory / "secrets"
     processes.make_directory(secrets)
     (secrets / "password").write_text(PASSWORD)
-    stores = "".join(f"  - {{id: s{number:04d}, database: pos_{number}}}\n" for number in range(count))
+    stores = "".join(f"  - {{id: s{number:04d}, host: 127.0.0.1, database: pos_{number}}}\n" for number in range(count))
     (directory / "tillstream.yaml").write_text(
         f"capture: {{kafka: '{broker.address}', connect: '{worker.url}'}}\n"
-        f"defaults: {{host: 127.0.0.1, port: {server.port}, user: tillstream, password: {{file: secrets/password}}}}\n"
+        f"defaults: {{port: {server.port}, user: tillstream, password: {{file: secrets/password}}}}\n"
         f"stores:\n{stores}"
     )
     return load_config(directory / "tillstream.yaml")
