@@ -84,7 +84,8 @@ def test_one_topic_holds_all_that_the_log_tells_in_its_order(
 def set_as(chain: KafkaChain, topic: str) -> tuple[str | None, str | None]:
     """How long it keeps records, and whether it compacts them."""
     resource = ConfigResource(ResourceType.TOPIC, topic)
-    found = AdminClient(chain.capture.client_properties()).describe_configs([resource])[resource].result()
+    admin = AdminClient(chain.capture.client_properties())
+    found = admin.describe_configs([resource])[resource].result()
     return found["cleanup.policy"].value, found["retention.ms"].value
 
 
