@@ -24,7 +24,7 @@ def enter(tx: Transaction, lane: Lane, opened: LaneOpened) -> None:
     """Make `lane.lane_offset` the record to go on with. Where what was to come next is gone, the store is to begin
     anew, and nothing counts until it has."""
     known = tx.value(_TOPIC, [lane.store])
-    lost = _what_is_lost(known, lane.lane_offset, opened)
+    lost = what_is_lost(known, lane.lane_offset, opened)
     if lost:
         log.warning("store %s: %s; reading the store anew", lane.store, lost)
         requests.add(tx, lane.store, lost)
@@ -35,7 +35,7 @@ def enter(tx: Transaction, lane: Lane, opened: LaneOpened) -> None:
         lane.lane_offset = opened.low
 
 
-def _what_is_lost(topic_id: str | None, offset: int | None, opened: LaneOpened) -> str | None:
+def what_is_lost(topic_id: str | None, offset: int | None, opened: LaneOpened) -> str | None:
     if offset is None:
         return "the beginning of its lane has passed its retention" if opened.low > 0 else None
     if topic_id != opened.topic_id:

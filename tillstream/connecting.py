@@ -24,7 +24,7 @@ from tillstream.errors import RefusedError, TillstreamError, UnreachableError
 from tillstream.pipeline import Books
 from tillstream.states import StoreState
 
-AT_ONCE = 16  # each mostly waits for a store or for Kafka Connect
+AT_ONCE = 32  # each mostly waits for a store or for Kafka Connect
 SHOWN_SECONDS, LOOK_SECONDS = 15.0, 0.2
 NO_MORE = "the store is no more in tillstream.yaml"
 FAILED_STATES = ("FAILED", "STOPPED", "PAUSED")

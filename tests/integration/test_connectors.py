@@ -15,7 +15,7 @@ from tillstream.commands import main
 from tillstream.free_ports import free_port
 from tillstream.rehearsal.mysql import MySQLServer
 
-A, B = "plan_a", "plan_b"
+A, B, M = STORES = ("plan_a", "plan_b", "plan_m")
 SALES = ("CREATE TABLE sales (id INT PRIMARY KEY, name VARCHAR(20))", "INSERT INTO sales VALUES (1, 'tea')")
 PATIENCE_SECONDS = 60.0  # on a machine that has much else to do
 
@@ -61,9 +61,12 @@ def until(reached: Callable[[], object]) -> None:
 
 
 @pytest.fixture(scope="module")
-def chain(make_kafka_chain: Callable[..., KafkaChain], mysql56: MySQLServer, mysql97: MySQLServer) -> KafkaChain:
-    """Two stores of which nothing is in Kafka yet. No `run` is at work, only a worker."""
-    chain = make_kafka_chain({A: mysql56, B: mysql97}, database="kc_plan")
+def chain(
+    make_kafka_chain: Callable[..., KafkaChain], mysql56: MySQLServer, mysql97: MySQLServer, mariadb1011: MySQLServer
+) -> KafkaChain:
+    """Three stores of which nothing is in Kafka yet. No `run` is at work, only a worker."""
+    servers = {A: mysql56, B: mysql97, M: mariadb1011}
+    chain = make_kafka_chain(servers, database="kc_plan", capture="max_message_megabytes: 1")
     chain.on_all(*SALES)
     return chain
 
@@ -99,22 +102,22 @@ def test_what_tillstream_yaml_wants_is_planned_and_applied_and_then_there_is_not
     """Nothing is written before somebody agrees; then a worker needs no `run` to bring the rows."""
     planned = say(written, "plan", "--exit-code", "--output", "json")
     actions = ("make topic", "make topic", "create")
-    making = [(each, store, name) for store in (A, B)
+    making = [(each, store, name) for store in STORES
               for each, name in zip(actions, names(chain, store), strict=True)]  # fmt: skip
     assert (planned.code, planned.changes) == (1, making)
     asked = say(written, "apply")
     assert asked.code == 1
     assert "Nothing was changed; say --yes" in asked.err
-    assert chain.connectors(A) == chain.connectors(B) == []
+    assert [chain.connectors(store) for store in STORES] == [[], [], []]
 
     applied = say(written, "apply", "--yes", "--output", "json")
-    assert (applied.code, applied.told["applied"], applied.told["errors"]) == (0, [A, B], {})
-    assert say(written, "plan", "--exit-code").out == "To do: nothing. As wanted: 2 stores.\n"
+    assert (applied.code, applied.told["applied"], applied.told["errors"]) == (0, list(STORES), {})
+    assert say(written, "plan", "--exit-code").out == "To do: nothing. As wanted: 3 stores.\n"
     again = say(written, "apply", "--yes", "--output", "json")
     assert (again.code, again.changes, again.told["applied"]) == (0, [], [])
     chain.workers.start()
     until(lambda: chain.rows("SELECT to_regclass('stores.sales')") != [(None,)])
-    until(lambda: chain.rows("SELECT count(*) FROM stores.sales") == [(2,)])
+    until(lambda: chain.rows("SELECT count(*) FROM stores.sales") == [(3,)])
 
 
 def test_status_tells_of_each_store_where_connector_lane_and_warehouse_stand(
@@ -129,7 +132,7 @@ def test_status_tells_of_each_store_where_connector_lane_and_warehouse_stand(
     until(lambda: all(each["behind"] == 0 and each["stands"] == each["warehouse"] for each in stand()))
     found = stand()
     assert [(each["store"], each["state"], each["task"], each["has_failed"]) for each in found] == [
-        (A, "running", "running", False), (B, "running", "running", False),
+        (store, "running", "running", False) for store in STORES
     ]  # fmt: skip
     assert found[0]["connector"] == chain.names.connector(A, 0)
     assert say(written, "status").code == 0
@@ -257,3 +260,21 @@ def test_what_is_no_more_in_tillstream_yaml_is_removed_and_its_lane_and_rows_sta
     assert say(written, "apply", "--yes").code == 0
     until(lambda: chain.connectors(B) == [chain.names.connector(B, 1)])
     assert say(written, "plan", "--exit-code").code == 0
+
+
+def test_a_connector_that_has_failed_is_told_with_its_cause_and_its_remedy_and_goes_on_after_that(
+    chain: KafkaChain, written: Path, say: Say, rewritten: Callable[[str, str], Path]
+) -> None:
+    """A row larger than Kafka is to take: nothing behind it comes, and nothing is skipped."""
+    chain.on(A, "CREATE TABLE pictures (id INT PRIMARY KEY, picture MEDIUMTEXT)")
+    chain.on(A, "INSERT INTO pictures VALUES (1, REPEAT('x', 2000000)), (2, 'small')")
+    until(lambda: say(written, "status").code == 1)
+    (failed,) = [each for each in say(written, "status", "--output", "json").told["stores"] if each["store"] == A]
+    assert (failed["task"], failed["has_failed"]) == ("failed", True)
+    assert "RecordTooLarge" in failed["cause"]
+    assert "raise `capture: {max_message_megabytes: ...}` in tillstream.yaml" in failed["cause"]
+    assert f"restart      {A}: " in say(written, "plan", A).out
+    larger = rewritten("max_message_megabytes: 1", "max_message_megabytes: 4")
+    assert say(larger, "apply", "--yes", A).code == 0
+    until(lambda: chain.rows("SELECT to_regclass('stores.pictures')") != [(None,)])
+    until(lambda: chain.rows("SELECT _pk, length(picture) FROM stores.pictures") == [("1", 2_000_000), ("2", 5)])

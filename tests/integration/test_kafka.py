@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 from harness import Chain, assert_no_difference
 from kafka_chain import KafkaChain
 
@@ -75,7 +76,17 @@ def test_one_topic_holds_all_that_the_log_tells_in_its_order(
     assert streamed == sorted(streamed)
     assert sum(event.source is None for event in events) >= 3  # heartbeats, and the marks of a transaction
     assert any(b'"status":"END"' in (each.value() or b"") for each in records)
+    assert set_as(chain, chain.names.lane("order")) == ("delete", str(7 * 86_400_000))
+    assert set_as(chain, chain.names.history("order", 0)) == ("delete", "-1")  # for ever
     assert_no_difference(chain)
+
+
+def set_as(chain: KafkaChain, topic: str) -> tuple[str | None, str | None]:
+    """How long it keeps records, and whether it compacts them."""
+    resource = ConfigResource(ResourceType.TOPIC, topic)
+    admin = AdminClient(chain.capture.client_properties())
+    found = admin.describe_configs([resource])[resource].result()
+    return found["cleanup.policy"].value, found["retention.ms"].value
 
 
 def test_the_warehouse_is_the_one_that_embedded_capture_makes(
