@@ -75,8 +75,11 @@ class KafkaLanes:
                 "heartbeat.interval.ms": 2_000,
                 "topic.metadata.refresh.interval.ms": 5_000,  # a store that was added is taken up as fast
                 "fetch.wait.max.ms": 100,
-                "fetch.message.max.bytes": capture.max_message_bytes,
-                "queued.max.messages.kbytes": 64 * 1024,
+                # What is fetched comes compressed, and is ten times as much in memory. A broker sends a record that is
+                # larger than this all the same.
+                "fetch.message.max.bytes": 512 * 1024,
+                "fetch.max.bytes": 16 * 1024 * 1024,
+                "queued.max.messages.kbytes": 16 * 1024,
                 "queued.min.messages": MOST_RECORDS,
                 "log_level": 0,  # what goes wrong comes as an event
             }
