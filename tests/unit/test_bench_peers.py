@@ -130,6 +130,7 @@ def test_each_repetition_begins_with_another_contender() -> None:
 def test_a_run_that_is_kept_is_not_run_again(tmp_path_factory: pytest.TempPathFactory) -> None:
     kept = Kept(tmp_path_factory.mktemp("kept"))
     step = Step(workload="day", form="plain", contender="tillstream 2", repetition=1)
+    kept.keep(step, measured("tillstream 2", 50_000, spoilt="a row is missing"))
     assert not kept.has(step)
     kept.keep(step, measured("tillstream 2", 50_000))
     assert kept.has(step)
@@ -150,6 +151,12 @@ def test_what_falls_short_is_told() -> None:
     goals = {each["what"]: each for each in report.goals(report.lines(runs))}
     assert not goals["times Pathway, same bytes"]["reached"]
     assert goals["times Quix Streams, same bytes"]["found"] is None
+
+
+def test_the_readme_s_table_leaves_out_what_does_not_count() -> None:
+    runs = [measured("jdbc", 9_000), measured("jdbc", 10_000), measured("quix", 1, spoilt="stopped")]
+    rows = report.markdown({"lines": report.lines(runs)}).splitlines()
+    assert rows[2:] == ["| day | schema | jdbc | 9,500 (9,000 to 10,000) | 8.0 | 150 MB |"]
 
 
 def test_a_spoilt_run_counts_for_nothing() -> None:

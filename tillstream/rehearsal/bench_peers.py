@@ -46,6 +46,7 @@ class Peers:
         self._directory, self._events = directory, events
         self.kept = Kept(directory)
         self._servers = ExitStack()
+        self._unfit: dict[Settings, str] = {}  # settings that the JDBC sink fails with
         self._filled: dict[str, tuple[Load, Mapping[str, Sum]]] = {}
 
     def __enter__(self) -> "Peers":
@@ -141,7 +142,14 @@ class Peers:
             best, tried = self._search()
             kept = {
                 "best": asdict(best),
-                "tried": [{"settings": str(settings), "events_per_second": round(rate)} for settings, rate in tried],
+                "tried": [
+                    {
+                        "settings": str(settings),
+                        "events_per_second": round(rate),
+                        "failed": self._unfit.get(settings),
+                    }
+                    for settings, rate in tried
+                ],
             }
             self.kept.write(BEST, kept)
         return Settings(**kept["best"])
@@ -168,6 +176,7 @@ class Peers:
                 found = pilot(Jdbc(settings, connect), place, self.postgres, PILOT_SECONDS, PILOT_WARM_SECONDS)
             except SpoiltError as error:
                 log.warning("pilot: %s: %s", settings, error)
+                self._unfit[settings] = str(error)
                 return 0.0
         log.info("pilot: %s: %s events/s", settings, f"{found:,.0f}")
         return found
@@ -198,11 +207,11 @@ def result(kept: Kept) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--directory", type=Path, default=Path("bench-peers"), help="where finished runs are kept")
-    parser.add_argument("--events", type=int, default=1_000_000, help="records a workload, a fifth of them to warm up")
+    parser.add_argument("--events", type=int, default=800_000, help="records a workload, a fifth of them to warm up")
     parser.add_argument("--repetitions", type=int, default=3, help="of the mixed day; the others run once")
     parser.add_argument("--workloads", default=",".join(("day", "inserts", "hot", *STORES)))
     parser.add_argument("--contenders", default="", help="only these, separated by commas")
-    parser.add_argument("--output", choices=("text", "json"), default="text")
+    parser.add_argument("--output", choices=("text", "json", "markdown"), default="text")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
     only = set(filter(None, options.contenders.split(",")))
@@ -218,6 +227,8 @@ def main() -> None:
     found = result(kept)
     if options.output == "json":
         print(json.dumps(found))
+    elif options.output == "markdown":
+        print(report.markdown(found))
     else:
         report.show(Console(), found)
 

@@ -64,7 +64,9 @@ class Kept:
         directory.mkdir(parents=True, exist_ok=True)
 
     def has(self, step: Step) -> bool:
-        return (self._directory / step.file).is_file()
+        """One that was spoilt is tried again."""
+        kept = self.read(step.file)
+        return kept is not None and kept["spoilt"] is None
 
     def keep(self, step: Step, measured: Measured) -> None:
         self.write(step.file, asdict(measured))

@@ -105,7 +105,18 @@ def _goal(what: str, goal: str, found: float | None, reached: bool) -> dict[str,
 def show(console: Console, result: dict[str, Any]) -> None:
     for form, title in (("schema", "same bytes: JSON with its schema"), ("plain", "JSON without a schema")):
         table = Table(title=title)
-        for heading in ("workload", "contender", "events/s", "min", "max", "runs", "CPU s/M", "PostgreSQL", "MB"):
+        for heading in (
+            "workload",
+            "contender",
+            "events/s",
+            "min",
+            "max",
+            "runs",
+            "CPU s/M",
+            "PostgreSQL",
+            "cores",
+            "MB",
+        ):
             table.add_column(heading, justify="left" if heading in ("workload", "contender") else "right")
         for line in result["lines"]:
             if line["form"] == form:
@@ -119,16 +130,35 @@ def show(console: Console, result: dict[str, Any]) -> None:
         verdict = "" if goal["reached"] else "  FALLS SHORT"
         wanted = f" (goal: {goal['goal']})" if goal["goal"] else ""
         console.print(f"{found} {goal['what']}{wanted}{verdict}")
+    console.print("cores: those that it and PostgreSQL keep busy; the broker takes some of what is left")
     for note in result["notes"]:
         console.print(note)
 
 
+def markdown(result: dict[str, Any]) -> str:
+    """The table of README.md."""
+    rows = [
+        "| workload | bytes | who | events/s (min to max) | CPU seconds a million | peak memory of a process |",
+        "|---|---|---|---|---|---|",
+    ]
+    for line in result["lines"]:
+        if line["events_per_second"] is not None:
+            low, high = line["range"]
+            spread = f" ({low:,} to {high:,})" if line["runs"] > 1 else ""
+            rows.append(
+                f"| {line['workload']} | {line['form']} | {line['contender']} | "
+                f"{line['events_per_second']:,}{spread} | {line['cpu_seconds_per_million']} | "
+                f"{line['peak_megabytes']} MB |"
+            )
+    return "\n".join(rows)
+
+
 def _row(line: dict[str, Any]) -> list[str]:
     if line["events_per_second"] is None:
-        return [line["workload"], line["contender"], "spoilt", "", "", "0", "", "", ""]
+        return [line["workload"], line["contender"], "spoilt", "", "", "0", "", "", "", ""]
     low, high = line["range"]
     return [
         line["workload"], line["contender"], f"{line['events_per_second']:,}", f"{low:,}", f"{high:,}",
         str(line["runs"]), str(line["cpu_seconds_per_million"]), str(line["postgres_cpu_seconds_per_million"]),
-        str(line["peak_megabytes"]),
+        str(line["cores_busy"]), str(line["peak_megabytes"]),
     ]  # fmt: skip
