@@ -146,7 +146,7 @@ def test_a_rebalance_in_the_middle_of_a_transaction(
     stores = {"moved56": mysql56, "moved97": mysql97}
     chain = opened(make_kafka_chain(stores, database="rebalance", policies=POLICIES, workers=1))
     with load(chain):
-        for number in range(3):
+        for number in range(2):
             for store in chain.stores:
                 with chain.session(store, autocommit=False) as cursor:
                     rows = [(f"{number} {index}",) for index in range(4000)]
