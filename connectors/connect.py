@@ -136,7 +136,9 @@ class Connect:
             if error.code == CONFLICT and EXISTS not in said:
                 raise _RebalancingError from None
             told = f"Kafka Connect at {self._url} refuses {method} {urllib.parse.unquote(path)}: {said}"
-            raise (TransientError(told) if error.code >= SERVER_FAULT else RefusedError(told)) from None
+            # a worker that has just started answers before it knows its own list
+            is_starting = error.code == NOT_FOUND and path.startswith("/connectors?")
+            raise (TransientError(told) if error.code >= SERVER_FAULT or is_starting else RefusedError(told)) from None
         except (OSError, ValueError) as error:
             reason = getattr(error, "reason", error)
             raise UnreachableError(

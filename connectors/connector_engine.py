@@ -51,6 +51,7 @@ class ConnectorPlaces:
 
     def __init__(self, capture: KafkaCapture) -> None:
         self.connect, self.topics, self.names = Connect(capture.connect), Topics(capture), names_of(capture)
+        self.rested: set[str] = set()  # connectors that were stopped here, which their list may not show yet
 
     def found(self, stores: Iterable[str] | None = None) -> dict[str, Found]:
         """By store: of all that anything is found of, or of these."""
@@ -88,11 +89,23 @@ class ConnectorPlaces:
                     assert wanted is not None
                     self.connect.configure(step.name, wanted.options)
                 case Action.RESUME:
-                    self.connect.resume(step.name)
+                    self.resume(step.name)
                 case Action.RESTART:
                     self.connect.restart(step.name)
                 case Action.STOP:
-                    self.connect.stop(step.name)
+                    self.stop(step.name)
+
+    def create_stopped(self, wanted: Wanted) -> None:
+        self.rested.add(wanted.name)
+        self.connect.create_stopped(wanted.name, wanted.options)
+
+    def stop(self, name: str) -> None:
+        self.rested.add(name)
+        self.connect.stop(name)
+
+    def resume(self, name: str) -> None:
+        self.connect.resume(name)
+        self.rested.discard(name)
 
 
 class ConnectorCapture:
@@ -148,7 +161,7 @@ class ConnectorCapture:
             if not captured.goes_on:
                 return None
             log.warning("store %s: its connector %s is gone from Kafka Connect; making it again", store.id, name)
-            connect.create_stopped(name, self.wanted(store, facts, captured.beginning).options)
+            self.places.create_stopped(self.wanted(store, facts, captured.beginning))
         return connect.offset(name)
 
     def _history(self, store: Store, captured: Captured) -> str:
@@ -170,6 +183,8 @@ class ConnectorEngine:
         found = self._places.found([self.store])[self.store]
         try:
             self._places.take(to_run(self._wanted, found), self._wanted)
+            if self.name in self._places.rested:
+                self._places.resume(self.name)
         except TillstreamError as error:
             raise with_remedy(self.store, error) from None
         self._appears_by = time.monotonic() + APPEAR_SECONDS
@@ -210,7 +225,7 @@ class ConnectorEngine:
 
     def close(self) -> None:
         try:
-            self._connect.stop(self.name)
+            self._places.stop(self.name)
         except TillstreamError as error:
             log.warning("store %s: its connector could not be stopped: %s", self.store, error)
 

@@ -20,6 +20,14 @@ from tillstream.rehearsal.mysql import MySQLServer
 from tillstream.rehearsal.workers import Workers
 
 _numbers = itertools.count(1)
+POLICIES = """\
+version: 1
+tables:
+  members:
+    scope: shared
+    key: {phone: digits}
+    columns: {points: {rule: sum}, "*": {rule: latest}}
+"""
 
 
 class KafkaChain(Chain):

@@ -155,6 +155,11 @@ class Connecting:
         (found,) = (each for each in self._config.stores if each.id == store)
         Supervisor(self._config, found, self._capture, self._books, self._owners).begin()
 
+    def resume(self, store: str) -> None:
+        """Even where it does not show yet that its connector was stopped."""
+        self.places.rested.update(self.places.found([store])[store].connectors)
+        self.begin(store)
+
     def rest(self, store: str) -> None:
         """Stop the store's connector."""
         self.places.take(to_rest(store, self.places.found([store])[store], ""))

@@ -210,6 +210,7 @@ def test_connectors_of_others_are_left_alone(
     for name in others:
         chain.connect.create_stopped(name, {**config, "name": name})
     try:
+        until(lambda: chain.connect.connectors().keys() >= set(others))
         planned = say(rewritten(f"  - {{id: {B},", "# "), "plan", "--output", "json")
         assert set(planned.told["left_alone"]) >= set(others)
         assert not {name for _, _, name in planned.changes} & set(others)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 from harness import Chain, assert_no_difference
-from kafka_chain import KafkaChain
+from kafka_chain import POLICIES, KafkaChain
 
 from connectors import kafka_lanes
 from connectors.connector_options import HEADER
@@ -19,14 +19,6 @@ from tillstream.envelope import LaneBatch, LaneOpened
 from tillstream.errors import LeaseLostError
 from tillstream.rehearsal.mysql import MySQLServer
 
-POLICIES = """\
-version: 1
-tables:
-  members:
-    scope: shared
-    key: {phone: digits}
-    columns: {points: {rule: sum}, "*": {rule: latest}}
-"""
 TABLES = (
     "CREATE TABLE members (id INT PRIMARY KEY, phone VARCHAR(20), name VARCHAR(40), points DECIMAL(10,2))",
     "CREATE TABLE sales (id INT PRIMARY KEY, amount DECIMAL(10,2), note VARCHAR(40))",

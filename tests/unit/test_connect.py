@@ -138,3 +138,11 @@ def test_the_cause_of_a_trace_is_its_innermost() -> None:
 def _expanded(state: str, *tasks: dict[str, str]) -> dict[str, Any]:
     status = {"connector": {"state": state, "worker_id": "w:1"}, "tasks": list(tasks)}
     return {"status": status, "info": {"config": {"a": "b"}}}
+
+
+def test_a_worker_that_has_just_started_knows_no_list_yet(played: PlayedConnect) -> None:
+    """It answers 404 for a moment: that is no refusal, which a person would have to put right."""
+    played.answers = [(404, {"message": "Not Found"}), (200, {})]
+    with pytest.raises(TransientError, match="Not Found"):
+        played.connect.connectors()
+    assert played.connect.connectors() == {}

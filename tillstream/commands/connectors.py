@@ -142,7 +142,7 @@ def resume(store: StoreId, config: ConfigPath = DEFAULT_PATH) -> None:
     with _opened(config, store) as (_, connecting, warehouse):
         StoreOrders(warehouse).resume(store)
         try:
-            connecting.begin(store)
+            connecting.resume(store)
         except TillstreamError:
             typer.echo(
                 f"store {store} rests no more, and cannot go on yet; `run` tries again, `apply` does it:", err=True
