@@ -230,7 +230,7 @@ def main() -> None:
     elif options.output == "markdown":
         print(report.markdown(found))
     else:
-        report.show(Console(), found)
+        report.show(Console(width=None if sys.stdout.isatty() else 120), found)
 
 
 if __name__ == "__main__":

@@ -124,15 +124,19 @@ def show(console: Console, result: dict[str, Any]) -> None:
         console.print(table)
     for line in result["lines"]:
         for reason in line["spoilt"]:
-            console.print(f"does not count: {line['workload']}, {line['form']}, {line['contender']}: {reason}")
+            console.print(
+                f"does not count: {line['workload']}, {line['form']}, {line['contender']}: {reason}", soft_wrap=True
+            )
     for goal in result["goals"]:
         found = "not measured" if goal["found"] is None else f"{goal['found']:g}"
-        verdict = "" if goal["reached"] else "  FALLS SHORT"
+        verdict = "" if goal["reached"] or goal["found"] is None else "  FALLS SHORT"
         wanted = f" (goal: {goal['goal']})" if goal["goal"] else ""
-        console.print(f"{found} {goal['what']}{wanted}{verdict}")
-    console.print("cores: those that it and PostgreSQL keep busy; the broker takes some of what is left")
+        console.print(f"{found} {goal['what']}{wanted}{verdict}", soft_wrap=True)
+    console.print(
+        "cores: those that it and PostgreSQL keep busy; the broker takes some of what is left", soft_wrap=True
+    )
     for note in result["notes"]:
-        console.print(note)
+        console.print(note, soft_wrap=True)
 
 
 def markdown(result: dict[str, Any]) -> str:

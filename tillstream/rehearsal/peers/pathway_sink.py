@@ -41,7 +41,6 @@ def read(task: Any) -> Any:
                 "auto.offset.reset": "earliest", "session.timeout.ms": "10000", "enable.auto.commit": "false",
             },
             topic=name, schema=Record, format="json", json_field_paths=paths, autocommit_duration_ms=500,
-            max_backlog_size=25_000,  # or all there is comes into memory at once
         )
         for name in task["topics"]
     ]  # fmt: skip
