@@ -41,11 +41,11 @@ if [ -z "$$python" ]; then \
 fi
 endef
 
-.PHONY: help setup check test demo kafka bench bench-policies lock clean
+.PHONY: help setup check test demo kafka bench bench-policies bench-peers bench-connectors lock clean
 
 help:  ## list these commands
 	@sed -n 's/^\([a-z-]*\):[^#]*##  *\(.*\)/make \1|\2/p' Makefile | while IFS='|' read -r name text; do \
-	  printf '%-12s %s\n' "$$name" "$$text"; done
+	  printf '%-17s %s\n' "$$name" "$$text"; done
 
 setup: $(READY)  ## make .venv with the locked dependencies and .venv/bin/tillstream (PYTHON=python3.12 for a new .venv)
 	@echo ".venv/bin/tillstream is ready, on $$(.venv/bin/python --version)"
@@ -71,6 +71,12 @@ bench: $(READY)  ## measure the sink and the whole way, beside what bare psycopg
 
 bench-policies: $(READY)  ## try another policy on a million rows of a hundred stores, and switch to it (BENCH="...")
 	@.venv/bin/python -m tillstream.rehearsal.bench_policies $(BENCH)
+
+bench-peers: $(READY)  ## the sink beside Debezium's JDBC sink, Pathway, Quix Streams and bare psycopg (BENCH="...")
+	@.venv/bin/python -m tillstream.rehearsal.bench_peers $(BENCH)
+
+bench-connectors: $(READY)  ## memory and idle CPU of Kafka Connect by the number of its connectors (BENCH="...")
+	@.venv/bin/python -m tillstream.rehearsal.bench_connectors $(BENCH)
 
 lock:  ## write the requirements locks anew from pyproject.toml (LOCK=--upgrade takes newer versions)
 	@$(CHOOSE_PYTHON); \

@@ -16,8 +16,9 @@ from tillstream.errors import RefusedError, TransientError, UnreachableError
 
 REQUEST_SECONDS = 60.0  # a validation logs in to the store
 REBALANCE_SECONDS = 60.0  # how long a cluster of workers may take to agree
-LOOK_SECONDS = 1.0  # how old the list of all connectors may be
+LOOK_SECONDS, LOOK_SECONDS_EACH = 1.0, 0.005  # how old the list of all connectors may be: each is five kilobytes of it
 NOT_FOUND, CONFLICT, SERVER_FAULT = 404, 409, 500
+EXISTS = "already exists"  # has the code of workers that are agreeing, and no other
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,21 +59,25 @@ class Connect:
     def connectors(self) -> dict[str, Connector]:
         """By name, with those that are none of ours."""
         with self._lock:
-            if time.monotonic() - self._seen_at >= LOOK_SECONDS:
+            if time.monotonic() - self._seen_at >= max(LOOK_SECONDS, LOOK_SECONDS_EACH * len(self._seen)):
                 answer = self._ask("GET", "/connectors?expand=status&expand=info")
                 self._seen = {name: _connector(name, each) for name, each in answer.items()}
                 self._seen_at = time.monotonic()
             return dict(self._seen)
 
-    def faults_of(self, config: Mapping[str, str]) -> list[str]:
+    def faults_of(self, name: str, config: Mapping[str, str]) -> list[str]:
         """What Connect and the connector itself find wrong with it; they log in to the store for that."""
         kind = config["connector.class"].rpartition(".")[2]
-        answer = self._ask("PUT", f"/connector-plugins/{kind}/config/validate", config)
+        answer = self._ask("PUT", f"/connector-plugins/{kind}/config/validate", {"name": name, **config})
         return [f"{each['value']['name']}: {error}" for each in answer["configs"] for error in each["value"]["errors"]]
 
     def configure(self, name: str, config: Mapping[str, str]) -> None:
         """Create the connector, or change it."""
         self._ask("PUT", f"/connectors/{_quoted(name)}/config", config)
+
+    def create_stopped(self, name: str, config: Mapping[str, str]) -> None:
+        """Where one of its name stood can be asked for then; nothing is read before it is resumed."""
+        self._ask("POST", "/connectors", {"name": name, "config": dict(config), "initial_state": "STOPPED"})
 
     def resume(self, name: str) -> None:
         self._ask("PUT", f"/connectors/{_quoted(name)}/resume")
@@ -83,7 +88,7 @@ class Connect:
 
     def stop(self, name: str) -> None:
         """End its task; where it stood is kept."""
-        self._ask("PUT", f"/connectors/{_quoted(name)}/stop")
+        self._ask("PUT", f"/connectors/{_quoted(name)}/stop", missing_is_fine=True)
 
     def restart(self, name: str, *, only_failed: bool = True) -> None:
         self._ask(
@@ -101,7 +106,7 @@ class Connect:
         return found[0] if found else None
 
     def _ask(
-        self, method: str, path: str, body: Mapping[str, str] | None = None, *, missing_is_fine: bool = False
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, *, missing_is_fine: bool = False
     ) -> Any:
         try:
             answer = self._patience(self._ask_once, method, path, body, missing_is_fine)
@@ -114,7 +119,7 @@ class Connect:
                 self._seen_at = 0.0
         return answer
 
-    def _ask_once(self, method: str, path: str, body: Mapping[str, str] | None, missing_is_fine: bool) -> Any:
+    def _ask_once(self, method: str, path: str, body: Mapping[str, Any] | None, missing_is_fine: bool) -> Any:
         request = urllib.request.Request(
             f"{self._url}{path}",
             method=method,
@@ -127,9 +132,13 @@ class Connect:
         except urllib.error.HTTPError as error:
             if error.code == NOT_FOUND and missing_is_fine:
                 return None
-            if error.code == CONFLICT:
+            said = _said(error)
+            if error.code == CONFLICT and EXISTS not in said:
                 raise _RebalancingError from None
-            raise self._refusal(method, path, error) from None
+            told = f"Kafka Connect at {self._url} refuses {method} {urllib.parse.unquote(path)}: {said}"
+            # a worker that has just started answers before it knows its own list
+            is_starting = error.code == NOT_FOUND and path.startswith("/connectors?")
+            raise (TransientError(told) if error.code >= SERVER_FAULT or is_starting else RefusedError(told)) from None
         except (OSError, ValueError) as error:
             reason = getattr(error, "reason", error)
             raise UnreachableError(
@@ -138,14 +147,12 @@ class Connect:
             ) from None
         return json.loads(text) if text else None
 
-    def _refusal(self, method: str, path: str, error: urllib.error.HTTPError) -> RefusedError | TransientError:
-        try:
-            said = str(json.load(error)["message"])
-        except (ValueError, KeyError, TypeError):
-            said = error.reason
-        told = f"Kafka Connect at {self._url} refuses {method} {urllib.parse.unquote(path)}: {' '.join(said.split())}"
-        is_starting = error.code == NOT_FOUND and path.startswith("/connectors?")
-        return TransientError(told) if error.code >= SERVER_FAULT or is_starting else RefusedError(told)
+
+def _said(error: urllib.error.HTTPError) -> str:
+    try:
+        return " ".join(str(json.load(error)["message"]).split())
+    except (ValueError, KeyError, TypeError):  # not of Connect: a proxy's page
+        return str(error.reason)
 
 
 def _connector(name: str, answer: Mapping[str, Any]) -> Connector:

@@ -23,7 +23,7 @@ from connectors.preflight import ServerFacts
 from connectors.records import decode, holds_odd_text
 from tillstream import metrics
 from tillstream.config import Config, Store
-from tillstream.envelope import ChangeEvent, LaneBatch, Resume
+from tillstream.envelope import ChangeEvent, LaneBatch, Resume, file_number
 from tillstream.errors import TillstreamError, TransientError
 
 log = logging.getLogger(__name__)
@@ -139,10 +139,13 @@ def hand_over(store: str, epoch: int, lines: bytes, resume: Resume) -> Handover:
 
 
 class EmbeddedCapture:
-    """Makes engines of this process. `prepare` is the warehouse's: it keeps their offsets."""
+    """Makes engines of this process; the warehouse keeps their offsets."""
 
     def __init__(self, config: Config, lanes: EmbeddedLanes, kept: OffsetStore, prepare: Prepare) -> None:
-        self._config, self._lanes, self._kept, self.prepare = config, lanes, kept, prepare
+        self._config, self._lanes, self._kept, self._prepare = config, lanes, kept, prepare
+
+    def prepare(self, store: Store, facts: ServerFacts) -> Beginning:
+        return self._prepare(store.id, oldest_file=file_number(facts.oldest_file))
 
     def engine(self, store: Store, facts: ServerFacts, beginning: Beginning) -> "EmbeddedEngine":
         options = engine_options(self._config, store, self._kept, facts, schema_only=beginning.schema_only)

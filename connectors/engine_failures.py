@@ -4,11 +4,27 @@ from tillstream.errors import RefusedError, TillstreamError, TransientError
 
 
 def engine_failure(store: str, reason: str) -> TillstreamError:
-    line = " ".join(reason.split())[:400]
-    for text, remedy in _REMEDIES.items():
-        if text in line:
-            return RefusedError(f"store {store}: {line}; {remedy.format(store=store)}")
+    line = _line(reason)
+    if remedy := remedy_of(store, line):
+        return RefusedError(f"store {store}: {line}; {remedy}")
     return TransientError(f"store {store}: the capture engine stopped: {line}")
+
+
+def with_remedy(store: str, error: TillstreamError) -> TillstreamError:
+    """The same error, where nothing is known about it."""
+    line = _line(str(error))
+    remedy = remedy_of(store, line)
+    return RefusedError(f"store {store}: {line}; {remedy}") if remedy else error
+
+
+def remedy_of(store: str, line: str) -> str | None:
+    found = (remedy for text, remedy in _REMEDIES.items() if text in line)
+    remedy = next(found, None)
+    return None if remedy is None else remedy.format(store=store)
+
+
+def _line(reason: str) -> str:
+    return " ".join(reason.split())[:400]
 
 
 _RESYNC = "read the store anew with `tillstream resync {store}`"
@@ -21,7 +37,12 @@ _REMEDIES = {  # texts of Debezium and the JVM → what a person does
     "Failed to properly convert default value": "Debezium cannot read a column's DEFAULT; leave the table out with "
     "`tables: {{exclude: [...]}}`, or write the default as text in the store's table",
     "CP1256": "Debezium cannot decode the character set cp1256; leave the column out with tables.exclude_columns",
-    "OutOfMemoryError": "raise `capture_options: {{heap_megabytes: ...}}` in tillstream.yaml and start `run` again",
+    "RecordTooLarge": "a row is larger than Kafka is to take: raise `capture: {{max_message_megabytes: ...}}` in "
+    "tillstream.yaml, the broker's message.max.bytes where that is smaller, and start `run` again",
+    "Could not list directory": "Kafka Connect reads the store's password there itself: let its user list the "
+    "directory and read the file, or name another in tillstream.yaml",
+    "OutOfMemoryError": "raise `capture_options: {{heap_megabytes: ...}}` in tillstream.yaml and start `run` again; "
+    "Kafka Connect's heap is its own (KAFKA_HEAP_OPTS)",
     "SYSTEM VERSIONING": "a system-versioned table's log brings its history as rows; leave the table out with "
     "`tables: {{exclude: [...]}}`, then " + _RESYNC,
     "DDL statement couldn't be parsed": "Debezium cannot read this DDL statement; leave its table out with "

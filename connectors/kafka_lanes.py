@@ -34,7 +34,7 @@ POSITIONS_SECONDS = 0.25  # how often Connect's offsets are looked at
 Arrived = LaneBatch | LaneOpened | LaneClosed
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Lane:
     """A topic that the group has given to us."""
 
@@ -42,6 +42,7 @@ class _Lane:
     next_offset: int | None = None  # of the record that comes next; None: it has not begun
     generation: int = 0  # what earlier ones captured does not count, be it readable or not
     tag: Tag | None = None  # what the last record was captured with
+    waiting_events: int = 0  # handed over, and not in the warehouse yet
     reopen_at: float | None = 0.0  # when it is to be opened; None: it is open, or being opened
 
 
@@ -59,7 +60,6 @@ class KafkaLanes:
         self._offsets = ConnectorOffsets(capture)
         self._lanes: dict[str, _Lane] = {}
         self._closed: list[LaneClosed] = []
-        self._open_events = 0
         self._room = threading.Condition()
         self._looked_at = 0.0
         self._away_until = 0.0
@@ -91,7 +91,7 @@ class KafkaLanes:
         if self._is_draining:
             return []
         with self._room:
-            if not self._room.wait_for(lambda: self._open_events < MOST_WAITING_EVENTS, timeout_seconds or 0.001):
+            if not self._room.wait_for(self._has_room, timeout_seconds or 0.001):
                 return []
         messages = self._consume(timeout_seconds)
         arrived: list[Arrived] = [*self._closed]
@@ -114,8 +114,14 @@ class KafkaLanes:
 
     def commit(self, batches: Iterable[LaneBatch]) -> None:
         with self._room:
-            self._open_events -= sum(batch.handle or 0 for batch in batches)
+            for batch in batches:
+                if batch.handle is not None:
+                    lane, events = batch.handle
+                    lane.waiting_events = max(lane.waiting_events - events, 0)  # none are left of one that was stopped
             self._room.notify_all()
+
+    def _has_room(self) -> bool:
+        return sum(lane.waiting_events for lane in self._lanes.values()) < MOST_WAITING_EVENTS
 
     def refuse(self, store: str, error: RefusedError | LeaseLostError) -> None:
         """Read it again from where the warehouse has it, in a while: another worker may have it by then, and what
@@ -195,6 +201,8 @@ class KafkaLanes:
         if lane.next_offset is not None:
             self._consumer.incremental_unassign([TopicPartition(self._names.lane(lane.store), 0)])
             lane.next_offset = None
+        with self._room:
+            lane.waiting_events = 0
         lane.reopen_at = time.monotonic() + REOPEN_SECONDS
 
     # --- records ----------------------------------------------------------------------------------------
@@ -227,17 +235,20 @@ class KafkaLanes:
             return []
         batches: list[LaneBatch] = []
         values: list[bytes] = []
+        headers: Any = None
+        tag: Tag | None = None  # of a record without headers
         try:
             for message in messages:
-                tag = _tag(message)
+                if (found := message.headers()) != headers:  # the same in nearly all of them
+                    headers, tag = found, _tag(message)
+                    if tag is not None:
+                        if tag != lane.tag and values:
+                            batches.append(self._batch(lane, values, message.offset()))
+                            values = []
+                        lane.tag = tag
                 if tag is None:
                     self._tell_foreign(lane, message)
-                    continue
-                if tag != lane.tag and values:
-                    batches.append(self._batch(lane, values, message.offset()))
-                    values = []
-                lane.tag = tag
-                if (value := message.value()) is not None and tag.generation >= lane.generation:
+                elif (value := message.value()) is not None and tag.generation >= lane.generation:
                     values.append(value)
             lane.next_offset = messages[-1].offset() + 1
             if lane.tag is not None:
@@ -268,7 +279,7 @@ class KafkaLanes:
             ) from None
         assert lane.tag is not None
         with self._room:
-            self._open_events += len(events)
+            lane.waiting_events += len(events)
         return LaneBatch(
             store=lane.store,
             epoch=lane.tag.epoch,
@@ -278,7 +289,7 @@ class KafkaLanes:
             odd_text=records.holds_odd_text(lines),
             schema_only=lane.tag.schema_only,
             lane_offset=next_offset,
-            handle=len(events),
+            handle=(lane, len(events)),
         )
 
     # --- where the log itself was read to -----------------------------------------------------------------

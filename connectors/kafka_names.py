@@ -31,9 +31,13 @@ class KafkaNames:
         """A connector that begins anew has one of its own: a history describes tables as of one offset."""
         return f"{self.prefix}.history.{store}.{generation}"
 
-    def is_history(self, topic: str, store: str = "") -> bool:
-        """Of any store, or of this one."""
-        return topic.startswith(f"{self.prefix}.history.{store}{'.' if store else ''}")
+    def is_history(self, topic: str) -> bool:
+        return topic.startswith(f"{self.prefix}.history.")
+
+    def parse_topic(self, topic: str) -> str | None:
+        """Whose lane or history it is; None for a topic that is none of ours."""
+        found = re.fullmatch(rf"{re.escape(self.prefix)}\.(?:lane\.([a-z0-9_]+)|history\.([a-z0-9_]+)\.[0-9]+)", topic)
+        return (found[1] or found[2]) if found else None
 
     def connector(self, store: str, generation: int) -> str:
         """One that begins anew is another connector: Connect keeps offsets by name."""

@@ -16,7 +16,6 @@ from connectors.beginning import Beginning
 from connectors.examination import LOG_BEGIN
 from connectors.probe import BrokenHistoryError, HistoryBooks, Looked, Probe
 from tillstream.config import Config, Store
-from tillstream.envelope import file_number
 from tillstream.errors import ConfigError, RefusedError, TillstreamError, UnreachableError
 from tillstream.states import StoreReport, StoreState
 
@@ -64,7 +63,7 @@ class Engine(Protocol):
 class Capture(Protocol):
     """Makes engines: those of this process, or connectors of Kafka Connect."""
 
-    def prepare(self, store: str, *, oldest_file: int) -> Beginning: ...
+    def prepare(self, store: Store, facts: preflight.ServerFacts) -> Beginning: ...
 
     def engine(self, store: Store, facts: preflight.ServerFacts, beginning: Beginning) -> Engine: ...
 
@@ -168,12 +167,12 @@ class Supervisor(threading.Thread):
                 self._wait_after(StoreState.STARTING, error)
         self._tell(StoreState.STOPPED)
 
-    def _capture_once(self) -> None:
-        """Examine the store, run its engine until it stops or we are told to."""
+    def begin(self) -> Engine:
+        """Examine the store and start its engine; raises what forbids it."""
         facts = preflight.examine(self._store)
-        self._own(facts.server_uuid)
+        require_own(self._store, facts.server_uuid, self._owners)
         self._look()  # before its engine starts: Debezium itself compares no more than the file's name
-        beginning = self._capture.prepare(self._store.id, oldest_file=file_number(facts.oldest_file))
+        beginning = self._capture.prepare(self._store, facts)
         if beginning.reason:
             log.warning("store %s: %s; reading the store anew", self._store.id, beginning.reason)
         if beginning.schema_only:
@@ -181,6 +180,11 @@ class Supervisor(threading.Thread):
         engine = self._capture.engine(self._store, facts, beginning)
         self._tell(StoreState.STARTING)
         engine.start()
+        return engine
+
+    def _capture_once(self) -> None:
+        """Run the store's engine until it stops or we are told to."""
+        engine = self.begin()
         try:
             self._watch(engine)
         finally:
@@ -263,15 +267,6 @@ class Supervisor(threading.Thread):
             self._tell(state, str(error), lag_seconds=lag)
             return None
 
-    def _own(self, server_uuid: str) -> None:
-        owner = self._owners.setdefault(server_uuid, self._store.id) if server_uuid else self._store.id
-        if owner != self._store.id:
-            raise RefusedError(
-                f"store {self._store.id} at {self._store.host}:{self._store.port} is the same server as store "
-                f"{owner} (server_uuid {server_uuid}); correct the address in tillstream.yaml, or if the disk was "
-                "cloned, delete auto.cnf in that server's data directory and restart it"
-            )
-
     def _wait_after(self, state: StoreState, error: Exception) -> None:
         self._failures += 1
         wait_seconds = self._backoff(_attempt(self._failures))
@@ -312,6 +307,17 @@ class Supervisor(threading.Thread):
             self._books.report(report)
         except TillstreamError as error:  # the warehouse is away: the worker says so, and waits
             log.debug("store %s: could not report: %s", self._store.id, error)
+
+
+def require_own(store: Store, server_uuid: str, owners: MutableMapping[str, str]) -> None:
+    """RefusedError where another store is on the same server; `owners` learns of this one."""
+    owner = owners.setdefault(server_uuid, store.id) if server_uuid else store.id
+    if owner != store.id:
+        raise RefusedError(
+            f"store {store.id} at {store.host}:{store.port} is the same server as store {owner} (server_uuid "
+            f"{server_uuid}); correct the address in tillstream.yaml, or if the disk was cloned, delete auto.cnf in "
+            "that server's data directory and restart it"
+        )
 
 
 def _table_of(message: str) -> str | None:

@@ -50,16 +50,17 @@ class Topics:
 
     def has(self, name: str) -> bool:
         """By a list that is a few seconds old at most, asked for once for all stores."""
-        with self._lock:
-            if time.monotonic() - self._listed_at >= LIST_SECONDS:
-                self._listed, self._listed_at = frozenset(self._list()), time.monotonic()
-            return name in self._listed
+        return name in self._recently()
+
+    def is_there(self, name: str) -> bool:
+        """Now."""
+        return name in self._present_settings([name])
 
     def ensure(self, wanted: Iterable[str]) -> None:
         """Make the topics that are missing, with their retention; of those that are there, set what differs."""
         wanted = list(wanted)
         present = set(self._list())
-        settings = {name: self._settings(name) for name in wanted}
+        settings = {name: self.settings(name) for name in wanted}
         missing = [name for name in wanted if name not in present]
         made = self._admin.create_topics(
             [
@@ -75,8 +76,7 @@ class Topics:
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise broker_error(error, f"make the topic {name}") from error
         self._adjust({name: settings[name] for name in wanted if name in present})
-        with self._lock:
-            self._listed_at = float("-inf")
+        self._forget()
 
     def look(self, names: Collection[str]) -> dict[str, TopicState]:
         """Of those that there are."""
@@ -103,9 +103,30 @@ class Topics:
             except KafkaException as error:
                 if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
                     raise broker_error(error, "delete a topic") from error
+        self._forget()
 
-    def histories(self, store: str) -> list[str]:
-        return [name for name in self._list() if self._names.is_history(name, store)]
+    def of_stores(self, stores: Collection[str] | None = None) -> dict[str, dict[str, dict[str, str]]]:
+        """Store → its topics with how they are set; of all stores that have any, or of these, by a list that is a few
+        seconds old at most."""
+        names: dict[str, str] = {}
+        for name in self._list() if stores is None else self._recently():
+            store = self._names.parse_topic(name)
+            if store is not None and (stores is None or store in stores):
+                names[name] = store
+        found: dict[str, dict[str, dict[str, str]]] = {}
+        for name, settings in self._present_settings(names).items():
+            found.setdefault(names[name], {})[name] = settings
+        return found
+
+    def _recently(self) -> frozenset[str]:
+        with self._lock:
+            if time.monotonic() - self._listed_at >= LIST_SECONDS:
+                self._listed, self._listed_at = frozenset(self._list()), time.monotonic()
+            return self._listed
+
+    def _forget(self) -> None:
+        with self._lock:
+            self._listed_at = float("-inf")
 
     def _list(self) -> list[str]:
         try:
@@ -113,7 +134,7 @@ class Topics:
         except KafkaException as error:
             raise broker_error(error, "list topics") from error
 
-    def _settings(self, name: str) -> dict[str, str]:
+    def settings(self, name: str) -> dict[str, str]:
         """A lane is a buffer, as a binlog is; a history is needed for as long as its connector lives."""
         largest = str(self._capture.max_message_bytes)
         if self._names.is_history(name):
@@ -128,27 +149,32 @@ class Topics:
         }
 
     def _adjust(self, settings: Mapping[str, Mapping[str, str]]) -> None:
-        if not settings:
-            return
-        resources = [ConfigResource(ResourceType.TOPIC, name) for name in settings]
         altered = []
-        for resource, future in self._admin.describe_configs(resources).items():
-            try:
-                present = future.result()
-            except KafkaException as error:
-                raise broker_error(error, f"read how the topic {resource.name} is set") from error
+        for name, present in self._present_settings(settings).items():
             differing = [
                 ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET)
-                for key, value in settings[resource.name].items()
-                if present[key].value != value
+                for key, value in settings[name].items()
+                if present.get(key) != value
             ]
             if differing:
-                altered.append(ConfigResource(ResourceType.TOPIC, resource.name, incremental_configs=differing))
+                altered.append(ConfigResource(ResourceType.TOPIC, name, incremental_configs=differing))
         for resource, future in (self._admin.incremental_alter_configs(altered) if altered else {}).items():
             try:
                 future.result()
             except KafkaException as error:
                 raise broker_error(error, f"set the topic {resource.name}") from error
+
+    def _present_settings(self, names: Iterable[str]) -> dict[str, dict[str, str]]:
+        """Without a topic that has gone meanwhile."""
+        resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
+        found: dict[str, dict[str, str]] = {}
+        for resource, future in (self._admin.describe_configs(resources) if resources else {}).items():
+            try:
+                found[resource.name] = {key: str(entry.value) for key, entry in future.result().items()}
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    raise broker_error(error, f"read how the topic {resource.name} is set") from error
+        return found
 
     def _ids(self, names: Collection[str]) -> dict[str, str]:
         ids: dict[str, str] = {}
@@ -172,7 +198,7 @@ class Topics:
             try:
                 found[partition.topic] = future.result().offset
             except KafkaException as error:
-                if error.args[0].code() not in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.LEADER_NOT_AVAILABLE):
+                if error.args[0].code() not in _NO_TOPIC:
                     raise broker_error(error, f"ask for the offsets of {partition.topic}") from error
         return found
 
@@ -181,6 +207,7 @@ _AWAY = {
     KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT, KafkaError._RESOLVE,
     KafkaError.REQUEST_TIMED_OUT, KafkaError._TIMED_OUT_QUEUE,
 }  # fmt: skip
+_NO_TOPIC = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.LEADER_NOT_AVAILABLE, KafkaError._NOENT}
 _NOT_ALLOWED = {
     KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED, KafkaError.TOPIC_AUTHORIZATION_FAILED,
     KafkaError.CLUSTER_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED, KafkaError._SSL,

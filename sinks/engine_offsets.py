@@ -74,16 +74,28 @@ class EngineOffsets:
         tx.execute(sql.SQL("DELETE FROM debezium.{}").format(sql.Identifier(f"history_{store}")))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Captured:
+    """By which connector a store is captured. `goes_on`: from its offset, which has to be there."""
+
+    epoch: int = 1
+    generation: int = 0
+    goes_on: bool = False
+
+    @property
+    def beginning(self) -> Beginning:
+        return Beginning(epoch=self.epoch, generation=self.generation, schema_only=self.generation > 0)
+
+
 class ConnectorBeginnings:
     """The same where Kafka Connect keeps the offset: what is ahead of the ledger waits in the lane's topic."""
 
     def __init__(self, warehouse: Warehouse) -> None:
         self._warehouse = warehouse
 
-    def generation(self, store: str) -> int:
+    def captured(self, store: str) -> Captured:
         with self._warehouse.transaction() as tx:
-            tx.execute("INSERT INTO tillstream.ledger (store) VALUES (%s) ON CONFLICT DO NOTHING", [store])
-            return int(tx.value("SELECT capture_generation FROM tillstream.ledger WHERE store = %s", [store]))
+            return _captured(tx, store)[0]
 
     def look(self, store: str, offset: dict[str, Any] | None, *, oldest_file: int = 0) -> Beginning:
         """How its connector is to begin, if it were now; `offset` is that of the ledger's generation."""
@@ -93,6 +105,7 @@ class ConnectorBeginnings:
     def prepare(self, store: str, offset: dict[str, Any] | None, *, oldest_file: int = 0) -> Beginning:
         """The same, and it is taken note of: a connector that begins anew is of the next generation."""
         with self._warehouse.transaction() as tx:
+            tx.execute("INSERT INTO tillstream.ledger (store) VALUES (%s) ON CONFLICT DO NOTHING", [store])
             beginning = self._decide(tx, store, offset, oldest_file)
             if beginning.reason:
                 requests.add(tx, store, beginning.reason)
@@ -104,17 +117,23 @@ class ConnectorBeginnings:
             return beginning
 
     def _decide(self, tx: Transaction, store: str, offset: dict[str, Any] | None, oldest_file: int) -> Beginning:
-        epoch, done, generation = tx.rows(
-            "SELECT epoch, snapshot_done, capture_generation FROM tillstream.ledger WHERE store = %s", [store]
-        )[0]
-        anew = [each for each in requests.open_requests(tx, store) if each.table is None]
-        waiting = [each for each in anew if each.state == "waiting" or not generation]
-        reasons = [each.reason for each in waiting]
-        if not anew and done and (reason := _what_connect_lost(offset, oldest_file)):
+        captured, reasons = _captured(tx, store)
+        if captured.goes_on and (reason := _what_connect_lost(offset, oldest_file)):
             reasons = [reason]
         if reasons:
-            return Beginning(epoch=epoch, generation=generation + 1, schema_only=True, reason="; ".join(reasons))
-        return Beginning(epoch=epoch, generation=generation, schema_only=generation > 0)
+            return Beginning(
+                epoch=captured.epoch, generation=captured.generation + 1, schema_only=True, reason="; ".join(reasons)
+            )
+        return captured.beginning
+
+
+def _captured(tx: Transaction, store: str) -> tuple[Captured, list[str]]:
+    """And for what reasons it is to begin anew."""
+    found = tx.rows("SELECT epoch, snapshot_done, capture_generation FROM tillstream.ledger WHERE store = %s", [store])
+    epoch, done, generation = found[0] if found else (1, False, 0)
+    anew = [each for each in requests.open_requests(tx, store) if each.table is None]
+    reasons = [each.reason for each in anew if each.state == "waiting" or not generation]
+    return Captured(epoch=epoch, generation=generation, goes_on=done and not anew), reasons
 
 
 def _what_connect_lost(offset: dict[str, Any] | None, oldest_file: int) -> str | None:

@@ -1,6 +1,7 @@
 """Where in its topic a lane goes on; and what to do where that place is gone."""
 
 import logging
+from dataclasses import dataclass
 
 from sinks.fold import Lane
 from sinks.resync import requests
@@ -15,6 +16,7 @@ _ENTER = "UPDATE tillstream.ledger SET topic_id = %s, lane_offset = %s WHERE sto
 _LOSE = """\
 UPDATE tillstream.ledger SET topic_id = %s, lane_offset = %s, capture_generation = capture_generation + 1
 WHERE store = %s RETURNING capture_generation"""
+_REACHED = "SELECT store, file, pos, lane_offset, capture_generation, refusal FROM tillstream.ledger"
 _REFUSE = "UPDATE tillstream.ledger SET refusal = %s WHERE store = %s"
 
 
@@ -22,7 +24,7 @@ def enter(tx: Transaction, lane: Lane, opened: LaneOpened) -> None:
     """Make `lane.lane_offset` the record to go on with. Where what was to come next is gone, the store is to begin
     anew, and nothing counts until it has."""
     known = tx.value(_TOPIC, [lane.store])
-    lost = _what_is_lost(known, lane.lane_offset, opened)
+    lost = what_is_lost(known, lane.lane_offset, opened)
     if lost:
         log.warning("store %s: %s; reading the store anew", lane.store, lost)
         requests.add(tx, lane.store, lost)
@@ -33,7 +35,7 @@ def enter(tx: Transaction, lane: Lane, opened: LaneOpened) -> None:
         lane.lane_offset = opened.low
 
 
-def _what_is_lost(topic_id: str | None, offset: int | None, opened: LaneOpened) -> str | None:
+def what_is_lost(topic_id: str | None, offset: int | None, opened: LaneOpened) -> str | None:
     if offset is None:
         return "the beginning of its lane has passed its retention" if opened.low > 0 else None
     if topic_id != opened.topic_id:
@@ -43,6 +45,24 @@ def _what_is_lost(topic_id: str | None, offset: int | None, opened: LaneOpened) 
     if offset > opened.high:
         return f"its lane's topic ends at offset {opened.high}, before {offset}, which was next"
     return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reached:
+    """How far a store is in the warehouse: in its log, and in its lane (None: nothing of that was read)."""
+
+    position: tuple[int, int]
+    lane_offset: int | None
+    generation: int  # of its connector
+    refusal: str | None
+
+
+def reached(warehouse: Warehouse) -> dict[str, Reached]:
+    with warehouse.transaction() as tx:
+        return {
+            store: Reached(position=(file, pos), lane_offset=offset, generation=generation, refusal=refusal)
+            for store, file, pos, offset, generation, refusal in tx.rows(_REACHED)
+        }
 
 
 class LaneRefusals:

@@ -20,6 +20,14 @@ from tillstream.rehearsal.mysql import MySQLServer
 from tillstream.rehearsal.workers import Workers
 
 _numbers = itertools.count(1)
+POLICIES = """\
+version: 1
+tables:
+  members:
+    scope: shared
+    key: {phone: digits}
+    columns: {points: {rule: sum}, "*": {rule: latest}}
+"""
 
 
 class KafkaChain(Chain):
@@ -44,6 +52,7 @@ class KafkaChain(Chain):
         prefix = f"test-{os.getpid()}-{next(_numbers)}"  # topics, connectors and a group of its own
         places = f"kafka: '{kafka.broker.address}', connect: '{kafka.connect.url}', prefix: {prefix}"
         settings += f"warehouse: '{warehouse_url}'\ncapture: {{{places}{', ' if capture else ''}{capture}}}\n"
+        settings += "policies: policies.yaml\n" if options.get("policies") else ""  # the workers read the file
         super().__init__(directory, warehouse_url, stores, settings=settings, **options)
         processes.hand_over(directory / "secrets")  # Kafka Connect reads them itself
         self.kafka = kafka

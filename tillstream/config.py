@@ -365,6 +365,17 @@ class CaptureOptions(Entry):
     )
 
 
+SECRET_KEY = re.compile(r"password|secret|jaas|ssl\.key\.pem|keystore\.key", re.IGNORECASE)
+
+
+def _by_reference(client: dict[str, Any]) -> dict[str, Any]:
+    # The value is not repeated: it may be the secret itself.
+    for key, value in client.items():
+        if SECRET_KEY.search(key) and isinstance(value, str) and "${" not in value:
+            raise ValueError(f"{key}: a secret does not stand in this file; refer to where it is kept")
+    return client
+
+
 ClientValue = Annotated["str | SecretReference", BeforeValidator(_client_value)]
 
 
@@ -379,12 +390,12 @@ class KafkaEntry(Entry):
         description="What the names of topics, connectors and the consumer group begin with; another for another "
         "installation on the same Kafka.",
     )
-    client: dict[Text, ClientValue] = Field(
+    client: Annotated[dict[Text, ClientValue], AfterValidator(_by_reference)] = Field(
         default_factory=dict,
         description="How workers log in to Kafka: librdkafka's properties, such as security.protocol; a secret is "
         "{env: NAME} or {file: path}.",
     )
-    connect_client: dict[Text, str] = Field(
+    connect_client: Annotated[dict[Text, str], AfterValidator(_by_reference)] = Field(
         default_factory=dict,
         description="How connectors log in to Kafka for their schema history: Java's properties; a secret is "
         "${dir:/run/secrets:NAME} or ${env:NAME}, read by Connect.",

@@ -46,10 +46,11 @@ _ONLY_ONE = "SELECT pg_try_advisory_lock(hashtextextended('tillstream run', 0))"
 _GIVE_BACK = "SELECT pg_advisory_unlock(hashtextextended('tillstream run', 0))"
 
 
-class _Books:
+class Books:
     """The warehouse as capture sees it."""
 
-    def __init__(self, warehouse: Warehouse, on_report: Callable[[StoreReport], None]) -> None:
+    def __init__(self, warehouse: Warehouse, on_report: Callable[[StoreReport], None] | None) -> None:
+        """None: how a store is doing is told to nobody, and not kept; someone else watches over it, or nobody does."""
         states, epochs, requests = StoreStates(warehouse), Epochs(warehouse), RequestBook(warehouse)
         self.reached = states.reached
         self.must_begin_anew, self.begin_anew = requests.must_begin_anew, requests.begin_anew
@@ -61,6 +62,8 @@ class _Books:
         self._states, self._on_report = states, on_report
 
     def report(self, report: StoreReport) -> None:
+        if self._on_report is None:
+            return
         self._on_report(report)
         self._states.report(report)
 
@@ -80,7 +83,7 @@ class Pipeline:
     ) -> None:
         self._config, self._policy, self._warehouse = config, policy, warehouse
         self._on_commit = on_commit
-        self._books = _Books(warehouse, on_report)
+        self._books = Books(warehouse, on_report)
         self._probe_seconds = probe_seconds
         self._lanes = EmbeddedLanes() if config.capture is None else None
         self._capture = self._make_capture()

@@ -31,12 +31,13 @@ class Working:
         warehouse: Warehouse,
         *,
         on_commit: Callable[[Committed], None] = lambda committed: None,
+        lanes: type[KafkaLanes] = KafkaLanes,
     ) -> None:
         assert config.capture is not None
         self._capture, self._config, self._policy, self._warehouse = config.capture, config, policy, warehouse
         self._refusals = LaneRefusals(warehouse)
         warehouse.check_version()
-        self._on_commit = on_commit
+        self._on_commit, self._lanes = on_commit, lanes
         self._has_told = False
 
     def run(self, should_stop: Callable[[], bool]) -> None:
@@ -45,7 +46,7 @@ class Working:
             if should_stop():
                 return
             time.sleep(LOOK_SECONDS)
-        lanes = KafkaLanes(self._capture, on_refusal=self._note)
+        lanes = self._lanes(self._capture, on_refusal=self._note)
 
         def stop() -> bool:
             if should_stop():

@@ -5,22 +5,20 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+import pytest
+from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 from harness import Chain, assert_no_difference
-from kafka_chain import KafkaChain
+from kafka_chain import POLICIES, KafkaChain
 
+from connectors import kafka_lanes
 from connectors.connector_options import HEADER
 from connectors.records import decode
+from connectors.topics import Topics
 from sinks.fold import stamp_of
+from tillstream.envelope import LaneBatch, LaneOpened
+from tillstream.errors import LeaseLostError
 from tillstream.rehearsal.mysql import MySQLServer
 
-POLICIES = """\
-version: 1
-tables:
-  members:
-    scope: shared
-    key: {phone: digits}
-    columns: {points: {rule: sum}, "*": {rule: latest}}
-"""
 TABLES = (
     "CREATE TABLE members (id INT PRIMARY KEY, phone VARCHAR(20), name VARCHAR(40), points DECIMAL(10,2))",
     "CREATE TABLE sales (id INT PRIMARY KEY, amount DECIMAL(10,2), note VARCHAR(40))",
@@ -70,7 +68,17 @@ def test_one_topic_holds_all_that_the_log_tells_in_its_order(
     assert streamed == sorted(streamed)
     assert sum(event.source is None for event in events) >= 3  # heartbeats, and the marks of a transaction
     assert any(b'"status":"END"' in (each.value() or b"") for each in records)
+    assert set_as(chain, chain.names.lane("order")) == ("delete", str(7 * 86_400_000))
+    assert set_as(chain, chain.names.history("order", 0)) == ("delete", "-1")  # for ever
     assert_no_difference(chain)
+
+
+def set_as(chain: KafkaChain, topic: str) -> tuple[str | None, str | None]:
+    """How long it keeps records, and whether it compacts them."""
+    resource = ConfigResource(ResourceType.TOPIC, topic)
+    admin = AdminClient(chain.capture.client_properties())
+    found = admin.describe_configs([resource])[resource].result()
+    return found["cleanup.policy"].value, found["retention.ms"].value
 
 
 def test_the_warehouse_is_the_one_that_embedded_capture_makes(
@@ -120,10 +128,13 @@ def test_workers_that_are_there_first_wait_for_run(
     chain = make_kafka_chain({"early": mysql56}, database="early", policies=POLICIES)
     chain.on("early", *TABLES, *WRITTEN)
     chain.workers.start()
+    deadline = time.monotonic() + 60
     while "waiting for `tillstream run`" not in chain.workers.log(0).read_text():
         chain.workers.require_alive()
+        assert time.monotonic() < deadline
         time.sleep(0.1)
     chain.start_run()
+    chain.wait_until(chain._snapshots_done)
     chain.settle()
     assert chain.rows("SELECT points FROM central.members") == [(Decimal("10.50"),)]
 
@@ -164,3 +175,38 @@ def test_a_lane_that_is_read_from_its_beginning_again_changes_nothing(
     chain.settle()
     assert_no_difference(chain)
     assert chain.rows("SELECT count(*) FROM tillstream.resyncs") == [(0,)]
+
+
+def test_what_a_lane_gave_up_makes_room_for_what_comes(
+    make_kafka_chain: Callable[..., KafkaChain], mysql56: MySQLServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How far a worker runs ahead is bounded by what is not in the warehouse yet; of a lane that was stopped or is
+    another's nothing ever will be, and it is read again from where the warehouse says."""
+    chain = make_kafka_chain({"room": mysql56}, database="room", policies=POLICIES, workers=0)
+    chain.on("room", *TABLES, *WRITTEN)
+    chain.start_run()
+    chain.wait_until(lambda: Topics(chain.capture).has(chain.names.lane("room")) and len(chain.records("room")) > 10)
+    monkeypatch.setattr(kafka_lanes, "MOST_WAITING_EVENTS", 3)
+    monkeypatch.setattr(kafka_lanes, "REOPEN_SECONDS", 0.1)
+    lanes = kafka_lanes.KafkaLanes(chain.capture)
+    try:
+        for _ in range(3):
+            assert _first_batch(lanes).events
+            lanes.refuse("room", LeaseLostError("another worker has it"))
+        batch = _first_batch(lanes)
+        assert lanes.poll(0.1) == []  # no room
+        lanes.commit([batch])
+        chain.wait_until(lambda: bool(lanes.poll(0.1)))  # a heartbeat
+    finally:
+        lanes.close()
+
+
+def _first_batch(lanes: kafka_lanes.KafkaLanes) -> LaneBatch:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        for each in lanes.poll(0.1):
+            if isinstance(each, LaneOpened):
+                each.begin(0, 0)
+            elif isinstance(each, LaneBatch):
+                return each
+    raise AssertionError("nothing comes")

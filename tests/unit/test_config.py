@@ -318,6 +318,21 @@ class TestResolving:
             secret.client_properties()
         assert secret.client["enable.ssl.certificate.verification"] == "false"
 
+    def test_a_secret_of_kafka_stands_in_no_file(self) -> None:
+        """Neither the workers' nor the connectors'; what is no secret may be said as it is."""
+        named = "capture: {kafka: broker:9092, connect: http://connect:8083, %s}\n"
+        for said, key in (
+            ("client: {sasl.password: hunter2}", "sasl.password"),
+            ("connect_client: {sasl.jaas.config: 'Login password=\"hunter2\";'}", "sasl.jaas.config"),
+        ):
+            fault = fault_of(SMALLEST + named % said)
+            assert f"{key}: a secret does not stand in this file" in fault
+            assert "hunter2" not in fault
+        kept = "connect_client: {sasl.jaas.config: 'Login password=\"${env:KAFKA}\";', ssl.truststore.location: /ca}"
+        capture = config_of(SMALLEST + named % kept).capture
+        assert capture is not None
+        assert capture.connect_client["ssl.truststore.location"] == "/ca"
+
     def test_how_long_history_is_kept_is_said_for_all_or_by_table(self) -> None:
         """30 days where nothing is said; false is none."""
         assert config_of(SMALLEST).tables.history_seconds == {"*": 30 * 86_400.0}

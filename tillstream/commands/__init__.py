@@ -18,6 +18,7 @@ import typer
 from tillstream.commands import (
     anomalies,
     config,
+    connectors,
     dead_letters,
     demo,
     doctor,
@@ -55,6 +56,7 @@ VERBS = (
     policy,
     resync,
     stores,
+    connectors,
     migrate,
     quarantine,
     reviews,

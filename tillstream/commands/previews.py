@@ -15,14 +15,16 @@ if TYPE_CHECKING:
 PREVIEWED = 1  # nothing was changed: nobody was there to say yes
 
 
-def agrees(heading: Iterable[str], previews: "Iterable[Preview]", output: Output) -> bool:
+def agrees(
+    heading: Iterable[str], previews: "Iterable[Preview]", output: Output, *, question: str = "Decide it so?"
+) -> bool:
     """Whether a person who was shown it all says yes; nobody does where nobody is at the terminal."""
     for line in (*heading, *(line for each in previews for line in in_words(each))):
         typer.echo(line, err=True)
     if output is Output.JSON or not sys.stdin.isatty():
         typer.echo("Nothing was changed; say --yes to have it so.", err=True)
         return False
-    return typer.confirm("Decide it so?", err=True)
+    return typer.confirm(question, err=True)
 
 
 def in_words(preview: "Preview") -> list[str]:

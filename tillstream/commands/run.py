@@ -2,7 +2,6 @@
 
 import logging
 import signal
-import threading
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,6 +9,7 @@ import typer
 from tillstream import logs
 from tillstream.commands.config import DEFAULT_PATH, ConfigPath, load_all
 from tillstream.commands.metrics_server import serve_metrics
+from tillstream.commands.signals import Told
 from tillstream.config import Config
 from tillstream.states import StoreReport, StoreState
 
@@ -44,26 +44,18 @@ def run(
 
 def _work(settings: Config, pipeline: "Pipeline") -> bool:
     """Whether it was Ctrl-C that ended it."""
-    received: list[int] = []
-    stop = threading.Event()
-
-    def note(number: int, frame: object) -> None:
-        received.append(number)
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, note)
+    told = Told()
     signal.signal(signal.SIGHUP, lambda number, frame: pipeline.look_at_stores())
     serve_metrics(settings)
     try:
         pipeline.start()
         log.info("following %d stores; Ctrl-C or SIGTERM ends it", len(settings.stores))
-        while not stop.is_set() and not pipeline.wait(0.2):
+        while not told.stop.is_set() and not pipeline.wait(0.2):
             pass
         log.info("finishing what was taken in")
     finally:
         pipeline.stop()
-    return signal.SIGINT in received
+    return told.interrupted
 
 
 class _Announcer:

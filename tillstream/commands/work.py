@@ -1,8 +1,6 @@
 """tillstream work: one sink worker; as many as the lanes need, on as many machines."""
 
 import logging
-import signal
-import threading
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,6 +8,7 @@ import typer
 from tillstream import logs
 from tillstream.commands.config import DEFAULT_PATH, ConfigPath, load_all
 from tillstream.commands.metrics_server import serve_metrics
+from tillstream.commands.signals import Told
 from tillstream.errors import RefusedError
 
 if TYPE_CHECKING:
@@ -55,17 +54,9 @@ def _work(settings: "Config", policy: "Policy", warehouse: "Warehouse", metrics_
     """Whether it was Ctrl-C that ended it."""
     from tillstream.working import Working
 
-    received: list[int] = []
-    stop = threading.Event()
-
-    def note(number: int, frame: object) -> None:
-        received.append(number)
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, note)
+    told = Told()
     serve_metrics(settings, metrics_port)
     working = Working(settings, policy, warehouse)
     log.info("working on the lanes that the group gives; Ctrl-C or SIGTERM ends it")
-    working.run(stop.is_set)
-    return signal.SIGINT in received
+    working.run(told.stop.is_set)
+    return told.interrupted
