@@ -39,8 +39,7 @@ def test_a_contest_needs_two_stores_within_the_window(apart: int, contested: boo
 
 def test_two_rows_of_one_store_are_no_contest() -> None:
     """It has the key twice and changed both; what the other store has is of long ago."""
-    twice = [with_facts(row("s1", at=2_000 + n, pos=n, pk=str(n)), values={"name": f"n{n}"}, columns=frozenset({"name"}))
-             for n in (1, 2)]  # fmt: skip
+    twice = [with_facts(row("s1", at=2_000 + n, pos=n, pk=str(n)), values={"name": str(n)}) for n in (1, 2)]
     policy = policy_of(rule_of(RuleName.LATEST))
     assert not resolve(policy, ("name",), [*twice, row("s2", at=5)]).contests
     assert resolve(policy, ("name",), [*twice, row("s2", at=2_000)]).contests
