@@ -79,7 +79,7 @@ def test_decided_from_a_few_rows_is_decided_from_all(
     policy: TablePolicy, given_: list[Contribution], data: st.DataObject
 ) -> None:
     """Where the shortcut answers, from the standing decision and the rows that changed, all rows say the same; also
-    if a row that it rests on is gone, which other keys than those of its batch may still have to be told."""
+    if a row that it rests on was withdrawn meanwhile, for which the key still waits to be decided."""
     one_each = list({each.store: with_facts(each, deleted=False) for each in given_}.values())
     changing = data.draw(st.sets(st.sampled_from([each.store for each in one_each]), min_size=1, max_size=2))
     arriving = data.draw(st.sets(st.sampled_from(sorted(changing))))
