@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from enum import Enum, auto
 
-from conflict.policy import Deletes, RuleName, TablePolicy, chain
+from conflict.policy import RuleName, TablePolicy, chain
 
 
 class Alone(Enum):
@@ -38,7 +38,7 @@ def alone(policy: TablePolicy, columns: Collection[str]) -> Mapping[str, Alone] 
     """By column; None where some rule has to look at the row, or at more than the row."""
     found = {column: _of(policy, column) for column in columns}
     known = {column: each for column, each in found.items() if each is not None}
-    return known if len(known) == len(found) and policy.deletes is not Deletes.NEVER else None
+    return known if len(known) == len(found) else None
 
 
 def _of(policy: TablePolicy, column: str) -> Alone | None:

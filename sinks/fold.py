@@ -224,8 +224,6 @@ def _observe(earlier: SharedChange | None, codec: RowCodec, stamp: Stamp, event:
     change.stamps[CHANGED] = mark
     if codec.opened:
         _observe_values(change, codec, event, mark)
-    if event.op == "d" and event.newkey is not None:
-        return change
     before, after = event.before, event.after
     if after is None:
         return change

@@ -1,7 +1,7 @@
 """What stores contribute to one business key, and the rules that decide it, drawn at random."""
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
@@ -200,3 +200,18 @@ def row(store: str, *, at: int, deleted: bool = False, pos: int = 1, pk: str = "
         values={"points": Decimal(at), "name": store, "home": store},
         stamps={name: ColumnStamp((1, 1, pos, 0, 0), at * SECOND_US) for name in COLUMNS},
     )
+
+
+def everything_offered(*names: str | None) -> Iterator[dict[str, str | None]]:
+    """By store, which of these names each has: all there are, also of fewer stores."""
+    for offered in itertools.product((*names, "no row"), repeat=len(STORES)):
+        if found := {store: name for store, name in zip(STORES, offered, strict=True) if name != "no row"}:
+            yield found
+
+
+def one_after_another(offered: Mapping[str, str | None], *, apart: int = 1) -> list[Contribution]:
+    """A row of each, changed so many seconds after the one before."""
+    return [
+        with_facts(row(store, at=4 + number * apart), values={"name": name}, columns=frozenset({"name"}))
+        for number, (store, name) in enumerate(offered.items())
+    ]

@@ -301,6 +301,7 @@ def assert_history(place: Place) -> None:
 # --- what was drawn ---------------------------------------------------------------------------------------
 
 DIMENSIONS = frozenset({
+    "key decided from a few rows",  # the fixture `drawn` sees to it
     "batches cut", "events delivered twice", "stores interleaved", "several workers", "a worker that crashed",
     "late store", "new epoch", "floor", "delete", "deleted row that is back", "clock set back", "key of several stores",
     "contested value", "value that clocks cannot tell",

@@ -327,6 +327,24 @@ def test_by_one_clock_a_rows_time_never_runs_backwards(times: list[int], offset_
     assert told == list(itertools.accumulate((each - offset_us for each in times), max))
 
 
+def test_a_change_that_stands_behind_one_dated_later_is_told_within_both_doubts() -> None:
+    """Each is read by the correction of its own place, and may have been measured as wrongly as that says: the later of
+    both it is, and the true time lies within what is told."""
+    doubts = (0, SECOND_US, 20 * SECOND_US)
+    wrong = (-1, 0, 1)  # by all of the doubt
+    for was_off_us, gap_us, doubt_us, other_us, one, other in itertools.product(
+        (0, 8 * SECOND_US, 3600 * SECOND_US), (0, 5 * SECOND_US), doubts, doubts, wrong, wrong
+    ):
+        clock = StoreClock([
+            Correction(since=(1, 1, 0), offset_us=was_off_us + one * doubt_us, uncertainty_us=doubt_us),
+            Correction(since=(1, 1, 100), offset_us=other * other_us, uncertainty_us=other_us),
+        ])  # fmt: skip
+        before, at_us = ((1, 1, 50), NOON_US + was_off_us), NOON_US + gap_us
+        found = clock.timed((1, 1, 150), at_us, before if before[1] > at_us else None)
+        assert abs(found.effective_us - at_us) <= found.uncertainty_us
+        assert found.effective_us >= at_us - other * other_us
+
+
 def ahead(before: Sequence[int], at_us: int) -> tuple[tuple[int, ...], int] | None:
     latest = max(((at, (1, 1, pos)) for pos, at in enumerate(before)), default=None)
     return (latest[1], latest[0]) if latest and latest[0] > at_us else None

@@ -3,7 +3,7 @@
 import itertools
 
 import pytest
-from drawn_contributions import policy_of, row, rule_of
+from drawn_contributions import policy_of, row, rule_of, with_facts
 
 from conflict.policy import RuleName
 from conflict.resolve import resolve
@@ -35,3 +35,11 @@ def test_a_contest_needs_two_stores_within_the_window(apart: int, contested: boo
     """Ten minutes, if the policy says nothing else."""
     found = resolve(policy_of(rule_of(RuleName.LATEST)), ("name",), [row("s1", at=5), row("s2", at=5 + apart)])
     assert bool(found.contests) is contested
+
+
+def test_two_rows_of_one_store_are_no_contest() -> None:
+    """It has the key twice and changed both; what the other store has is of long ago."""
+    twice = [with_facts(row("s1", at=2_000 + n, pos=n, pk=str(n)), values={"name": str(n)}) for n in (1, 2)]
+    policy = policy_of(rule_of(RuleName.LATEST))
+    assert not resolve(policy, ("name",), [*twice, row("s2", at=5)]).contests
+    assert resolve(policy, ("name",), [*twice, row("s2", at=2_000)]).contests

@@ -1,7 +1,18 @@
 """When a key is gone, and what a deleted row still counts for."""
 
 import pytest
-from drawn_contributions import COLUMNS, contribution_lists, policy_of, row, rule_of, rules, text_of, values, with_facts
+from drawn_contributions import (
+    COLUMNS,
+    SECOND_US,
+    contribution_lists,
+    policy_of,
+    row,
+    rule_of,
+    rules,
+    text_of,
+    values,
+    with_facts,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -10,12 +21,24 @@ from conflict.resolution import Contribution
 from conflict.resolve import resolve
 
 
+def inserted(each: Contribution, *, at: int) -> Contribution:
+    return with_facts(each, inserted_us=at * SECOND_US)
+
+
 @pytest.mark.parametrize(
     ("deletes", "contributions", "exists"),
     [
         (Deletes.LATEST, [row("s1", at=5), row("s2", at=4, deleted=True)], True),
         (Deletes.LATEST, [row("s1", at=5), row("s2", at=6, deleted=True)], False),
         (Deletes.LATEST, [row("s1", at=5), row("s2", at=5, deleted=True)], True),
+        (Deletes.LATEST, [inserted(row("s1", at=9), at=4), row("s2", at=5, deleted=True)], True),
+        (Deletes.ANY, [inserted(row("s1", at=9), at=4), row("s2", at=5, deleted=True)], False),
+        (Deletes.ANY, [inserted(row("s1", at=9), at=5), row("s2", at=5, deleted=True)], True),
+        (
+            Deletes.ANY,
+            [inserted(row("s1", at=9), at=4), inserted(row("s3", at=6), at=6), row("s2", at=5, deleted=True)],
+            True,
+        ),
         (Deletes.ALL, [row("s1", at=5), row("s2", at=6, deleted=True)], True),
         (Deletes.ALL, [row("s1", at=7, deleted=True), row("s2", at=6, deleted=True)], False),
         (Deletes.NEVER, [row("s1", at=7, deleted=True), row("s2", at=6, deleted=True)], True),
@@ -23,7 +46,8 @@ from conflict.resolve import resolve
     ],
 )
 def test_deletes(deletes: Deletes, contributions: list[Contribution], exists: bool) -> None:
-    """latest: by time, and a tie keeps the row; all: once every store did; never: the last values outlive the rows."""
+    """latest: by time, and a tie keeps the row; any: once one did after the last insert; all: once every store did;
+    never: the last values outlive the rows."""
     assert resolve(policy_of(rule_of(RuleName.LATEST), deletes), COLUMNS, contributions).exists is exists
 
 

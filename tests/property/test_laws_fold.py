@@ -126,14 +126,17 @@ def the_fold_is_the_same(policy: TablePolicy | None, cutting: Cuttings) -> None:
     acts_, cuts, compressed = cutting
     table = FakeTable("members", list(MEMBERS), ("id",), policy)
     log = recorded(table, acts_, compressed=compressed)
-    assert folded_facts(log, table, cuts) == folded_facts(log, table, [])
+    whole = folded_facts(log, table, [])
+    assert folded_facts(log, table, cuts) == whole
+    assert folded_facts(log, table, list(range(len(log)))) == whole
 
 
 @pytest.mark.parametrize("policy", [None, SHARED], ids=["isolated", "shared"])
 @given(cutting=cuttings)
 @settings(max_examples=100, deadline=None)
 def test_cut_anywhere_the_fold_is_the_same(policy: TablePolicy | None, cutting: Cuttings) -> None:
-    """One batch or many: each row ends with the same image, stamp, latest time and stamps of its columns."""
+    """One batch, some, or one for each event: each row ends with the same image, stamp, latest time and stamps of its
+    columns."""
     the_fold_is_the_same(policy, cutting)
 
 

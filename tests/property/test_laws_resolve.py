@@ -8,8 +8,11 @@ from drawn_contributions import (
     COLUMNS,
     STORES,
     contribution_lists,
+    everything_offered,
+    one_after_another,
     policies,
     policy_of,
+    rule_of,
     rules,
     text_of,
     times_us,
@@ -34,6 +37,15 @@ def test_the_order_of_contributions_does_not_matter(name: RuleName, data: st.Dat
     shuffled = data.draw(st.permutations(given_))
     policy = policy_of(data.draw(rules((name,), then=1)), data.draw(st.sampled_from(list(Deletes))))
     assert text_of(resolve(policy, COLUMNS, shuffled)) == text_of(resolve(policy, COLUMNS, given_))
+
+
+@pytest.mark.parametrize("name", [each for each in RuleName if each is not RuleName.SUM_OF_CHANGES])
+def test_nor_where_stores_have_the_same_at_the_same_time(name: RuleName) -> None:
+    """Every tie that a few values make, listed from either end."""
+    for offered in everything_offered("a", "b", None):
+        rows = one_after_another(offered, apart=0)
+        one, other = (resolve(policy_of(rule_of(name)), ("name",), each) for each in (rows, rows[::-1]))
+        assert text_of(one) == text_of(other)
 
 
 @given(policy=policies, given_=contribution_lists(), data=st.data())

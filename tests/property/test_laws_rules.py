@@ -14,8 +14,10 @@ from drawn_contributions import (
     OPENING_US,
     TIERS,
     contribution_lists,
+    everything_offered,
     last_of_each_store,
     longest_of,
+    one_after_another,
     policies,
     policy_of,
     row,
@@ -123,6 +125,27 @@ def test_a_condition_is_true_of_just_those_rows(text: str, given_: list[Contribu
     assert found.values.get("points") == (max(values, default=None) if through else "1" if having else None)
 
 
+@given(
+    name=st.sampled_from([RuleName.SUM, RuleName.SUM_OF_CHANGES, RuleName.UNION, RuleName.PYTHON]),
+    text=st.sampled_from(list(CONDITIONS)),
+    given_=contribution_lists(least=2),
+)
+@settings(max_examples=150, deadline=None)
+def test_what_is_made_of_every_row_is_made_of_those_that_meet_its_condition(
+    name: RuleName, text: str, given_: list[Contribution]
+) -> None:
+    """Also of two rows of one store, of whichever it is true."""
+    rule, column = rule_of(name), "name" if name is RuleName.UNION else "points"
+    given_ = [replace(each, deleted=False) for each in given_ if column in each.columns]
+    through = [each for each in given_ if CONDITIONS[text](each)]
+    conditional = replace(rule, when=condition_of(text, TIERS))
+    found = resolve(policy_of(conditional), (column,), given_)
+    if through:
+        assert found.values == resolve(policy_of(rule), (column,), through).values
+    else:
+        assert found.values == resolve(policy_of(LATEST), (column,), given_).values
+
+
 @given(given_=contribution_lists(least=1), data=st.data())
 @settings(max_examples=100, deadline=None)
 def test_what_cannot_be_told_cannot_be_told_in_any_order(given_: list[Contribution], data: st.DataObject) -> None:
@@ -202,6 +225,44 @@ def test_nobody_ranked_better_has_one(rule: ColumnRule, given_: list[Contributio
         assert found.winners.get("points") == (equal[0] if equal else None)
     elif best is not None and best < len(rank) and "points" in found.winners:
         assert found.winners["points"] in equal
+
+
+@given(given_=contribution_lists(least=1))
+@settings(max_examples=60, deadline=None)
+def test_the_row_of_the_owner_that_stands_is_taken(given_: list[Contribution]) -> None:
+    """Of the store that the agreed `home` names the last row under the key; where it has none, the last change."""
+    found = resolve(policy_of(rule_of(RuleName.OWNER), Deletes.NEVER), COLUMNS, given_)
+    otherwise = resolve(policy_of(LATEST, Deletes.NEVER), COLUMNS, given_)
+    counting = [each for each in given_ if not each.deleted] or given_
+    for name in {"points", "name"} & set(found.values):
+        owned = [each for each in last_of_each_store(counting, name) if each.store == found.values.get("home")]
+        if owned:
+            assert (found.winners[name], found.values[name]) == (owned[0].store, owned[0].values[name])
+        else:
+            assert found.winners[name] == otherwise.winners[name]
+
+
+def test_nothing_has_more_votes_than_a_majority() -> None:
+    """One vote a store; of values with as many it is the last changed, whatever was changed later to another value."""
+    policy = policy_of(rule_of(RuleName.MAJORITY))
+    for offered in everything_offered("a", "b", None):
+        votes = Counter(name for name in offered.values() if name is not None)
+        most = [store for store, name in offered.items() if name is not None and votes[name] == max(votes.values())]
+        is_tied = len({offered[store] for store in most}) > 1
+        found = resolve(policy, ("name",), one_after_another(offered))
+        assert found.winners.get("name") == (most[-1 if is_tied else 0] if most else None)
+
+
+@pytest.mark.parametrize("name", [RuleName.EQUAL_OR_FLAG, RuleName.REVIEW])
+def test_stores_that_differ_are_a_question(name: RuleName) -> None:
+    """Two are enough, and NULL is a value: then `then` decides, and it is contested; where all agree, it is the first
+    store's, and is not."""
+    policy = policy_of(rule_of(name))
+    for offered in everything_offered("a", "b", None):
+        differ = len(set(offered.values())) > 1
+        found = resolve(policy, ("name",), one_after_another(offered))
+        assert found.winners == {"name": list(offered)[-1 if differ else 0]}
+        assert bool(found.contests) is differ
 
 
 @pytest.mark.parametrize(("name", "pick"), [(RuleName.HIGHEST, max), (RuleName.LOWEST, min)])

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from drawn_contributions import (
     COLUMNS,
+    TIERS,
     contribution_lists,
     doubts_us,
     policy_of,
@@ -19,36 +20,50 @@ from hypothesis import assume, event, given, settings
 from hypothesis import strategies as st
 
 from conflict.alone import Alone, alone
-from conflict.policy import Deletes, RuleName, TablePolicy
+from conflict.condition import Condition, condition_of
+from conflict.policy import ColumnRule, Deletes, RuleName, TablePolicy
 from conflict.resolution import UNSEEN, ColumnStamp, Contribution, Resolution
 from conflict.resolve import resolve
 from conflict.shortcut import Standing, may_shorten, shortened
 
 
-@given(
-    policy=st.builds(policy_of, rules(conditions=False), st.sampled_from(list(Deletes))).filter(
-        lambda each: alone(each, COLUMNS)
-    ),
-    given_=contribution_lists(least=1),
-)
-@settings(max_examples=300, deadline=None)
-def test_a_row_alone_under_its_key_is_what_the_key_comes_to(policy: TablePolicy, given_: list[Contribution]) -> None:
-    """Whatever its times and values: what is known of such a row without looking at it is what the whole function
-    makes of it, winners and all."""
+def chained(*names: RuleName, when: Condition | None = None) -> ColumnRule:
+    """One falling back on the next, the last as it does; under the condition the first."""
+    first, *others = names
+    rule = replace(rule_of(first), when=when)
+    return replace(rule, then=chained(*others)) if others else rule
+
+
+CONDITION = condition_of("home is null", TIERS)
+WITH_A_THEN = [each for each in RuleName if rule_of(each).falls_back]
+CHAINS = [
+    *(chained(one, when=when) for one in RuleName for when in (None, CONDITION)),
+    *(chained(one, other, when=CONDITION) for one in RuleName for other in RuleName),
+    *(chained(one, other, third) for one in WITH_A_THEN for other in WITH_A_THEN for third in RuleName),
+]
+KNOWN_ALONE = [policy for policy in map(policy_of, CHAINS) if alone(policy, COLUMNS)]
+
+
+@given(given_=contribution_lists(least=1), deletes=st.sampled_from(list(Deletes)))
+@settings(max_examples=25, deadline=None)
+def test_a_row_alone_under_its_key_is_what_the_key_comes_to(given_: list[Contribution], deletes: Deletes) -> None:
+    """Whatever its times and values, by every rule and every chain of them of which that is said: what is known of such
+    a row without looking at it is what the whole function makes of it, winners and all."""
     row = with_facts(given_[0], deleted=False, columns=frozenset(COLUMNS), quarantined_us=None)
-    decided = alone(policy, COLUMNS)
-    assert decided is not None
     has = {name: row.values[name] is not None for name in COLUMNS}
-    wins = {name for name, each in decided.items() if each is Alone.WINS or (each is Alone.WINS_IF_GIVEN and has[name])}
-    newest = {name for name, each in decided.items() if each is Alone.WINS_IF_GIVEN and not has[name]} & set(row.stamps)
-    event(", ".join(sorted({each.name for each in decided.values()})))
-    assert resolve(policy, COLUMNS, [row]) == Resolution(
-        exists=True,
-        values={name: row.values[name] for name, each in decided.items() if each is not Alone.NONE},
-        winners=dict.fromkeys(wins, row.store),
-        newest=dict.fromkeys(newest, row.store),
-        stores=(row.store,),
-    )
+    for policy in KNOWN_ALONE:
+        known = alone(policy, COLUMNS) or {}
+        wins = {
+            name for name, each in known.items() if each is Alone.WINS or (each is Alone.WINS_IF_GIVEN and has[name])
+        }
+        newest = {name for name, each in known.items() if each is Alone.WINS_IF_GIVEN and not has[name]}
+        assert resolve(replace(policy, deletes=deletes), COLUMNS, [row]) == Resolution(
+            exists=True,
+            values={name: row.values[name] for name, each in known.items() if each is not Alone.NONE},
+            winners=dict.fromkeys(wins, row.store),
+            newest=dict.fromkeys(newest & set(row.stamps), row.store),
+            stores=(row.store,),
+        )
 
 
 choosing = rules(then=1, conditions=False).filter(lambda rule: may_shorten(policy_of(rule), COLUMNS))
@@ -63,7 +78,8 @@ choosing = rules(then=1, conditions=False).filter(lambda rule: may_shorten(polic
 def test_decided_from_a_few_rows_is_decided_from_all(
     policy: TablePolicy, given_: list[Contribution], data: st.DataObject
 ) -> None:
-    """Where the shortcut answers, from the standing decision and the rows that changed, all rows say the same."""
+    """Where the shortcut answers, from the standing decision and the rows that changed, all rows say the same; also
+    if a row that it rests on was withdrawn meanwhile, for which the key still waits to be decided."""
     one_each = list({each.store: with_facts(each, deleted=False) for each in given_}.values())
     changing = data.draw(st.sets(st.sampled_from([each.store for each in one_each]), min_size=1, max_size=2))
     arriving = data.draw(st.sets(st.sampled_from(sorted(changing))))
@@ -72,8 +88,10 @@ def test_decided_from_a_few_rows_is_decided_from_all(
     was = resolve(policy, COLUMNS, before)
     assume(was.exists and not was.contests and not was.uncertain)
     standing = Standing(winners=was.winners, newest=was.newest)
+    gone = data.draw(st.sampled_from([None, None, None, None, None, *sorted(standing.stores)]))
+    after = [each for each in after if each.store != gone]
     looked_at = [each for each in after if each.store in standing.stores | changing]
-    doubt_us = max(stamp.uncertainty_us for each in after for stamp in (UNSEEN, *each.stamps.values()))
+    doubt_us = max(stamp.uncertainty_us for each in [*before, *after] for stamp in (UNSEEN, *each.stamps.values()))
     found = shortened(policy, COLUMNS, standing, changing, looked_at, doubt_us)
     event("answered" if found else "all rows are read")
     if found is not None:
