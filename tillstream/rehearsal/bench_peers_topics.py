@@ -17,7 +17,7 @@ from tillstream.rehearsal.recording import declaration, event
 
 FORMS = ("schema", "plain")
 FILLERS = 2  # processes
-FLUSH_SECONDS = 120.0
+FLUSH_SECONDS, DROP_SECONDS = 120.0, 60.0
 _HEADERS: list[tuple[str, str | bytes | None]] = [(HEADER, str(Tag(epoch=1, generation=0, schema_only=False)))]
 _encode = msgspec.json.encode
 
@@ -63,7 +63,8 @@ def _fill_lanes(kafka: str, of: Load, forms: list[str], numbers: range) -> dict[
 
 
 def drop(kafka: str, names: Iterable[str]) -> None:
-    for future in AdminClient({"bootstrap.servers": kafka, "log_level": 0}).delete_topics(list(names)).values():
+    admin = AdminClient({"bootstrap.servers": kafka, "log_level": 0})  # the answers come only while it lives
+    for future in admin.delete_topics(list(names), request_timeout=DROP_SECONDS).values():
         try:
             future.result()
         except KafkaException as error:
