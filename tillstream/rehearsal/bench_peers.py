@@ -5,6 +5,7 @@ checksums of all tables are then as they should be. Finished runs are kept, and 
 """
 
 import argparse
+import fcntl
 import json
 import logging
 import os
@@ -20,7 +21,7 @@ from typing import Any
 from rich.console import Console
 
 from tillstream import processes
-from tillstream.errors import TillstreamError
+from tillstream.errors import RefusedError, TillstreamError
 from tillstream.rehearsal import bench_peers_report as report
 from tillstream.rehearsal.bench_peers_day import Load, Sum, load
 from tillstream.rehearsal.bench_peers_jdbc import Jdbc, Settings, SinkConnect, search
@@ -50,6 +51,11 @@ class Peers:
         self._filled: dict[str, tuple[Load, Mapping[str, Sum]]] = {}
 
     def __enter__(self) -> "Peers":
+        self._lock = (self._directory / "lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RefusedError(f"another call is at work in {self._directory}, or is ending") from None
         scratch = self._directory / "servers"
         shutil.rmtree(scratch, ignore_errors=True)
         processes.make_directory(scratch)
@@ -66,6 +72,7 @@ class Peers:
 
     def __exit__(self, *exc: object) -> None:
         self._servers.close()
+        self._lock.close()
 
     def run(self, steps: list[Step]) -> None:
         for step in steps:
@@ -222,8 +229,11 @@ def main() -> None:
     ]  # fmt: skip
     kept = Kept(options.directory.absolute())
     if not all(kept.has(step) for step in steps):
-        with Peers(options.directory.absolute(), options.events) as peers:
-            peers.run(steps)
+        try:
+            with Peers(options.directory.absolute(), options.events) as peers:
+                peers.run(steps)
+        except RefusedError as error:
+            raise SystemExit(str(error)) from None
     found = result(kept)
     if options.output == "json":
         print(json.dumps(found))
