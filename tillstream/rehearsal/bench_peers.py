@@ -222,11 +222,11 @@ def main() -> None:
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
     only = set(filter(None, options.contenders.split(",")))
-    steps = [
-        step
-        for step in plan(options.workloads.split(","), options.repetitions)
-        if not only or step.contender in only
-    ]  # fmt: skip
+    planned = plan(options.workloads.split(","), options.repetitions)
+    known = {step.contender for step in planned}
+    if unknown := sorted(only - known):
+        parser.error(f"no contender is called {', '.join(unknown)}; there are {', '.join(sorted(known))}")
+    steps = [step for step in planned if not only or step.contender in only]
     kept = Kept(options.directory.absolute())
     if not all(kept.has(step) for step in steps):
         try:
