@@ -270,7 +270,8 @@ def _advance(part: LaneBatch, lane: Lane, folded: Fold) -> Advance:
         snapshot_done=lane.snapshot_done,
         events=folded.events.get(part.store, 0),
         last_event_us=folded.last_event_us.get(part.store),
-        lane_offset=part.lane_offset,
+        # who takes the lane over in the middle of a snapshot has to see what it declared, and begins with that
+        lane_offset=None if lane.snapshot_tables or lane.begins_anew else part.lane_offset,
     )
 
 
