@@ -200,6 +200,7 @@ class KafkaLanes:
     def _begin(self, lane: _Lane, offset: int, generation: int) -> None:
         if self._lanes.get(lane.store) is lane:
             lane.next_offset, lane.generation = offset, generation
+            lane.reopen_at = None  # it may have been stopped while it was being opened
             self._consumer.incremental_assign([TopicPartition(self._names.lane(lane.store), 0, offset)])
 
     def _stop(self, lane: _Lane) -> None:

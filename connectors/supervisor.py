@@ -215,7 +215,8 @@ class Supervisor(threading.Thread):
             lag = self._freshness.lag_seconds(head, reached, now)
             self._failures = 0
             self._tell(StoreState.LIVE if snapshot_done else StoreState.SNAPSHOT, head=head, lag_seconds=lag)
-            if (stands := engine.position(reached)) != stood:
+            stands = engine.position(reached) if lag else reached  # of a thousand stores few are behind
+            if not lag or stands != stood:
                 stood, moved_at = stands, now
             quiet = now - moved_at
             if snapshot_done and head > stands and lag > STALLED_SECONDS and quiet > STALLED_SECONDS:

@@ -1,6 +1,8 @@
 """Where in its topic a lane goes on; and what to do where that place is gone."""
 
 import logging
+import threading
+import time
 from dataclasses import dataclass
 
 from sinks.fold import Lane
@@ -10,6 +12,8 @@ from tillstream.envelope import LaneOpened
 
 log = logging.getLogger(__name__)
 
+LOOK_SECONDS = 1.0
+
 _TOPIC = "SELECT topic_id FROM tillstream.ledger WHERE store = %s"
 _ENTER = "UPDATE tillstream.ledger SET topic_id = %s, lane_offset = %s WHERE store = %s"
 # What was captured so far does not count any more: what came before it was not read.
@@ -17,6 +21,7 @@ _LOSE = """\
 UPDATE tillstream.ledger SET topic_id = %s, lane_offset = %s, capture_generation = capture_generation + 1
 WHERE store = %s RETURNING capture_generation"""
 _REACHED = "SELECT store, file, pos, lane_offset, capture_generation, refusal FROM tillstream.ledger"
+_REFUSALS = "SELECT store, refusal FROM tillstream.ledger WHERE refusal IS NOT NULL"
 _REFUSE = "UPDATE tillstream.ledger SET refusal = %s WHERE store = %s"
 
 
@@ -70,12 +75,19 @@ class LaneRefusals:
 
     def __init__(self, warehouse: Warehouse) -> None:
         self._warehouse = warehouse
+        self._lock = threading.Lock()
+        self._seen: dict[str, str] = {}
+        self._seen_at = float("-inf")
 
     def note(self, store: str, reason: str) -> None:
         with self._warehouse.transaction() as tx:
             tx.execute(_REFUSE, [reason, store])
 
     def why(self, store: str) -> str | None:
-        with self._warehouse.transaction() as tx:
-            found = tx.rows("SELECT refusal FROM tillstream.ledger WHERE store = %s", [store])
-        return found[0][0] if found else None
+        """As of a second ago at most: the warehouse is asked once for all stores, which may be a thousand."""
+        with self._lock:
+            if time.monotonic() - self._seen_at >= LOOK_SECONDS:
+                with self._warehouse.transaction() as tx:
+                    self._seen = dict(tx.rows(_REFUSALS))
+                self._seen_at = time.monotonic()
+            return self._seen.get(store)

@@ -112,3 +112,29 @@ def test_a_lane_that_is_closed_while_its_batch_is_written_stops_nobody(fresh_dat
     assert kept(warehouse, "other") == ["1", "2"]
     assert lanes.refused.keys() <= {"ours"}
     warehouse.dispose()
+
+
+def test_who_takes_a_lane_over_in_a_snapshot_begins_with_what_it_declared(fresh_database: str) -> None:
+    """The place to go on from moves only once the snapshot has ended: its end is nothing to who has not seen its
+    beginning."""
+    warehouse = Warehouse(fresh_database)
+    warehouse.migrate()
+    column = DeclaredColumn(name="id", type_name="INT", position=1, optional=False)
+    ours = FakeStore("ours", [FakeTable("sales", [column], ("id",))])
+    ours.insert("sales", {"id": 1}, {"id": 2})
+    ours.snapshot()
+    ours.insert("sales", {"id": 3})
+    shapes = Shapes(EMPTY_POLICY, switch_policy(warehouse, Shapes(EMPTY_POLICY)))
+    for reached, begins_at in ((3, 0), (5, 0), (5, 5)):
+        lanes = ScriptedLanes()
+        start = {0: 0, 5: 5}[begins_at]
+        lanes.polls += [[lanes.opened("ours")], [replace(ours.log.batch(start, reached), lane_offset=reached)], []]
+        worker = Worker(warehouse, lanes, shapes)
+        for _ in range(3):
+            worker.run_once(0.0)
+        worker.run(lambda: True)
+        assert lanes.begun["ours"] == begins_at
+    assert kept(warehouse, "ours") == ["1", "2", "3"]
+    with warehouse.transaction() as tx:
+        assert tx.value("SELECT snapshot_done FROM tillstream.ledger")
+    warehouse.dispose()
