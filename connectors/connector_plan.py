@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from connectors.connect import Connector, cause
-from tillstream.config import SECRET_KEY
+from tillstream.config_file import SECRET_KEY
 
 HIDDEN = "(hidden)"
 _REFERENCE = re.compile(r"\$\{[^{}]+\}")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from connectors.examination import ForeignKey, Server, StoredColumn, StoredTable, Version
 from connectors.findings import LOOK_DEEPER, Finding, Level
-from tillstream.config import Tables
+from tillstream.config_file import Tables
 
 CASCADES_LOGGED = (9, 6, 0)  # from here on MySQL writes to the binlog what a foreign key does by itself
 WITHOUT_TRANSACTIONS = frozenset({"MYISAM", "ARIA", "MEMORY", "CSV", "MRG_MYISAM", "ARCHIVE", "HEAP"})

@@ -17,7 +17,7 @@ from psycopg import sql
 from sinks.names import identifier
 from sinks.statements import history as statements
 from sinks.warehouse import Transaction, Warehouse
-from tillstream.config import REST
+from tillstream.config_file import REST
 from tillstream.errors import TillstreamError
 
 log = logging.getLogger(__name__)

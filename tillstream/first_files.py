@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from conflict.policy import RuleName
-from tillstream.config import MYSQL_PORT
+from tillstream.config_file import MYSQL_PORT
 from tillstream.suggestions import ColumnChoice, SharedTable, Suggestions
 
 WIDTH = 110

@@ -8,7 +8,8 @@ from harness import Chain
 
 from connectors import examination, preflight
 from connectors.debezium import OffsetStore, engine_options
-from tillstream.config import Config, Tables
+from tillstream.config import Config
+from tillstream.config_file import Tables
 from tillstream.errors import RefusedError
 from tillstream.rehearsal.mysql import MySQLServer
 

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tillstream.checked_yaml import dotted, load
-from tillstream.config import Config, ConfigFile, Secret, Store, config_schema, load_config
+from tillstream.config import Config, Secret, Store, load_config
+from tillstream.config_file import ConfigFile, config_schema
 from tillstream.errors import ConfigError, Fault
 
 DEFAULTS = "defaults: {user: tillstream, database: pos, password: {env: POS_PASSWORD}}\n"

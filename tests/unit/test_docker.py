@@ -12,7 +12,8 @@ from compose import DOCKER, ROOT, SERVICES, require_success, together_with
 from invocation import TILLSTREAM, environment
 
 from connectors.rights import lacking, least_grants, new_account, rights_of
-from tillstream.config import KafkaEntry, load_config
+from tillstream.config import load_config
+from tillstream.config_file import KafkaEntry
 from tillstream.rehearsal import shop
 from tillstream.rehearsal.kafka_jars import KAFKA_VERSION
 

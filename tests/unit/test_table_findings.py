@@ -8,7 +8,7 @@ from catalog import a_column, a_server, a_table
 from connectors.examination import ForeignKey, StoredColumn, StoredTable
 from connectors.findings import Finding, Level
 from connectors.table_findings import Wanted, of_tables
-from tillstream.config import Tables
+from tillstream.config_file import Tables
 from tillstream.examining import reason_against
 
 MEMBERS = a_table("members", "id int not null", "phone varchar(20)", "name varchar(20)")

@@ -14,7 +14,8 @@ from conflict.code_map import files_named
 from conflict.policy import EMPTY_POLICY, Policy
 from conflict.policy_file import policy_schema
 from tillstream.checked_yaml import Document, load
-from tillstream.config import Config, config_schema, parse_config, policies_path, read_config, store_attributes
+from tillstream.config import Config, parse_config, policies_path, read_config, store_attributes
+from tillstream.config_file import config_schema
 from tillstream.errors import ConfigError, Fault
 from tillstream.own_modules import read_policy
 

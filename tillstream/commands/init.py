@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tillstream.commands.config import DEFAULT_PATH, load_all
-from tillstream.config import MYSQL_PORT, Secret, Store, known_timezone, variable_name, well_formed_id
+from tillstream.config import Secret, Store
+from tillstream.config_file import MYSQL_PORT, known_timezone, variable_name, well_formed_id
 from tillstream.errors import Fault, RefusedError
 
 if TYPE_CHECKING:
