@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from lanes import DATABASE, FakeStore
+from fake_store import DATABASE, FakeStore
 
 from sinks.resync.pace import FIRST_ROWS
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 from asked import AskedStore
+from fake_store import FakeStore, FakeTable, Row, column
 from invocation import write_config
-from lanes import FakeStore, FakeTable, RecordedLanes, Row, column
+from lanes import RecordedLanes
 
 from conflict.policy import Policy
 from sinks.engine_offsets import EngineOffsets

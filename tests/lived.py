@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+from fake_store import FakeStore, FakeTable, Row, column
 from hypothesis import strategies as st
-from lanes import FakeStore, FakeTable, Row, column
 from own_rules import SOURCE
 
 from conflict.policy import ColumnRule, Deletes, KeyPart, Normaliser, Policy, RuleName, TablePolicy

@@ -10,9 +10,10 @@ from decimal import Decimal
 from typing import Any
 
 import psycopg
+from fake_store import FakeStore, Log
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from lanes import FakeStore, Log, RecordedLanes
+from lanes import RecordedLanes
 from lived import NUMBERS, POLICY, STORES
 from own_rules import asked_here
 from psycopg import sql

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 from decided import DecidedChain
-from lanes import column
+from fake_store import column
 from psycopg.rows import dict_row
 
 from conflict.clock import Look

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from decided import DecidedChain, agreed_right
-from lanes import column
+from fake_store import column
 from tea_shops import DAY, HOUR, later, member
 
 MANY = 40

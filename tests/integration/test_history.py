@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from decided import DecidedChain
-from lanes import column
+from fake_store import column
 
 from conflict.clock import Look
 from sinks.clock_looks import ClockLooks

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
-from lanes import FakeStore, FakeTable
+from fake_store import FakeStore, FakeTable
 
 from conflict.policy import EMPTY_POLICY
 from sinks.policy_switch import switch_policy

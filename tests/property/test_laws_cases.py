@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import yaml
+from fake_store import FakeStore, FakeTable, Row, column
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lanes import FakeStore, FakeTable, Row, column
 
 from conflict.case_run import differences
 from conflict.functions import Function

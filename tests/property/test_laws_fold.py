@@ -4,9 +4,9 @@ import itertools
 from typing import Any
 
 import pytest
+from fake_store import DATABASE, FakeStore, FakeTable, Log, column
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from lanes import DATABASE, FakeStore, FakeTable, Log, column
 
 from conflict.policy import KeyPart, Normaliser, TablePolicy
 from sinks import fold as fold_module

@@ -3,7 +3,7 @@
 from types import MappingProxyType
 
 import pytest
-from lanes import column
+from fake_store import column
 
 from conflict.policy import EMPTY_POLICY, Policy, policy_of
 from sinks.names import in_warehouse_names

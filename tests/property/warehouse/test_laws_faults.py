@@ -5,9 +5,10 @@ from contextlib import contextmanager
 from types import MappingProxyType
 
 import pytest
+from fake_store import column
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lanes import RecordedLanes, column
+from lanes import RecordedLanes
 from lived import STORES, Act, histories, lived, member
 from ways import Place, Way, assert_truth, few, ways
 

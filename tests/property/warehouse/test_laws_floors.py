@@ -3,9 +3,10 @@
 from dataclasses import replace
 
 import msgspec
+from fake_store import DATABASE, FakeStore, column
 from hypothesis import given
 from hypothesis import strategies as st
-from lanes import DATABASE, FakeStore, RecordedLanes, column
+from lanes import RecordedLanes
 from lived import EVENTS, POLICY, Act, histories, lived, member, new_tables
 from ways import Place, Way, assert_truth, few
 

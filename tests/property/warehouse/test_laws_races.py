@@ -10,9 +10,10 @@ from types import MappingProxyType
 
 import pytest
 from drawn_policies import like, shared_policies
+from fake_store import FakeStore
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lanes import FakeStore, RecordedLanes
+from lanes import RecordedLanes
 from lived import CHANGES, MEMBERS, POLICY, STORES, Act, histories, lived, member, policy_with
 from ways import Place, Way, assert_truth, dimensions, few, ways
 

@@ -5,9 +5,10 @@ from collections.abc import Callable
 
 import pytest
 from drawn_policies import shared_policies
+from fake_store import FakeStore, column
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lanes import FakeStore, RecordedLanes, column
+from lanes import RecordedLanes
 from lived import CHANGES, CHOSEN, MEMBERS, STORES, Act, lived, long_histories, member, policy_with
 from ways import DIMENSIONS, Place, Way, assert_truth, dimensions, few, ways
 
