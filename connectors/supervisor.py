@@ -88,19 +88,23 @@ class Bookkeeping(HistoryBooks, Protocol):
 
 @dataclass(slots=True)
 class Freshness:
-    """Since when the store's log has been ahead of the warehouse."""
+    """Since when the store's log has been ahead of what it is compared with: the warehouse, or what was captured."""
 
     behind_since: float | None = None
     target: tuple[int, int] | None = None
+    complete_at: float | None = None  # all that the log had then has been reached
 
     def lag_seconds(self, head: tuple[int, int] | None, reached: tuple[int, int], now: float) -> float:
-        """The age of the oldest log end, seen by a probe, that the warehouse has not reached."""
+        """The age of the oldest log end, seen by a probe, that is not reached; `head` was read after `now`."""
         if head is not None and head[1] <= HEADER_BYTES:
             head = (head[0], LOG_BEGIN)  # a new file without an event: an engine stands at its beginning
         if self.target is not None and reached >= self.target:
+            self.complete_at = self.behind_since
             self.target = self.behind_since = None
         if head is not None and head > reached and self.target is None:
             self.target, self.behind_since = head, now
+        if head is not None and head <= reached:
+            self.complete_at = now
         return now - self.behind_since if self.behind_since is not None else 0.0
 
 
@@ -123,7 +127,7 @@ class Supervisor(threading.Thread):
         self._probe_seconds = probe_seconds
         self._stopping = threading.Event()
         self._is_leaving = False
-        self._freshness = Freshness()
+        self._freshness, self._captured = Freshness(), Freshness()
         self._backoff = wait_exponential_jitter(multiplier=config.retry.first_seconds, max=config.retry.most_seconds)
         self._failures = 0
         self._probe = Probe(store, books)
@@ -176,7 +180,8 @@ class Supervisor(threading.Thread):
         if beginning.reason:
             log.warning("store %s: %s; reading the store anew", self._store.id, beginning.reason)
         if beginning.schema_only:
-            self._freshness = Freshness()  # an end seen before may be one of another log, never to be reached
+            # an end seen before may be one of another log, never to be reached
+            self._freshness, self._captured = Freshness(), Freshness()
         engine = self._capture.engine(self._store, facts, beginning)
         self._tell(StoreState.STARTING)
         engine.start()
@@ -205,17 +210,24 @@ class Supervisor(threading.Thread):
             if self._is_asked_to_begin_anew():
                 return
             snapshot_done, reached = self._books.reached(self._store.id)
+            looked_at = time.monotonic()
             head = self._head(reached)
             if head is None:
                 continue
             if head < reached or time.monotonic() >= self._look_at:
                 self._look()
             self._read_what_was_lost()
-            now = time.monotonic()
-            lag = self._freshness.lag_seconds(head, reached, now)
-            self._failures = 0
-            self._tell(StoreState.LIVE if snapshot_done else StoreState.SNAPSHOT, head=head, lag_seconds=lag)
+            lag = self._freshness.lag_seconds(head, reached, looked_at)
             stands = engine.position(reached) if lag else reached  # of a thousand stores few are behind
+            self._failures = 0
+            self._tell(
+                StoreState.LIVE if snapshot_done else StoreState.SNAPSHOT,
+                head=head,
+                lag_seconds=lag,
+                capture_lag_seconds=self._captured.lag_seconds(head, stands, looked_at),
+                is_complete=snapshot_done,
+            )
+            now = time.monotonic()
             if not lag or stands != stood:
                 stood, moved_at = stands, now
             quiet = now - moved_at
@@ -265,7 +277,7 @@ class Supervisor(threading.Thread):
         except TillstreamError as error:
             state = StoreState.UNREACHABLE if isinstance(error, UnreachableError) else StoreState.REFUSED
             lag = self._freshness.lag_seconds(None, reached, time.monotonic())
-            self._tell(state, str(error), lag_seconds=lag)
+            self._tell(state, str(error), lag_seconds=lag, capture_lag_seconds=lag)
             return None
 
     def _wait_after(self, state: StoreState, error: Exception) -> None:
@@ -292,7 +304,10 @@ class Supervisor(threading.Thread):
         *,
         head: tuple[int, int] | None = None,
         lag_seconds: float | None = None,
+        capture_lag_seconds: float | None = None,
+        is_complete: bool = False,
     ) -> None:
+        complete_at = self._freshness.complete_at if is_complete else None
         report = StoreReport(
             store=self._store.id,
             name=self._store.name,
@@ -300,6 +315,8 @@ class Supervisor(threading.Thread):
             reason=reason,
             head=head,
             lag_seconds=lag_seconds,
+            capture_lag_seconds=capture_lag_seconds,
+            complete_seconds_ago=time.monotonic() - complete_at if complete_at is not None else None,
             retention_seconds=self._looked.retention_seconds if self._looked else None,
             clock_offset_seconds=self._looked.clock.offset_seconds if self._looked else None,
             clock_uncertainty_seconds=self._looked.clock.uncertainty_seconds if self._looked else None,

@@ -6,6 +6,7 @@ from copy import copy
 from dataclasses import dataclass, replace
 from itertools import takewhile
 
+from conflict.clock import StoreClock
 from sinks import lane_topics
 from sinks.central import Central
 from sinks.dead_letters import DeadLetters
@@ -25,6 +26,7 @@ from tillstream.errors import LeaseLostError, RefusedError, TransientError
 
 BatchKey = tuple[tuple[str, int, int], ...]
 DIRTY_SECONDS = 5.0  # how soon keys that another process left are noticed
+CLOCKS_SECONDS = 30.0  # and what a store's clock was found to be, where it is only told
 
 
 class LaneRefused(Exception):  # noqa: N818 - carries one lane's error out of a transaction of many
@@ -38,8 +40,8 @@ class Committed:
 
     events: Mapping[str, int]  # row changes taken in, by store
     dropped: Mapping[str, int]  # delivered again, and in the warehouse already
-    last_event_us: Mapping[str, int]  # the stores' own time of their last change
-    conflicts: int
+    last_event_us: Mapping[str, int]  # when each store made its last change in it, by its clock put right
+    conflicts: Mapping[tuple[str, str], int]  # contests not seen before, by table and rule
     uncertain: int
     parked: int  # keys that could not be decided since
     dead_letters: int
@@ -85,6 +87,8 @@ class BatchWriter:
         self._central = Central(self._catalog, shapes.policy, shapes.policy_id or 0)
         self._schema = SchemaChanges(self._catalog, self._ledger, shapes)
         self._look_for_keys_at = 0.0
+        self._read_clocks_at = 0.0
+        self._clocks: Mapping[str, StoreClock] = {}
 
     def remade(self, lane: Lane) -> Lane:
         """The same lane where it stands, its tables read by the policy that was taken up. RefusedError where it
@@ -178,7 +182,7 @@ class BatchWriter:
         committed = Committed(
             events=dict(batch.folded.events),
             dropped=dict(batch.folded.dropped),
-            last_event_us=dict(batch.folded.last_event_us),
+            last_event_us=self._put_right(tx, batch),
             conflicts=decided.contests,
             uncertain=decided.uncertain,
             parked=decided.parked,
@@ -189,6 +193,15 @@ class BatchWriter:
             self._in_doubt = InDoubt(key=_key(batch.parts), transaction=number, lanes=batch.lanes, committed=committed)
         self._look_for_keys_at = 0.0 if waiting or led else time.monotonic() + DIRTY_SECONDS
         return committed
+
+    def _put_right(self, tx: Transaction, batch: Batch) -> dict[str, int]:
+        if time.monotonic() >= self._read_clocks_at:
+            self._clocks = self._catalog.clocks.read(tx)
+            self._read_clocks_at = time.monotonic() + CLOCKS_SECONDS
+        return {
+            store: self._clocks[store].at(batch.lanes[store].stamp).corrected(at_us)
+            for store, at_us in batch.folded.last_event_us.items()
+        }
 
     def _batch(self, parts: list[LaneBatch], lanes: dict[str, Lane], poisoned: str | None) -> Batch:
         folded = fold(parts, lanes) if poisoned is None else _buried(parts, lanes, poisoned)

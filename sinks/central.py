@@ -1,6 +1,6 @@
 """central.<table>: the agreed row of every business key a batch touched, in the same transaction."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -36,10 +36,10 @@ MOST_AT_ONCE = 50_000  # contributions in memory, about 100 MB: a price list sta
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What deciding came to: contests not seen before, values decided between times that cannot be told apart, and keys
-    that could not be decided since."""
+    """What deciding came to: contests not seen before, by table and rule, values decided between times that cannot be
+    told apart, and keys that could not be decided since."""
 
-    contests: int = 0
+    contests: Counter[tuple[str, str]] = field(default_factory=Counter)
     uncertain: int = 0
     parked: int = 0
 
@@ -217,9 +217,12 @@ class Central:
             tx.execute(statements.add_stores(table, tuple(kinds), tuple(kinds.values())), [short])
         tx.execute(upsert)
 
-    def _record_contests(self, tx: Transaction, table: str, resolutions: Mapping[str, Resolution]) -> int:
+    def _record_contests(
+        self, tx: Transaction, table: str, resolutions: Mapping[str, Resolution]
+    ) -> Counter[tuple[str, str]]:
         rows = [_conflict_row(key, contest) for key, found in resolutions.items() for contest in found.contests]
-        return max(tx.execute(statements.CONFLICTS, [table, _json(rows)]), 0) if rows else 0
+        recorded = tx.rows(statements.CONFLICTS, [table, _json(rows)]) if rows else []
+        return Counter((table, rule) for (rule,) in recorded)
 
 
 def _portions(keys: list[str], size: int) -> Iterator[list[str]]:

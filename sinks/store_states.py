@@ -1,38 +1,46 @@
 """How each store is doing, kept where `status` finds it."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from sinks.warehouse import Warehouse
-from tillstream import metrics
 from tillstream.states import StoreReport, StoreState
 
 _REPORT = """\
 INSERT INTO tillstream.store_states AS s (store, name, state, reason, head_file, head_pos, lag_seconds, reported_at,
-  caught_up_at, retention_seconds, clock_offset_seconds, clock_uncertainty_seconds)
+  caught_up_at, complete_at, capture_lag_seconds, retention_seconds, clock_offset_seconds, clock_uncertainty_seconds)
 VALUES (%(store)s, %(name)s, %(state)s, %(reason)s, %(file)s, %(pos)s, %(lag)s, clock_timestamp(),
-  CASE WHEN %(caught_up)s THEN clock_timestamp() END, %(retention)s, %(offset)s, %(uncertainty)s)
+  CASE WHEN %(caught_up)s THEN clock_timestamp() END,
+  clock_timestamp() - %(complete_seconds_ago)s * interval '1 second', %(capture_lag)s,
+  %(retention)s, %(offset)s, %(uncertainty)s)
 ON CONFLICT (store) DO UPDATE SET name = EXCLUDED.name, state = EXCLUDED.state, reason = EXCLUDED.reason,
   head_file = coalesce(EXCLUDED.head_file, s.head_file), head_pos = coalesce(EXCLUDED.head_pos, s.head_pos),
   lag_seconds = EXCLUDED.lag_seconds, reported_at = EXCLUDED.reported_at,
   caught_up_at = coalesce(EXCLUDED.caught_up_at, s.caught_up_at),
+  -- what is to be read anew may lack what was committed long before
+  complete_at = CASE WHEN EXISTS (SELECT FROM tillstream.resyncs r WHERE r.store = s.store
+                                  AND r.state IN ('waiting', 'reading') AND r.condition IS NULL) THEN s.complete_at
+                     ELSE greatest(EXCLUDED.complete_at, s.complete_at) END,
+  capture_lag_seconds = EXCLUDED.capture_lag_seconds, listed = true,
   -- both come of one look; without it nothing new is known, and with it no retention is for ever
   retention_seconds = CASE WHEN EXCLUDED.clock_offset_seconds IS NULL THEN s.retention_seconds
                            ELSE EXCLUDED.retention_seconds END,
   clock_offset_seconds = coalesce(EXCLUDED.clock_offset_seconds, s.clock_offset_seconds),
-  clock_uncertainty_seconds = coalesce(EXCLUDED.clock_uncertainty_seconds, s.clock_uncertainty_seconds)
-RETURNING extract(epoch FROM s.caught_up_at + s.retention_seconds * interval '1 second' - clock_timestamp())"""
+  clock_uncertainty_seconds = coalesce(EXCLUDED.clock_uncertainty_seconds, s.clock_uncertainty_seconds)"""
+
+_LIST = "UPDATE tillstream.store_states SET listed = store = ANY(%s) WHERE listed <> (store = ANY(%s))"
 
 _NAMES = ("store", "name", "state", "reason", "lag_seconds", "reported_at", "epoch", "file", "pos", "snapshot_done",
           "events", "last_event_at", "moved_at", "head_file", "head_pos", "clock_offset_seconds",
-          "clock_uncertainty_seconds", "binlog_seconds_left", "clock_correction_seconds", "clock_moved_at")  # fmt: skip
+          "clock_uncertainty_seconds", "binlog_seconds_left", "clock_correction_seconds", "clock_moved_at",
+          "complete_at")  # fmt: skip
 # What was written since the warehouse last had all is at most that old: so much sooner is the first of it purged.
 _READ = """\
 SELECT store, s.name, s.state, s.reason, s.lag_seconds, s.reported_at, l.epoch, l.file, l.pos,
        l.snapshot_done, l.events, l.last_event_at, l.moved_at, s.head_file, s.head_pos,
        s.clock_offset_seconds, s.clock_uncertainty_seconds,
        extract(epoch FROM s.caught_up_at + s.retention_seconds * interval '1 second' - clock_timestamp())::float8,
-       -c.offset_us / 1e6::float8, c.found_at
+       -c.offset_us / 1e6::float8, c.found_at, s.complete_at
 FROM tillstream.ledger l FULL JOIN tillstream.store_states s USING (store)
 LEFT JOIN (
   SELECT DISTINCT ON (store) store, offset_us, found_at FROM tillstream.clock_corrections ORDER BY store, id DESC
@@ -46,14 +54,8 @@ class StoreStates:
 
     def report(self, report: StoreReport) -> None:
         file, pos = report.head or (None, None)
-        for state in StoreState:
-            metrics.STORE_STATE.labels(report.store, state.value).set(state is report.state)
-        if report.lag_seconds is not None:
-            metrics.STORE_LAG_SECONDS.labels(report.store).set(report.lag_seconds)
-        if report.clock_offset_seconds is not None:
-            metrics.STORE_CLOCK_OFFSET_SECONDS.labels(report.store).set(report.clock_offset_seconds)
         with self._warehouse.transaction() as tx:
-            left = tx.value(
+            tx.execute(
                 _REPORT,
                 {
                     "store": report.store,
@@ -64,13 +66,18 @@ class StoreStates:
                     "pos": pos,
                     "lag": report.lag_seconds,
                     "caught_up": report.state is StoreState.LIVE and report.lag_seconds == 0.0,
+                    "complete_seconds_ago": report.complete_seconds_ago,
+                    "capture_lag": report.capture_lag_seconds,
                     "retention": report.retention_seconds,
                     "offset": report.clock_offset_seconds,
                     "uncertainty": report.clock_uncertainty_seconds,
                 },
             )
-        if left is not None:
-            metrics.STORE_BINLOG_SECONDS_LEFT.labels(report.store).set(float(left))
+
+    def list_only(self, stores: Collection[str]) -> None:
+        """These stand in tillstream.yaml; what is known of others is known, but nobody waits for it."""
+        with self._warehouse.transaction() as tx:
+            tx.execute(_LIST, [list(stores), list(stores)])
 
     def reached(self, store: str) -> tuple[bool, tuple[int, int]]:
         """Whether the store's snapshot is in, and how far its log is in: (file, position)."""

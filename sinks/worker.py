@@ -69,11 +69,12 @@ class Worker:
         self._writer = BatchWriter(warehouse, shapes)
         self._on_commit = on_commit
         self._should_stop: Callable[[], bool] = lambda: False
+        self.trouble = ""  # why nothing is written just now, if it is so
         self._patience = Retrying(
             retry=retry_if_exception_type(TransientError),
             wait=wait_exponential_jitter(multiplier=FIRST_RETRY_SECONDS, max=MOST_RETRY_SECONDS),
             stop=lambda state: self._should_stop(),  # the warehouse is away and we are told to go: it is read again
-            before_sleep=_tell_retry,
+            before_sleep=self._tell_retry,
             reraise=True,
         )
         gc.set_threshold(*GC_THRESHOLD)
@@ -112,7 +113,9 @@ class Worker:
 
     def _bring_in(self, parts: list[LaneBatch]) -> None:
         if parts and self._writer.can_run_ahead(parts, self._lanes_ahead(parts)):
+            started = time.monotonic()
             batch = self._writer.prepare(parts, self._lanes_ahead(parts))
+            metrics.BATCH_SECONDS.labels("prepare").observe(time.monotonic() - started)
             if self.settle():
                 self._ahead, self._written = batch, self._thread.submit(self._write_ahead, batch)
             else:
@@ -281,26 +284,29 @@ class Worker:
     def _tell(self, committed: Committed, seconds: float) -> None:
         metrics.BATCH_SECONDS.labels("write").observe(seconds)
         metrics.BATCH_ROWS.observe(sum(committed.events.values()))
-        metrics.CONFLICTS.inc(committed.conflicts)
+        metrics.LANES.set(len(self._state))
+        for (table, rule), contests in committed.conflicts.items():
+            metrics.CONFLICTS.labels(table, rule).inc(contests)
         metrics.UNCERTAIN_DECISIONS.inc(committed.uncertain)
         metrics.PARKED_KEYS.inc(committed.parked)
         for store, events in committed.events.items():
             metrics.EVENTS.labels(store, "applied").inc(events)
         for store, events in committed.dropped.items():
             metrics.EVENTS.labels(store, "dropped").inc(events)
-        for store, at_us in committed.last_event_us.items():
-            metrics.LAST_EVENT_TIMESTAMP_SECONDS.labels(store).set(at_us / 1_000_000)
+        self.trouble, now = "", time.time()
+        for at_us in committed.last_event_us.values():
+            metrics.COMMIT_LATENCY_SECONDS.observe(max(0.0, now - at_us / 1_000_000))
         metrics.DEAD_LETTERS.inc(committed.dead_letters)
         self._on_commit(committed)
+
+    def _tell_retry(self, state: RetryCallState) -> None:
+        metrics.RETRIES.inc()
+        error = state.outcome.exception() if state.outcome else None
+        self.trouble = str(error)
+        log.warning("%s; trying again in %.1f s", error, state.upcoming_sleep)
 
 
 def _without_events(batch: LaneBatch) -> LaneBatch:
     """Settled like any other, but nothing of it counts, where it ends neither."""
     resume = None if batch.resume is None else replace(batch.resume, in_snapshot=True)
     return replace(batch, events=[], resume=resume)
-
-
-def _tell_retry(state: RetryCallState) -> None:
-    metrics.RETRIES.inc()
-    error = state.outcome.exception() if state.outcome else None
-    log.warning("%s; trying again in %.1f s", error, state.upcoming_sleep)

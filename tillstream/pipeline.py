@@ -28,6 +28,8 @@ from sinks.row_codec import Shapes
 from sinks.store_orders import StoreOrders
 from sinks.store_states import StoreStates
 from sinks.warehouse import Warehouse, mapped_errors
+from sinks.watching.looks import LOOKS
+from sinks.watching.watch import Watch
 from sinks.worker import Worker
 from tillstream.config import Config, Store
 from tillstream.errors import RefusedError, TransientError
@@ -40,6 +42,7 @@ log = logging.getLogger(__name__)
 
 # Debezium's classes and one engine's batches; then what waits per store (see QUEUE_BYTES and max_batch_rows).
 HEAP_MEGABYTES, HEAP_MEGABYTES_PER_STORE = 160, 12
+READY_SECONDS = 30.0
 LEAST_STORES = 3  # room for some that are added while it runs
 _ONLY_ONE = "SELECT pg_try_advisory_lock(hashtextextended('tillstream run', 0))"
 
@@ -95,6 +98,7 @@ class Pipeline:
         self._resyncer: Resyncer | None = None
         self._deadlines = Deadlines(warehouse)
         self._history = HistoryKeeper(warehouse)
+        self._watch = Watch(warehouse, LOOKS)
         self._only_one: psycopg.Connection[Any] | None = None
         self.failure: BaseException | None = None
 
@@ -113,6 +117,8 @@ class Pipeline:
         self._resyncer.start()
         self._deadlines.start()
         self._history.start()
+        StoreStates(self._warehouse).list_only([store.id for store in config.stores])
+        self._watch.start()
         if self._lanes is not None:
             heap = config.capture_options.heap_megabytes
             jvm.start(heap or HEAP_MEGABYTES + HEAP_MEGABYTES_PER_STORE * max(len(config.stores), LEAST_STORES))
@@ -166,6 +172,7 @@ class Pipeline:
         self._timezones.update({store.id: store.timezone for store in stores})
         if self._resyncer is not None:
             self._resyncer.know(store_sources(stores))
+        StoreStates(self._warehouse).list_only([store.id for store in stores])
 
     def wait(self, timeout_seconds: float) -> bool:
         """Whether the worker has ended by then, which it does only when told to or when it fails; workers of their own
@@ -176,10 +183,19 @@ class Pipeline:
         self._worker.join(timeout_seconds)
         return not self._worker.is_alive()
 
+    def why_not_ready(self) -> str:
+        """Empty if it is at work and the warehouse answers."""
+        if self.failure is not None:
+            return f"the worker has stopped: {self.failure}"
+        if self._watch.seconds_since_answer > READY_SECONDS:
+            return "the warehouse has not answered yet, or not for a while"
+        return ""
+
     def stop(self) -> None:
         """Drain: engines close, what was taken from them is finished, the warehouse is left at a commit."""
         self._deadlines.stop()
         self._history.stop()
+        self._watch.stop()
         if self._resyncer is not None:
             self._resyncer.stop()
         if self._fleet is not None:

@@ -19,6 +19,7 @@ from tillstream.policies import shapes_in_force
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.5
+WAITING = "waiting for `tillstream run` to put the policies in force"
 
 
 class Working:
@@ -39,6 +40,11 @@ class Working:
         warehouse.check_version()
         self._on_commit, self._lanes = on_commit, lanes
         self._has_told = False
+        self._worker: Worker | None = None
+
+    def why_not_ready(self) -> str:
+        """Empty if it is at work."""
+        return WAITING if self._worker is None else self._worker.trouble
 
     def run(self, should_stop: Callable[[], bool]) -> None:
         """Until told to stop; before `run` has put the policies in force there is nothing to do."""
@@ -55,10 +61,10 @@ class Working:
             return False
 
         try:
-            worker = Worker(
+            self._worker = Worker(
                 self._warehouse, lanes, self._in_force(), in_force=self._in_force, on_commit=self._on_commit
             )
-            worker.run(stop)
+            self._worker.run(stop)
         finally:
             lanes.close()
 
@@ -66,7 +72,7 @@ class Working:
         with self._warehouse.transaction() as tx:
             waits = bool(self._policy.tables) and version_in_force(tx) is None
         if waits and not self._has_told:
-            log.info("waiting for `tillstream run` to put the policies in force")
+            log.info(WAITING)
             self._has_told = True
         return waits
 

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
@@ -15,7 +16,7 @@ Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 def test_a_day_ends_without_a_difference(tillstream: Command, server_directory: Path) -> None:
     """Exit code 0, one JSON object on stdout, and what it says adds up; --keep leaves files that can be used."""
-    kept = server_directory / "kept"
+    kept, began = server_directory / "kept", datetime.now(UTC)
     arguments = ("--stores", "3", "--seconds", "8", "--rate", "100", "--keep", str(kept), "--output", "json")
     done = tillstream("demo", *arguments, directory=server_directory, timeout_seconds=200)
     assert done.returncode == 0, done.stderr
@@ -35,8 +36,11 @@ def test_a_day_ends_without_a_difference(tillstream: Command, server_directory: 
     assert "goes dark" in done.stderr
 
     status = tillstream("status", "--config", str(kept / "tillstream.yaml"), "--output", "json", directory=kept)
-    assert status.returncode == 0, status.stderr
-    assert [store["name"] for store in json.loads(status.stdout)["stores"]] == ["中山路店", "人民广场店", "南京路店"]
+    assert status.returncode == 1, status.stderr
+    found = json.loads(status.stdout)
+    assert [store["name"] for store in found["stores"]] == ["中山路店", "人民广场店", "南京路店"]
+    assert [each["told"] for each in found["needs_a_person"]] == ["`tillstream run` is not at work on this warehouse."]
+    assert datetime.fromisoformat(found["complete_at"]) > began
     again = tillstream("demo", "--keep", str(kept), directory=server_directory)
     assert again.returncode == 1
     assert "holds a chain already" in again.stderr

@@ -46,7 +46,7 @@ def _work(settings: Config, pipeline: "Pipeline") -> bool:
     """Whether it was Ctrl-C that ended it."""
     told = Told()
     signal.signal(signal.SIGHUP, lambda number, frame: pipeline.look_at_stores())
-    serve_metrics(settings)
+    serve_metrics(settings, pipeline.why_not_ready)
     try:
         pipeline.start()
         log.info("following %d stores; Ctrl-C or SIGTERM ends it", len(settings.stores))

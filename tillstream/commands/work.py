@@ -55,8 +55,8 @@ def _work(settings: "Config", policy: "Policy", warehouse: "Warehouse", metrics_
     from tillstream.working import Working
 
     told = Told()
-    serve_metrics(settings, metrics_port)
     working = Working(settings, policy, warehouse)
+    serve_metrics(settings, working.why_not_ready, metrics_port)
     log.info("working on the lanes that the group gives; Ctrl-C or SIGTERM ends it")
     working.run(told.stop.is_set)
     return told.interrupted

@@ -1,0 +1,1 @@
+"""What people are told of the warehouse and its stores: looked at now and then, told in figures."""
