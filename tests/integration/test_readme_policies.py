@@ -62,6 +62,8 @@ def _require_blocks(chain: DecidedChain, capsys: pytest.CaptureFixture[str]) -> 
         "text",
         "sh",
         "text",
+        "sql",
+        "sql",
     ]
     for language, text in blocks:
         if language == "yaml":

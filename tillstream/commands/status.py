@@ -83,8 +83,7 @@ def _answer(settings: Config, warehouse: "Warehouse") -> dict[str, Any]:
     complete_at, waits_for = chain[0] if chain else (None, None)
     found = {
         "schema": 1,
-        "running": any(each["reported_seconds_ago"] is not None
-                       and each["reported_seconds_ago"] < SILENT_SECONDS for each in stores),
+        "running": any(_is_reported(each) for each in stores),
         "complete_at": complete_at.isoformat() if complete_at else None,
         "waits_for": waits_for,
         "stores": stores,
@@ -129,6 +128,12 @@ def _store(store: str, name: str, timezone: str, row: dict[str, Any] | None) -> 
         "binlog_hours_left": _hours(row["binlog_seconds_left"] if row else None),
         "reported_seconds_ago": round(ago, 1) if ago is not None else None,
     }
+
+
+def _is_reported(store: dict[str, Any]) -> bool:
+    """By a `run` that is at work: one that ends says so."""
+    ago = store["reported_seconds_ago"]
+    return ago is not None and ago < SILENT_SECONDS and store["state"] != "stopped"
 
 
 def _iso(row: dict[str, Any] | None, name: str) -> str | None:

@@ -44,6 +44,7 @@ def fill(kafka: str, of: Load, forms: Iterable[str]) -> dict[str, Sum]:
 def _fill_lanes(kafka: str, of: Load, forms: list[str], numbers: range) -> dict[str, Sum]:
     producer = Producer({
         "bootstrap.servers": kafka, "compression.type": "zstd", "linger.ms": 50, "batch.size": 512 * 1024,
+        "enable.idempotence": True,  # else what is sent again may come behind what was sent after it
         "queue.buffering.max.messages": 200_000, "queue.buffering.max.kbytes": 512 * 1024, "log_level": 0,
     })  # fmt: skip
     names = {form: topics(of, form) for form in forms}
