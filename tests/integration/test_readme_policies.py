@@ -9,6 +9,9 @@ import pytest
 from decided import DecidedChain
 from shown import require_shown
 
+from sinks.store_states import StoreStates
+from tillstream.states import StoreReport, StoreState
+
 README = Path(__file__).parents[2] / "README.md"
 BLOCK = re.compile(r"^```(\w+) two-stores\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 POLICIES = """\
@@ -38,6 +41,9 @@ def test_its_blocks_do_what_it_says(
 
 def _fill(chain: DecidedChain) -> None:
     first, second = chain.stores.values()
+    for store in chain.stores:
+        report = StoreReport(store=store, name=store, state=StoreState.LIVE, complete_seconds_ago=1.0)
+        StoreStates(chain.warehouse).report(report)
     for store in (first, second):
         store.snapshot()
         store.tick(60)
