@@ -28,7 +28,7 @@ _SERVERS = (
     # Kafka brings log4j and leaves open who speaks to it
     Artifact(group="org.apache.logging.log4j", name="log4j-slf4j-impl", version=_LOG4J_VERSION),
 )
-AGENT = Artifact(group="io.prometheus.jmx", name="jmx_prometheus_javaagent", version="1.6.0")
+AGENT = Artifact(group="io.prometheus.jmx", name="jmx_prometheus_javaagent", version="1.0.1")
 # Maven Central's MariaDB connector ends here; beside the other in Connect, each has a class loader of its own.
 _MARIADB = Artifact(
     group="io.debezium",
