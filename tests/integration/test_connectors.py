@@ -2,6 +2,7 @@
 
 import json
 import time
+import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -275,6 +276,9 @@ def test_a_connector_that_has_failed_is_told_with_its_cause_and_its_remedy_and_g
     assert "RecordTooLarge" in failed["cause"]
     assert "raise `capture: {max_message_megabytes: ...}` in tillstream.yaml" in failed["cause"]
     assert f"restart      {A}: " in say(written, "plan", A).out
+    with urllib.request.urlopen(chain.kafka.connect.metrics_url, timeout=20) as answer:
+        told = answer.read().decode()  # to Prometheus
+    assert f'kafka_connect_worker_connector_failed_task_count{{connector="{chain.connectors(A)[0]}"}} 1.0' in told
     larger = rewritten("max_message_megabytes: 1", "max_message_megabytes: 4")
     assert say(larger, "apply", "--yes", A).code == 0
     until(lambda: chain.rows("SELECT to_regclass('stores.pictures')") != [(None,)])
