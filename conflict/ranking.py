@@ -43,10 +43,10 @@ def _distances(centre: str, stores: Stores) -> list[tuple[int, str]]:
         raise ValueError(f'"{centre}" is not a store{near}')
     if (here := stores[centre].get("location")) is None:
         raise ValueError(f"store {centre} has no `location: [latitude, longitude]` in tillstream.yaml")
-    return [(_metres(here, there), store) for store, said in stores.items() if (there := said.get("location"))]
+    return [(metres(here, there), store) for store, said in stores.items() if (there := said.get("location"))]
 
 
-def _metres(one: Sequence[float], other: Sequence[float]) -> int:
+def metres(one: Sequence[float], other: Sequence[float]) -> int:
     """Along a great circle. Whole metres: what is less than that apart is at one place."""
     (lat1, lon1), (lat2, lon2) = (tuple(map(math.radians, each)) for each in (one, other))
     half = math.sin((lat2 - lat1) / 2) ** 2 + math.cos(lat1) * math.cos(lat2) * math.sin((lon2 - lon1) / 2) ** 2

@@ -1,73 +1,142 @@
-"""What looks wrong in a shared table by its `guards:`, in the rows that the stores have now. Nothing is held for it."""
+"""What looks wrong in rows, as `guards:` in the policies and `business:` in tillstream.yaml have it looked for.
 
-from collections.abc import Collection, Iterator
+In the rows that the stores have now; nothing is held for it, and nothing is decided by it.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
-from enum import StrEnum
+from datetime import datetime
 
-from conflict.policy import Guards, Policy
+from conflict.policy import AuditedBalance, Guards, Policy
 from sinks.evolution import Catalog
 from sinks.statements import anomalies as statements
 from sinks.statements import quoted
-from sinks.warehouse import Transaction, Warehouse
+from sinks.warehouse import Transaction
+from tillstream.business_file import AnomalyKind as Kind
 from tillstream.errors import RefusedError
 
-
-class Kind(StrEnum):
-    ROWS_PER_KEY = "rows_per_key"
-    DIFFERENT = "different"
-    FLIP_FLOP = "flip_flop"
-    BALANCE = "balance"
+Identity = tuple[str, str, str, str, str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Anomaly:
     kind: Kind
     table: str
-    key: str | None  # None: the row has no business key
+    key: str | None  # the business key, or the goods' code; None: the row has none
     column: str | None
     stores: tuple[str, ...]
     told: str  # in words
+    row: str | None = None  # its primary key in the store, where it is about one row
+    found_at: datetime | None = None  # when `run` saw it first
+
+    @property
+    def identity(self) -> Identity:
+        """By which one that is still there is known. Of one between several stores it is no matter which they are."""
+        store = self.stores[0] if len(self.stores) == 1 else ""
+        return (self.kind, self.table, store, self.key or "", self.row or "", self.column or "")
 
 
-def anomalies(warehouse: Warehouse, policy: Policy, table: str | None, most: int) -> list[Anomaly]:
-    """Of each kind that is looked for no more than `most`; of one table, or of all. `policy` speaks in the warehouse's
-    names. RefusedError where it names a column or a table that is not there."""
-    with warehouse.transaction() as tx:
-        tx.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        catalog = Catalog()
-        catalog.load(tx)
-        return [
-            found
-            for name, each in policy.tables.items()
-            if each.guards is not None and table in (None, name) and catalog.columns(name)
-            for found in _of_table(tx, catalog, name, each.guards, most)
-        ]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """One kind, in one table. `find` returns no more than so many, always the same ones first; RefusedError where
+    something is named that is not there."""
+
+    kind: Kind
+    table: str
+    find: Callable[[Transaction, Catalog, int], Iterable[Anomaly]]
 
 
-def _of_table(tx: Transaction, catalog: Catalog, table: str, guards: Guards, most: int) -> Iterator[Anomaly]:
-    place = {"table": quoted(table)}
+def guarded(policy: Policy) -> Iterator[Search]:
+    """What the guards look for. `policy` speaks in the warehouse's names."""
+    for table, each in policy.tables.items():
+        if each.guards is not None:
+            yield from _of_table(table, each.guards)
+
+
+def balance_search(table: str, balances: Collection[AuditedBalance], *, guards: bool = True) -> Search:
+    def find(tx: Transaction, catalog: Catalog, most: int) -> Iterator[Anomaly]:
+        for balance in balances:
+            yield from _balances(tx, catalog, table, balance, most, guards)
+
+    return Search(kind=Kind.BALANCE, table=table, find=find)
+
+
+def require(catalog: Catalog, table: str, columns: Iterable[str], who: str, where: str) -> None:
+    """RefusedError with the remedy unless the warehouse has these columns."""
+    for column in columns:
+        if column not in catalog.columns(table):
+            raise RefusedError(
+                f"{who} {table}.{column}, which is not in the warehouse; correct {where}, or let a store be read that "
+                "has it"
+            )
+
+
+def _of_table(table: str, guards: Guards) -> Iterator[Search]:
     if guards.rows_per_key is not None:
-        for key, store, rows in tx.rows(statements.ROWS_PER_KEY.format(**place), [guards.rows_per_key, most]):
-            yield _anomaly(Kind.ROWS_PER_KEY, table, key, None, [store], f"store {store} has {rows} rows under it")
-    for column in guards.same:
-        _require(catalog, table, [column], table)
-        for key, stores, values in tx.rows(statements.DIFFERENT.format(column=quoted(column), **place), [most]):
-            yield _anomaly(Kind.DIFFERENT, table, key, column, stores, _differs(column, values))
-    if guards.flip_flops is not None:
-        window = [table, guards.within_seconds, guards.flip_flops, most]
-        for key, column, changes, stores in tx.rows(statements.FLIP_FLOPS, window):
-            told = f"{column} went to and fro {changes} times"
-            yield _anomaly(Kind.FLIP_FLOP, table, key, column, stores, told)
-    for balance in guards.balances:
-        _require(catalog, table, [balance.column], table)
-        _require(catalog, balance.table, [balance.row, balance.change], table)
-        statement = statements.BALANCE.format(
-            column=quoted(balance.column), row=quoted(balance.row), change=quoted(balance.change),
-            ledger=quoted(balance.table), **place,
+        most_rows = guards.rows_per_key
+        yield Search(
+            kind=Kind.ROWS_PER_KEY, table=table,
+            find=lambda tx, catalog, most: _rows_per_key(tx, catalog, table, most_rows, most),
         )  # fmt: skip
-        for key, store, pk, has, total in tx.rows(statement, [most]):
-            told = f"{balance.column} of row {pk} is {has}, its changes in {balance.table} come to {total}"
-            yield _anomaly(Kind.BALANCE, table, key, balance.column, [store], told)
+    if guards.same:
+        yield Search(
+            kind=Kind.DIFFERENT, table=table,
+            find=lambda tx, catalog, most: _different(tx, catalog, table, guards.same, most),
+        )  # fmt: skip
+    if guards.flip_flops is not None:
+        window = [table, guards.within_seconds, guards.flip_flops]
+        yield Search(
+            kind=Kind.FLIP_FLOP, table=table, find=lambda tx, catalog, most: _flip_flops(tx, table, window, most)
+        )
+    if guards.balances:
+        yield balance_search(table, guards.balances)
+
+
+def _rows_per_key(tx: Transaction, catalog: Catalog, table: str, most_rows: int, most: int) -> Iterator[Anomaly]:
+    if catalog.columns(table):
+        for key, store, rows in tx.rows(statements.ROWS_PER_KEY.format(table=quoted(table)), [most_rows, most]):
+            told = f"store {store} has {rows} rows under it"
+            yield Anomaly(kind=Kind.ROWS_PER_KEY, table=table, key=key, column=None, stores=(store,), told=told)
+
+
+def _different(tx: Transaction, catalog: Catalog, table: str, columns: Iterable[str], most: int) -> Iterator[Anomaly]:
+    for column in columns if catalog.columns(table) else ():
+        _require_guarded(catalog, table, [column], table)
+        statement = statements.DIFFERENT.format(column=quoted(column), table=quoted(table))
+        for key, stores, values in tx.rows(statement, [most]):
+            yield Anomaly(
+                kind=Kind.DIFFERENT, table=table, key=key, column=column, stores=tuple(sorted(stores)),
+                told=_differs(column, values),
+            )  # fmt: skip
+
+
+def _flip_flops(tx: Transaction, table: str, window: list[object], most: int) -> Iterator[Anomaly]:
+    for key, column, changes, stores in tx.rows(statements.FLIP_FLOPS, [*window, most]):
+        yield Anomaly(
+            kind=Kind.FLIP_FLOP, table=table, key=key, column=column, stores=tuple(sorted(stores)),
+            told=f"{column} went to and fro {changes} times",
+        )  # fmt: skip
+
+
+def _balances(
+    tx: Transaction, catalog: Catalog, table: str, balance: AuditedBalance, most: int, guards: bool
+) -> Iterator[Anomaly]:
+    if guards and not catalog.columns(table):
+        return
+    for of, columns in ((table, [balance.column]), (balance.table, [balance.row, balance.change])):
+        if guards:
+            _require_guarded(catalog, of, columns, table)
+        else:
+            require(catalog, of, columns, "`business.points` names", "it in tillstream.yaml")
+    statement = statements.BALANCE.format(
+        column=quoted(balance.column), row=quoted(balance.row), change=quoted(balance.change),
+        ledger=quoted(balance.table), table=quoted(table),
+    )  # fmt: skip
+    for key, store, pk, has, total in tx.rows(statement, [most]):
+        yield Anomaly(
+            kind=Kind.BALANCE, table=table, key=key, column=balance.column, stores=(store,), row=pk,
+            told=f"{balance.column} of row {pk} is {has}, its changes in {balance.table} come to {total}",
+        )  # fmt: skip
 
 
 def _differs(column: str, values: Collection[str]) -> str:
@@ -75,16 +144,5 @@ def _differs(column: str, values: Collection[str]) -> str:
     return f"{column} is {', '.join(named[:-1])} and {named[-1]}"
 
 
-def _anomaly(
-    kind: Kind, table: str, key: str | None, column: str | None, stores: Collection[str], told: str
-) -> Anomaly:
-    return Anomaly(kind=kind, table=table, key=key, column=column, stores=tuple(sorted(stores)), told=told)
-
-
-def _require(catalog: Catalog, table: str, columns: Collection[str], guarded: str) -> None:
-    for column in columns:
-        if column not in catalog.columns(table):
-            raise RefusedError(
-                f"the guards of {guarded} name {table}.{column}, which is not in the warehouse; correct `guards:` in "
-                "the policies file, or let a store be read that has it"
-            )
+def _require_guarded(catalog: Catalog, table: str, columns: Iterable[str], guarded_table: str) -> None:
+    require(catalog, table, columns, f"the guards of {guarded_table} name", "`guards:` in the policies file")

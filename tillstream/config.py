@@ -3,6 +3,7 @@
 Nothing past this file looks at `defaults`: every Store is complete. No password is read before `reveal()`.
 """
 
+import datetime as dt
 import os
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import SecretStr
 
-from tillstream.checked_yaml import Document, Steps, load, validate
+from tillstream.business_file import Business
+from tillstream.checked_yaml import Document, Steps, load, suggestion, validate
 from tillstream.config_file import (
     MYSQL_PORT,
     PASSWORD_REMEDY,
@@ -114,6 +116,7 @@ class Store:
     password: Secret
     database: str
     timezone: str  # IANA name
+    day_ends_at: dt.time = dt.time(0)  # of the business day before
     location: tuple[float, float] | None = None  # latitude, longitude in degrees
     attributes: Mapping[str, str | int | float] = field(default_factory=dict, hash=False)
 
@@ -129,6 +132,7 @@ class Config:
     capture: KafkaCapture | None  # None: by engines in this process
     tables: Tables
     policies: Path | None
+    business: Business
     metrics: Metrics
     capture_options: CaptureOptions
     resync: Resync
@@ -178,6 +182,7 @@ def parse_config(document: Document) -> Config:
         capture=_kafka(entry.capture, document) if entry.capture else None,
         tables=entry.tables,
         policies=directory / entry.policies if entry.policies else None,
+        business=entry.business,
         metrics=entry.metrics,
         capture_options=entry.capture_options,
         resync=entry.resync,
@@ -244,6 +249,7 @@ def _store(entry: ConfigFile, index: int, document: Document) -> Store:
         password=_secret(_given(own.password or shared.password), f"store {own.id}", document, place),
         database=_given(own.database or shared.database),
         timezone=shared.timezone,
+        day_ends_at=shared.day_ends_at,
         location=own.location,
         attributes=own.attributes,
     )
@@ -268,6 +274,7 @@ def _faults_between_parts(document: Document) -> Iterator[Fault]:
     yield from _repeated(document, "id", ids, "has the id")
     servers = [(index, _server(store, _raw_defaults(document))) for index, store in _raw_stores(document)]
     yield from _repeated(document, "host", servers, "is at the host, port and database")
+    yield from _business_elsewhere(document)
 
 
 def _incomplete_stores(document: Document) -> Iterator[Fault]:
@@ -292,6 +299,33 @@ def _repeated(document: Document, name: str, values: Sequence[tuple[int, Hashabl
         yield document.fault(("stores", index, name), message)
 
 
+def _business_elsewhere(document: Document) -> Iterator[Fault]:
+    """What `business:` names and `tables:` or `stores:` do not have."""
+    business, tables = (_mapping(document.data, name) for name in ("business", "tables"))
+    for section in business:
+        said = _mapping(business, section)
+        name, place = said.get("table"), ("business", section, "table")
+        include, exclude = tables.get("include"), tables.get("exclude")
+        if isinstance(name, str) and isinstance(include, list) and name not in include:
+            yield document.fault(place, f"{name} is not among the tables that `tables.include` takes")
+        if isinstance(name, str) and isinstance(exclude, list) and name in exclude:
+            yield document.fault(place, f"{name} is among the tables that `tables.exclude` leaves out")
+        left_out = _mapping(tables, "exclude_columns").get(name) if isinstance(name, str) else None
+        for key, column in said.items():
+            if isinstance(left_out, list) and key != "table" and column in left_out:
+                message = f"{name}.{column} is among the columns that `tables.exclude_columns` leaves in the store"
+                yield document.fault(("business", section, key), message)
+    named = _mapping(business, "price").get("headquarters")
+    ids = [store["id"] for _, store in _raw_stores(document) if isinstance(store.get("id"), str)]
+    if isinstance(named, str) and ids and named not in ids:
+        yield document.fault(("business", "price", "headquarters"), f'"{named}" is not a store{suggestion(named, ids)}')
+
+
+def _mapping(data: object, name: str) -> dict[str, Any]:
+    inner = data.get(name) if isinstance(data, dict) else None
+    return inner if isinstance(inner, dict) else {}
+
+
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
@@ -312,5 +346,4 @@ def _raw_stores(document: Document) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _raw_defaults(document: Document) -> dict[str, Any]:
-    defaults = document.data.get("defaults") if isinstance(document.data, dict) else None
-    return defaults if isinstance(defaults, dict) else {}
+    return _mapping(document.data, "defaults")

@@ -1,5 +1,6 @@
 """tillstream.yaml as it may be written: each key, what it may hold, and what a person reads about it."""
 
+import datetime as dt
 import math
 import re
 import zoneinfo
@@ -8,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
+from tillstream.business_file import Business, DayEnd
 from tillstream.checked_yaml import DurationText, Entry, duration_seconds, json_schema, suggestion
 
 MYSQL_PORT = 3306
@@ -170,6 +172,11 @@ class Defaults(Entry):
     password: Password | None = Field(default=None, description="Where that user's password is kept.")
     database: Text | None = Field(default=None, description="The POS's database.")
     timezone: TimeZone = Field(default="UTC", description="IANA time zone of the stores' clocks.")
+    day_ends_at: DayEnd = Field(
+        default=dt.time(0),
+        description='When a business day ends: at "04:00" a sale at three in the night is of the day before.',
+        json_schema_extra={"default": "00:00"},
+    )
 
 
 RealCharset = Literal["utf8", "utf8mb4", "gbk", "gb2312", "big5", "tis620", "cp1251"]
@@ -352,6 +359,9 @@ class ConfigFile(Entry):
     defaults: Defaults = Field(default_factory=Defaults, description="What holds for each store that does not differ.")
     tables: Tables = Field(default_factory=Tables, description="Which tables and columns to take.")
     policies: Path | None = Field(default=None, description="File with the rules for shared tables.")
+    business: Business = Field(
+        default_factory=Business, description="Which tables and columns hold stock, prices, points and sales."
+    )
     metrics: Metrics = Field(default_factory=Metrics, description="Where Prometheus may read.")
     capture_options: CaptureOptions = Field(default_factory=CaptureOptions, description="How engines are run.")
     resync: Resync = Field(default_factory=Resync, description="How tables are read anew.")

@@ -54,6 +54,7 @@ def _config_lines(store: FirstStore, suggestions: Suggestions) -> Iterator[str]:
     yield f"  database: {_flow(store.database)}"
     yield f"  timezone: {_flow(store.timezone)}   # {store.timezone_why}"
     yield from _table_lines(suggestions)
+    yield from _business_lines(suggestions)
     yield "stores:                      # one line each"
     port = {} if store.port == MYSQL_PORT else {"port": store.port}
     yield f"  - {_flow({'id': store.id, 'name': store.name, 'host': store.host, **port})}"
@@ -73,6 +74,13 @@ def _table_lines(suggestions: Suggestions) -> Iterator[str]:
             yield f"    {_flow(table)}:"
             for column, why in columns.items():
                 yield f"      - {_flow(column)}   # {_on_one_line(why)}"
+
+
+def _business_lines(suggestions: Suggestions) -> Iterator[str]:
+    if suggestions.business:
+        yield "business:                    # what `tillstream anomalies` and `tillstream day-close` look at"
+        for section, said in suggestions.business.items():
+            yield f"  {section}: {_flow(dict(said))}"
 
 
 def _policy_lines(store: FirstStore, suggestions: Suggestions) -> Iterator[str]:

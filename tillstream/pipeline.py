@@ -15,6 +15,8 @@ from connectors.debezium import OffsetStore
 from connectors.embedded import EmbeddedCapture, EmbeddedLanes
 from connectors.supervisor import PROBE_SECONDS, Capture, Supervisor
 from sinks.batch import Committed
+from sinks.business import stores_of
+from sinks.business_days import keep_days
 from sinks.clock_looks import ClockLooks
 from sinks.deadlines import Deadlines
 from sinks.engine_offsets import ConnectorBeginnings, EngineOffsets
@@ -28,6 +30,7 @@ from sinks.row_codec import Shapes
 from sinks.store_orders import StoreOrders
 from sinks.store_states import StoreStates
 from sinks.warehouse import Warehouse, mapped_errors
+from sinks.watching.business import business_looks
 from sinks.watching.looks import LOOKS
 from sinks.watching.watch import Watch
 from sinks.worker import Worker
@@ -99,6 +102,9 @@ class Pipeline:
         self._deadlines = Deadlines(warehouse)
         self._history = HistoryKeeper(warehouse)
         self._watch = Watch(warehouse, LOOKS)
+        self._known_stores = stores_of(config.stores)
+        # of its own: what reads whole tables holds up nobody who is looked at every five seconds
+        self._business = Watch(warehouse, business_looks(config.business, self._known_stores, policy))
         self._only_one: psycopg.Connection[Any] | None = None
         self.failure: BaseException | None = None
 
@@ -119,6 +125,7 @@ class Pipeline:
         self._history.start()
         StoreStates(self._warehouse).list_only([store.id for store in config.stores])
         self._watch.start()
+        self._business.start()
         if self._lanes is not None:
             heap = config.capture_options.heap_megabytes
             jvm.start(heap or HEAP_MEGABYTES + HEAP_MEGABYTES_PER_STORE * max(len(config.stores), LEAST_STORES))
@@ -141,6 +148,7 @@ class Pipeline:
 
     def _take_up_policy(self) -> None:
         keep_for(self._warehouse, self._config.tables.history_seconds)
+        keep_days(self._warehouse, self._config)
         taken_up = take_up_file(self._warehouse, shapes_of(self._config, self._policy))
         if taken_up.fingerprint != self._policy.fingerprint:
             log.warning(
@@ -170,6 +178,7 @@ class Pipeline:
 
     def _take_up(self, stores: Sequence[Store]) -> None:
         self._timezones.update({store.id: store.timezone for store in stores})
+        self._known_stores.know(stores)
         if self._resyncer is not None:
             self._resyncer.know(store_sources(stores))
         StoreStates(self._warehouse).list_only([store.id for store in stores])
@@ -196,6 +205,7 @@ class Pipeline:
         self._deadlines.stop()
         self._history.stop()
         self._watch.stop()
+        self._business.stop()
         if self._resyncer is not None:
             self._resyncer.stop()
         if self._fleet is not None:

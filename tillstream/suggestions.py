@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
-from itertools import pairwise, product
+from itertools import product
 from typing import TYPE_CHECKING
 
 from conflict.policy import Normaliser, RuleName
+from tillstream.business_suggestions import Business, suggest_business
+from tillstream.pos_words import has, words
 
 if TYPE_CHECKING:  # the catalog's reader brings a driver along; nothing here asks a server
     from connectors.examination import StoredColumn, StoredTable
@@ -58,6 +60,7 @@ class Suggestions:
     own: Mapping[str, str]  # table → why it stays each store's own; "" where that goes without saying
     left_out: Mapping[str, str]  # table → why
     left_out_columns: Mapping[str, Mapping[str, str]]  # table → column → why
+    business: Business  # what `business:` is to say
 
 
 def suggest(tables: Iterable["StoredTable"], reason_against: ReasonAgainst) -> Suggestions:
@@ -66,6 +69,7 @@ def suggest(tables: Iterable["StoredTable"], reason_against: ReasonAgainst) -> S
     own: dict[str, str] = {}
     left_out: dict[str, str] = {}
     columns: dict[str, dict[str, str]] = {}
+    taken: dict[str, list[StoredColumn]] = {}
     for table in tables:
         unwanted = _unwanted_columns(table, reason_against)
         why = _unwanted(table) or _unidentifiable(table, unwanted)
@@ -74,12 +78,14 @@ def suggest(tables: Iterable["StoredTable"], reason_against: ReasonAgainst) -> S
             continue
         if unwanted:
             columns[table.name] = unwanted
-        found = _shared(table, [column for column in table.columns if column.name not in unwanted])
+        taken[table.name] = [column for column in table.columns if column.name not in unwanted]
+        found = _shared(table, taken[table.name])
         if isinstance(found, SharedTable):
             shared.append(found)
         else:
             own[table.name] = found
-    return Suggestions(shared=tuple(shared), own=own, left_out=left_out, left_out_columns=columns)
+    business = suggest_business(taken, shared)
+    return Suggestions(shared=tuple(shared), own=own, left_out=left_out, left_out_columns=columns, business=business)
 
 
 # --- words in names ---------------------------------------------------------------------------------------
@@ -131,37 +137,17 @@ _EXACT_NUMBERS = frozenset({"decimal", "numeric", "tinyint", "smallint", "medium
 _TEXTS = frozenset({"char", "varchar"})
 
 
-def _words(name: str) -> list[str]:
-    """`goodsPrice_2` → good, price, 2: without case and plural; Chinese names by the words known here."""
-    parts = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_a-zA-Z]+", name)
-    words = [_singular(part.lower()) for part in parts]
-    joined = ["".join(pair) for pair in pairwise(words)]  # bar_code, gift_card, cell_phone
-    return words + joined
-
-
-def _singular(word: str) -> str:
-    if word.endswith("ies") and len(word) > 4:
-        return f"{word[:-3]}y"
-    plural = word.endswith("s") and not word.endswith(("ss", "us", "is"))
-    return word[:-1] if plural and len(word) > 3 else word
-
-
-def _has(name: str, known: Iterable[str]) -> bool:
-    words = set(_words(name))
-    return any(each in words or (not each.isascii() and each in name) for each in known)
-
-
 # --- what is left out -------------------------------------------------------------------------------------
 
 
 def _unwanted(table: "StoredTable") -> str:
     if re.search(r"_(19|20)\d{6}$", table.name):
         return "a backup"
-    if _has(table.name, _WORTH_KEEPING):
+    if has(table.name, _WORTH_KEEPING):
         known = {word: why for word, why in _PASSING.items() if word not in ("log", "日志")}
     else:
         known = _PASSING
-    return next((why for word, why in known.items() if _has(table.name, [word])), "")
+    return next((why for word, why in known.items() if has(table.name, [word])), "")
 
 
 def _unidentifiable(table: "StoredTable", unwanted: Mapping[str, str]) -> str:
@@ -177,7 +163,7 @@ def _unidentifiable(table: "StoredTable", unwanted: Mapping[str, str]) -> str:
 def _unwanted_columns(table: "StoredTable", reason_against: ReasonAgainst) -> dict[str, str]:
     found = {}
     for column in table.columns:
-        if _has(column.name, _SECRETS) or _words(column.name) == ["pin"]:  # pin_yin is a name's spelling
+        if has(column.name, _SECRETS) or words(column.name) == ["pin"]:  # pin_yin is a name's spelling
             found[column.name] = "a secret, which has no business outside the store"
         elif reason := reason_against(column):
             found[column.name] = f"{reason}, which cannot be kept"
@@ -189,8 +175,8 @@ def _unwanted_columns(table: "StoredTable", reason_against: ReasonAgainst) -> di
 
 def _shared(table: "StoredTable", columns: Sequence["StoredColumn"]) -> SharedTable | str:
     """The proposal, or why the table stays each store's own."""
-    kind = next((kind for kind, words in _KINDS.items() if _has(table.name, words)), None)
-    if kind is None or _has(table.name, _EVENTS):
+    kind = next((kind for kind, words in _KINDS.items() if has(table.name, words)), None)
+    if kind is None or has(table.name, _EVENTS):
         return ""
     key = _key(table, kind, columns)
     if key is None:
@@ -221,11 +207,11 @@ def _key(table: "StoredTable", kind: Kind, columns: Sequence["StoredColumn"]) ->
 
 def _key_names(kind: Kind) -> tuple[Callable[[str], bool], ...]:
     """What a column that identifies is called, the likeliest first."""
-    skus, barcodes = partial(_has, known=_SKUS), partial(_has, known=_BARCODES)
-    card_numbers, own_number = partial(_has, known=_CARD_NUMBERS), partial(_is_number_of, kind)
+    skus, barcodes = partial(has, known=_SKUS), partial(has, known=_BARCODES)
+    card_numbers, own_number = partial(has, known=_CARD_NUMBERS), partial(_is_number_of, kind)
     match kind:
         case Kind.MEMBERS:
-            return _is_phone, card_numbers, own_number, partial(_has, known=_EMAILS)
+            return _is_phone, card_numbers, own_number, partial(has, known=_EMAILS)
         case Kind.CARDS:
             return card_numbers, barcodes, own_number
         case Kind.PRODUCTS | Kind.PRICES:
@@ -233,19 +219,19 @@ def _key_names(kind: Kind) -> tuple[Callable[[str], bool], ...]:
 
 
 def _is_phone(name: str) -> bool:
-    return _has(name, _PHONES)
+    return has(name, _PHONES)
 
 
 def _is_number_of(kind: Kind, name: str) -> bool:
     """`number` or `item_number`, but not `tax_code`, which is no product's."""
-    words = _words(name)
+    found = words(name)
     kinds = _KINDS[Kind.PRODUCTS if kind is Kind.PRICES else kind]
-    return (len(words) == 1 and words[0] in _NUMBERS) or any(f"{a}{b}" in words for a, b in product(kinds, _NUMBERS))
+    return (len(found) == 1 and found[0] in _NUMBERS) or any(f"{a}{b}" in found for a, b in product(kinds, _NUMBERS))
 
 
 def _may_be_key(column: "StoredColumn") -> bool:
     kinds = _TEXTS | {"bigint"} if _is_phone(column.name) else _TEXTS
-    return column.type_name in kinds and not _has(column.name, ("id", "type", "name", "fax"))
+    return column.type_name in kinds and not has(column.name, ("id", "type", "name", "fax"))
 
 
 def _is_unique(table: "StoredTable", column: "StoredColumn") -> bool:
@@ -258,7 +244,7 @@ def _with_others(table: "StoredTable", best: "StoredColumn", columns: Sequence["
         return [best]
     for key in table.unique_keys:
         parts = [column for name in key.columns for column in columns if column.name == name]
-        if best in parts and len(parts) == len(key.columns) and not any(_has(part.name, ("id",)) for part in parts):
+        if best in parts and len(parts) == len(key.columns) and not any(has(part.name, ("id",)) for part in parts):
             return parts
     return [best]
 
@@ -268,7 +254,7 @@ def _normaliser(kind: Kind, column: "StoredColumn") -> Normaliser:
         return Normaliser.PHONE_CN if _is_phone(column.name) else Normaliser.EXACT
     if kind is Kind.MEMBERS and _is_phone(column.name):
         return Normaliser.PHONE_CN
-    if kind is Kind.MEMBERS and _has(column.name, _EMAILS):
+    if kind is Kind.MEMBERS and has(column.name, _EMAILS):
         return Normaliser.EMAIL
     is_code = kind in (Kind.PRODUCTS, Kind.PRICES) and any(names(column.name) for names in _key_names(kind))
     return Normaliser.UPPER if is_code else Normaliser.TRIM
@@ -293,35 +279,35 @@ def _key_why(table: "StoredTable", kind: Kind, key: "Sequence[StoredColumn]") ->
 def _changed_at(columns: "Sequence[StoredColumn]") -> str | None:
     times = [column for column in columns if column.type_name in ("datetime", "timestamp")]
     kept_by_server = [column for column in times if "on update" in column.extra.lower()]
-    named = [column for column in times if _has(column.name, _CHANGED)]
+    named = [column for column in times if has(column.name, _CHANGED)]
     return next((column.name for column in (*kept_by_server, *named)), None)
 
 
 def _choices(kind: Kind, columns: "Sequence[StoredColumn]") -> Iterator[ColumnChoice]:
     for column in columns:
-        if _has(column.name, _NOT_AMOUNTS) or column.type_name not in _EXACT_NUMBERS | {"float", "double"}:
+        if has(column.name, _NOT_AMOUNTS) or column.type_name not in _EXACT_NUMBERS | {"float", "double"}:
             continue
         holds_balances = kind in (Kind.MEMBERS, Kind.CARDS)
-        if holds_balances and (_has(column.name, _BALANCES) or (kind is Kind.CARDS and _has(column.name, ("value",)))):
+        if holds_balances and (has(column.name, _BALANCES) or (kind is Kind.CARDS and has(column.name, ("value",)))):
             why = "right only if each store keeps its own; where the POS copies one balance to all stores, write latest"
             if column.type_name not in _EXACT_NUMBERS:
                 why += f" ({column.type_name.upper()} is not exact to begin with)"
             yield ColumnChoice(column=column.name, rule=RuleName.SUM, why=why)
-        elif kind is Kind.PRODUCTS and _has(column.name, _STOCKS):
+        elif kind is Kind.PRODUCTS and has(column.name, _STOCKS):
             why = "each store counts its own stock; the central row has the chain's"
             yield ColumnChoice(column=column.name, rule=RuleName.SUM, why=why)
-        elif not holds_balances and _has(column.name, _PRICES):
+        elif not holds_balances and has(column.name, _PRICES):
             why = "name the stores that set prices, best first; where none of them has the row, the latest counts"
             yield ColumnChoice(column=column.name, rule=RuleName.PRIORITY, why=why)
 
 
 def _remarks(columns: "Sequence[StoredColumn]") -> Iterator[str]:
-    local = [column.name for column in columns if "id" in _words(column.name)]
+    local = [column.name for column in columns if "id" in words(column.name)]
     if local:
         verb = "holds" if len(local) == 1 else "hold"
         yield f"{', '.join(local)} {verb} numbers of the store that wrote them last: they point into its own tables"
     for column in columns:
-        if _has(column.name, _CHANGED) and column.type_name in _EXACT_NUMBERS:
+        if has(column.name, _CHANGED) and column.type_name in _EXACT_NUMBERS:
             yield f"{column.name} is a number and no time: it cannot stand in changed_at"
-        if _has(column.name, ("deleted", "delete", "删除")):
+        if has(column.name, ("deleted", "delete", "删除")):
             yield f"{column.name} is a value like any other here: a row that it marks keeps its central row"

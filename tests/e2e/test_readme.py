@@ -61,8 +61,8 @@ def test_the_first_store_in_ten_minutes(open_shop: Callable[..., MySQLServer], s
         answer = fragment = ""
         for language, note, text in _blocks():
             # integration/test_readme_policies.py, unit/test_policy_test.py, integration/test_parked_keys.py
-            # e2e/test_kafka_demo.py
-            if note in ("two-stores", "policy-tests", "own-rules", "past-one-machine"):
+            # integration/test_business.py, e2e/test_kafka_demo.py
+            if note in ("two-stores", "policy-tests", "own-rules", "business", "past-one-machine"):
                 continue
             if language == "sql":
                 for statement in filter(None, (part.strip() for part in text.split(";"))):

@@ -167,18 +167,16 @@ class TestRefusing:
             'tillstream.yaml:8: stores[1].host: "host" is required here',
         ]
 
-    @pytest.mark.parametrize(
-        "line", ["business: {}", "mask: {}", "day_ends_at: '04:00'", "stors: []", "tables: {rename: {a: b}}"]
-    )
+    @pytest.mark.parametrize("line", ["mask: {}", "day_ends_at: '04:00'", "stors: []", "tables: {rename: {a: b}}"])
     def test_what_is_designed_but_not_built_is_unknown(self, line: str) -> None:
         """An option that is accepted and does nothing is a lie."""
         assert "is not known here" in fault_of(SMALLEST + line + "\n")
 
-    @pytest.mark.parametrize("word", ["mask", "day_ends_at", "opening_hours"])
+    @pytest.mark.parametrize("word", ["mask", "opening_hours"])
     def test_defaults_that_are_not_built_are_unknown(self, word: str) -> None:
         """As above, one level down, and told what is allowed."""
         text = SMALLEST.replace("{user", f"{{{word}: x, user")
-        assert "allowed: database, password, port, timezone, user" in fault_of(text)
+        assert "allowed: database, day_ends_at, password, port, timezone, user" in fault_of(text)
 
     def test_one_id_for_two_stores_names_both_lines(self) -> None:
         """Two servers under one id would be one lane."""

@@ -48,6 +48,12 @@ def test_the_demo_s_files_are_valid_and_fit_the_compose_file() -> None:
     assert rules == shop.POLICIES, "docker/demo/policies.yaml is a copy of tillstream/rehearsal/policies.yaml"
 
 
+def test_the_demo_has_business_figures() -> None:
+    """Those of the chain that `tillstream demo` plays."""
+    settings = yaml.safe_load((DOCKER / "demo" / "tillstream.yaml").read_text(encoding="utf-8"))
+    assert settings["business"] == shop.BUSINESS
+
+
 def test_a_store_of_the_demo_writes_the_log_that_capture_wants() -> None:
     """Each under a number of its own, in UTC: its `updated_at` is compared with the other stores'."""
     text = (DOCKER / "demo" / "shop.cnf").read_text()

@@ -50,6 +50,32 @@ def test_what_was_told_and_proposed_is_what_is_read() -> None:
     assert (price.stores, price.then and price.then.rule) == (("s001",), RuleName.LATEST)
 
 
+def test_what_the_names_allow_is_proposed_for_the_business_figures() -> None:
+    """Sales, stock, prices and points, where one table and one column each are called so; what may be two is left to
+    the person."""
+    sales = a_table("sales", "id int not null", "sold_at datetime", "updated_at datetime", "total decimal(9,2)")
+    lines = a_table("sale_lines", "id int not null", "sku varchar(20)", "qty int", "at datetime", "amount decimal(9,2)")
+    stock = a_table("stock", "sku varchar(20) not null", "qty decimal(9,3)", key="sku")
+    business = read_back(MEMBERS, PRODUCTS, sales, lines, stock)[0].business
+    said = {
+        section: each.model_dump(exclude_defaults=True)
+        for section in ("stock", "sale_lines", "price", "points", "sales")
+        if (each := getattr(business, section)) is not None
+    }
+    assert said == {
+        "stock": {"table": "stock", "sku": "sku", "quantity": "qty"},
+        "price": {"table": "products", "sku": "sku", "price": "price"},
+        "points": {"table": "members", "balance": "points"},
+        "sales": {"table": "sales", "at": "sold_at", "amount": "total"},
+    }
+    twice = a_table("sales", "id int not null", "opened_at datetime", "closed_at datetime", "total decimal(9,2)")
+    assert read_back(twice)[0].business.sales is None
+    assert (
+        read_back(sales, a_table("orders", *(f"{c.name} {c.column_type}" for c in sales.columns)))[0].business.sales
+        is None
+    )
+
+
 def test_a_store_with_nothing_to_share_gives_valid_files() -> None:
     """An empty policy is one."""
     assert dict(read_back(a_table("sales", "id int not null"))[1].tables) == {}

@@ -19,6 +19,7 @@ from tillstream.rehearsal import shop as pos
 from tillstream.rehearsal.mysql import DockerInstall, MySQLInstall, MySQLServer
 
 USER = "tillstream"
+_FIRST_PLACE = (31.23, 121.47)  # the other shops lie a kilometre north of one another
 _STREETS = (
     "中山路", "人民广场", "南京路", "解放碑", "春熙路", "西湖", "五道口", "三里屯", "天河城", "宽窄巷",
     "鼓楼", "外滩", "中关村", "江汉路", "观前街", "太平街", "大雁塔", "曾厝垵", "北京路", "步行街",
@@ -120,6 +121,7 @@ class Chain:
             "warehouse": "embedded",
             "capture": dict(capture) if capture is not None else "embedded",
             "policies": "policies.yaml",
+            "business": pos.BUSINESS,
             "metrics": {"port": 0},
             "defaults": {"user": USER, "database": pos.DATABASE, "timezone": "UTC"},
             "stores": [
@@ -129,6 +131,7 @@ class Chain:
                     "host": shop.server.host,
                     "port": shop.server.port,
                     "password": {"file": f"secrets/{shop.id}"},
+                    "location": [round(_FIRST_PLACE[0] + 0.01 * shop.index, 2), _FIRST_PLACE[1]],
                 }
                 for shop in self.shops
             ],

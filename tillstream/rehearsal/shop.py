@@ -18,6 +18,15 @@ if TYPE_CHECKING:
 DATABASE = "pos"
 POLICIES = resources.files(__package__).joinpath("policies.yaml").read_text(encoding="utf-8")
 
+BUSINESS = {  # what tillstream.yaml says of these tables
+    "stock": {"table": "stock", "sku": "sku", "quantity": "qty", "low": 20},
+    "sale_lines": {"table": "sale_lines", "sku": "sku", "quantity": "qty", "sale": "sale_id"},
+    "price": {"table": "products", "sku": "sku", "price": "price"},
+    "points": {"table": "members", "balance": "points"},
+    "sales": {"table": "sales", "at": "sold_at", "amount": "total"},
+    "every": "5s",
+}
+
 FRONT, STORAGE = "前厅", "仓库"
 LEVELS = ("普通", "银卡", "金卡")
 RARE_LEVELS = ("白金", "钻石")  # nobody has them in the morning, so that being given one is a change

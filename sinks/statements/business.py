@@ -1,0 +1,109 @@
+"""What is asked of the stores' rows for `business:`. Placeholders in braces are identifiers or expressions."""
+
+from psycopg import sql
+
+SOLD_DAYS = 28  # whole weeks: each day of the week counts as often
+
+_OF_OPEN_STORES = "NOT EXISTS (SELECT FROM tillstream.store_orders o WHERE o.store = t._store AND o.retired)"
+
+# Goods may lie in several places of a store, a row each.
+_GOODS = f"""\
+WITH goods AS (
+  SELECT t._store AS store, trim({{sku}}::text) AS sku, sum({{quantity}}::numeric) AS quantity,
+         min({{quantity}}::numeric) AS least, count(*) AS rows, max({{low}}::numeric) AS low
+  FROM stores.{{table}} t
+  WHERE NOT t._deleted AND {{sku}} IS NOT NULL AND {{quantity}} IS NOT NULL AND {{among}} AND {_OF_OPEN_STORES}
+  GROUP BY 1, 2
+)
+"""
+STOCK = sql.SQL(
+    _GOODS
+    + """\
+SELECT g.store, count(*) FILTER (WHERE least < 0), count(*) FILTER (WHERE least >= 0 AND quantity < low),
+       count(*) FILTER (WHERE least >= 0 AND (low IS NULL OR quantity >= low)),
+       min(greatest(quantity, 0) / s.per_day)::float8
+FROM goods g LEFT JOIN tillstream.sold s ON s.store = g.store AND s.sku = g.sku GROUP BY g.store"""
+)
+NEGATIVE = sql.SQL(
+    _GOODS
+    + """\
+SELECT store, sku, trim_scale(least)::text, trim_scale(quantity)::text, rows
+FROM goods WHERE least < 0 ORDER BY 1, 2 LIMIT %(most)s"""
+)
+LOW = sql.SQL(
+    _GOODS
+    + """\
+SELECT g.store, g.sku, trim_scale(quantity), trim_scale(low), s.per_day
+FROM goods g LEFT JOIN tillstream.sold s ON s.store = g.store AND s.sku = g.sku
+WHERE least >= 0 AND quantity < low ORDER BY 1, 2 LIMIT %(most)s"""
+)
+ELSEWHERE = sql.SQL(
+    _GOODS + "SELECT sku, store, trim_scale(quantity) FROM goods WHERE least >= 0 AND (low IS NULL OR quantity >= low)"
+)
+
+FORGET_SOLD = "DELETE FROM tillstream.sold"
+# A store of which less is known than all these days is taken by what is known of it.
+SOLD = sql.SQL(f"""\
+INSERT INTO tillstream.sold (store, sku, per_day)
+SELECT store, sku, quantity / days FROM (
+  SELECT store, sku, sum(quantity) FILTER (WHERE at >= since) AS quantity,
+         greatest(extract(epoch FROM now() - greatest(since, min(min(at)) OVER (PARTITION BY store))) / 86400, 1)
+           AS days
+  FROM (
+    SELECT l._store AS store, trim(l.{{sku}}::text) AS sku, l.{{quantity}}::numeric AS quantity, {{at}} AS at,
+           now() - interval '{SOLD_DAYS} days' AS since
+    FROM stores.{{table}} l {{sales}}
+    WHERE NOT l._deleted AND l.{{sku}} IS NOT NULL AND {{seen}}
+  ) line
+  GROUP BY store, sku, since
+) sold WHERE quantity > 0""")
+BY_SALE = sql.SQL("JOIN stores.{table} s ON s._store = l._store AND s._pk = l.{sale}::text AND NOT s._deleted")
+# Where no column says when a line was sold, those count that were seen to come.
+SEEN_TO_COME = sql.SQL("l._op <> 'r'")
+WITH_ZONE = sql.SQL("{of}.{at}")
+WITHOUT_ZONE = sql.SQL("{of}.{at}::timestamp AT TIME ZONE coalesce(%(zones)s::jsonb->>l._store, 'UTC')")
+
+_PRICES = f"""\
+FROM stores.{{table}} t JOIN {{agreed}}
+WHERE NOT t._deleted AND {_OF_OPEN_STORES}
+"""
+_DIFFERS = "abs(t.{price}::numeric - c.{price}::numeric) > %(tolerance)s"
+AGREED = sql.SQL("central.{table} c ON c._key = t._key")
+AT_HEADQUARTERS = sql.SQL("""\
+stores.{table} c ON c._store = %(headquarters)s AND NOT c._deleted AND t._store <> c._store
+  AND trim(c.{sku}::text) = trim(t.{sku}::text)""")
+WINNER = sql.SQL("c._winners->>{name}")
+HEADQUARTERS = sql.SQL("c._store")
+PRICE_COUNTS = sql.SQL(f"SELECT t._store, count(*) FILTER (WHERE {_DIFFERS})\n{_PRICES} GROUP BY t._store")
+PRICES = sql.SQL(f"""\
+SELECT t._store, trim(t.{{sku}}::text), t._pk, t.{{price}}::text, c.{{price}}::text, {{whose}}
+{_PRICES} AND {_DIFFERS} ORDER BY 1, 2, 3 LIMIT %(most)s""")
+
+AGREED_POINTS = sql.SQL("SELECT coalesce(sum({balance}::numeric), 0)::float8 FROM central.{table}")
+STORES_POINTS = sql.SQL(f"""\
+SELECT coalesce(sum({{balance}}::numeric), 0)::float8 FROM stores.{{table}} t
+WHERE NOT t._deleted AND {_OF_OPEN_STORES} AND {{counted}}""")
+
+SALES_OF_DAY = sql.SQL("""\
+SELECT _store, count(*), coalesce(sum({amount}::numeric), 0) FROM stores.{table}
+WHERE NOT _deleted AND {at} >= %(begins)s AND {at} < %(ends)s GROUP BY 1""")
+WATERMARKS = "SELECT store, name, complete_at, set_aside, reading_anew FROM tillstream.watermarks"
+
+FORGET_BUSINESS = "DELETE FROM tillstream.business"
+KEEP_BUSINESS = "INSERT INTO tillstream.business VALUES (%s, %s, %s, %s::time::interval, %s)"
+
+# --- what was found ---------------------------------------------------------------------------------------
+
+FOUND = """\
+INSERT INTO tillstream.found_anomalies AS f (kind, table_name, store, stores, key, row, column_name, told)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
+ON CONFLICT (kind, table_name, store, key, row, column_name) WHERE gone_at IS NULL
+DO UPDATE SET told = EXCLUDED.told, stores = EXCLUDED.stores WHERE f.told <> EXCLUDED.told"""
+OPEN = """\
+SELECT id, kind, table_name, store, key, row, column_name, found_at FROM tillstream.found_anomalies
+WHERE gone_at IS NULL"""
+GONE = "UPDATE tillstream.found_anomalies SET gone_at = now() WHERE gone_at IS NULL AND id = ANY(%s)"
+LET_GO = "DELETE FROM tillstream.found_anomalies WHERE gone_at < now() - %s * interval '1 day'"
+COUNTS = """\
+SELECT f.kind, s.store, count(*) FROM tillstream.found_anomalies f, unnest(f.stores) AS s(store)
+WHERE f.gone_at IS NULL GROUP BY 1, 2"""

@@ -1,0 +1,188 @@
+"""Business figures of two real stores: the README's example, found and gone again, and the close of a day."""
+
+import datetime as dt
+import json
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from harness import Chain, unseen
+from shown import require_shown
+
+from tillstream.commands import main
+from tillstream.config import load_config
+from tillstream.free_ports import free_port
+from tillstream.metrics import REGISTRY
+from tillstream.rehearsal.mysql import MySQLServer
+
+README = Path(__file__).parents[2] / "README.md"
+BLOCKS = re.findall(r"^```(\w+) business\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
+POLICIES = """\
+version: 1
+tables:
+  members: {scope: shared, key: {phone: phone_cn}, columns: {points: {rule: sum}}}
+  products: {scope: shared, key: [sku], columns: {price: {rule: priority, stores: [s001], then: latest}}}
+"""
+TABLES = (
+    "CREATE TABLE members (id INT PRIMARY KEY, phone VARCHAR(20), points DECIMAL(8,2))",
+    "CREATE TABLE point_log (id INT PRIMARY KEY, member_id INT, delta DECIMAL(8,2))",
+    "CREATE TABLE products (sku VARCHAR(20) PRIMARY KEY, price DECIMAL(8,2))",
+    "CREATE TABLE stock (sku VARCHAR(20), location VARCHAR(20), qty DECIMAL(12,3), PRIMARY KEY (sku, location))",
+    "CREATE TABLE sales (id INT PRIMARY KEY, sold_at DATETIME, total DECIMAL(8,2))",
+    "CREATE TABLE sale_lines (sale_id INT, line INT, sku VARCHAR(20), qty INT, PRIMARY KEY (sale_id, line))",
+)
+YESTERDAY = "UTC_DATE() - INTERVAL 1 DAY + INTERVAL 12 HOUR"
+ROWS = {
+    "s001": (
+        "INSERT INTO members VALUES (1, '138 0013 8000', 40)",
+        "INSERT INTO point_log VALUES (1, 1, 30), (2, 1, 5)",
+        "INSERT INTO products VALUES ('TEA-1', 18), ('MUG', 30)",
+        "INSERT INTO stock VALUES ('TEA-1', 'front', 4), ('MUG', 'front', 8)",
+        f"INSERT INTO sales VALUES (1, {YESTERDAY}, 9.5), (2, {YESTERDAY}, 18), (3, UTC_TIMESTAMP(), 36)",
+        "INSERT INTO sale_lines VALUES (3, 1, 'TEA-1', 2)",
+    ),
+    "s002": (
+        "INSERT INTO members VALUES (9, '+86 13800138000', 2)",
+        "INSERT INTO point_log VALUES (1, 9, 2)",
+        "INSERT INTO products VALUES ('TEA-1', 20), ('MUG', 30)",
+        "INSERT INTO stock VALUES ('TEA-1', 'front', 60), ('MUG', 'front', -3), ('MUG', 'storage', 12)",
+        f"INSERT INTO sales VALUES (1, {YESTERDAY}, 20)",
+    ),
+}
+OPEN = "SELECT kind FROM tillstream.found_anomalies WHERE gone_at IS NULL ORDER BY kind"
+
+
+@pytest.fixture(scope="module")
+def chain(make_chain: Callable[..., Chain], mysql56: MySQLServer, mysql97: MySQLServer) -> Chain:
+    """Two stores with names and places, `business:` as in the README, and looks each second."""
+    stores = {"s001": mysql56, "s002": mysql97}
+    made = make_chain(stores, database="business_figures", policies=POLICIES)
+    made.on_all(*TABLES)
+    for store, statements in ROWS.items():
+        made.on(store, *statements)
+    file = made.config.directory / "tillstream.yaml"
+    text = file.read_text()
+    for store, said in (
+        ("s001", "中山路店, location: [31.23, 121.47]"),
+        ("s002", "人民广场店, location: [31.24, 121.47]"),
+    ):
+        text = text.replace(f"{{id: {store},", f"{{id: {store}, name: {said},")
+    language, business = BLOCKS[0]
+    assert language == "yaml"
+    url = made.warehouse.url.render_as_string(hide_password=False)
+    file.write_text(f"{text}{business}  every: 1s\npolicies: policies.yaml\nwarehouse: {{url: '{url}'}}\n")
+    made.config = load_config(file)
+    made.start()
+    return made
+
+
+def tillstream(chain: Chain, *arguments: str) -> int:
+    with pytest.raises(SystemExit) as left:
+        main([*arguments, "--config", str(chain.config.directory / "tillstream.yaml")])
+    return int(left.value.code or 0)
+
+
+def figure(name: str, **labels: str) -> float | None:
+    return REGISTRY.get_sample_value(f"tillstream_{name}", labels)
+
+
+def test_what_looks_wrong_is_told_until_it_is_mended(chain: Chain, capsys: pytest.CaptureFixture[str]) -> None:
+    """The README's blocks do what it says; each kind is found by `run` and counted, and gone once the store has put it
+    right."""
+    chain.wait_until(lambda: len(chain.rows(OPEN)) == 4)
+    chain.wait_until(lambda: figure("stock_cover_days", store="s001") is not None)
+    with unseen(chain, "s002") as execute:
+        execute(f"INSERT INTO sales VALUES (2, {YESTERDAY}, 36)")
+    for language, text in BLOCKS[1:]:
+        if language == "sh":
+            assert tillstream(chain, *shlex.split(text)[1:]) == 1
+        elif language == "text":
+            require_shown(text, capsys.readouterr().out)
+        else:
+            assert language == "sql"
+            for statement in filter(None, (part.strip() for part in text.split(";"))):
+                assert chain.rows(statement)
+    today = "SELECT store FROM tillstream.days WHERE day = (now() AT TIME ZONE 'UTC')::date AND NOT complete ORDER BY 1"
+    assert chain.rows(today) == [("s001",), ("s002",)], "it is not over"
+    assert figure("anomalies", kind="stock_low", store="s001") == 1
+    assert figure("stock_rows", store="s001", stock="low") == 1
+    assert figure("stock_rows", store="s002", stock="negative") == 1
+    assert figure("stock_cover_days", store="s001") == 2
+    assert figure("price_differences", store="s002") == 1
+    assert figure("price_differences", store="s001") == 0
+    assert figure("points", side="agreed") == figure("points", side="stores") == 42
+
+    chain.on("s001", "UPDATE stock SET qty = 5 WHERE sku = 'TEA-1'", "INSERT INTO point_log VALUES (3, 1, 5)")
+    chain.on("s002", "UPDATE stock SET qty = 0 WHERE qty < 0", "UPDATE products SET price = 18 WHERE sku = 'TEA-1'")
+    chain.settle()
+    chain.wait_until(lambda: not chain.rows(OPEN))
+    assert chain.rows("SELECT count(*) FROM tillstream.found_anomalies WHERE gone_at > found_at") == [(4,)]
+    assert tillstream(chain, "anomalies") == 0
+    assert capsys.readouterr().out == "nothing looks wrong\n"
+    chain.wait_until(lambda: figure("anomalies", kind="stock_low", store="s001") is None)
+    chain.wait_until(lambda: figure("stock_rows", store="s001", stock="low") == 0)
+    chain.wait_until(lambda: figure("price_differences", store="s002") == 0)
+
+
+def test_a_day_is_closed(chain: Chain, capsys: pytest.CaptureFixture[str]) -> None:
+    """What the warehouse has and what the stores say; the view says the same of the warehouse's side; a day that is not
+    over is incomplete, and so is one with a store of which something is set aside; a dark store cannot be asked."""
+    with chain.warehouse.transaction() as tx:
+        today = tx.value("SELECT (now() AT TIME ZONE 'UTC')::date")
+    yesterday = today - dt.timedelta(days=1)
+    with unseen(chain, "s002") as execute:
+        execute("DELETE FROM sales WHERE id = 2")
+    chain.on("s002", f"INSERT INTO sales VALUES (2, {YESTERDAY}, 36)")
+    chain.settle()
+    assert tillstream(chain, "day-close", str(yesterday), "--output", "json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["schema"] == 1
+    assert [(each["id"], each["sales"], each["amount"], each["differs"]) for each in told["stores"]] == [
+        ("s001", 2, "27.50", False),
+        ("s002", 2, "56.00", False),
+    ]
+    view = (
+        f"SELECT store, name, sales, amount::text, complete FROM tillstream.days WHERE day = '{yesterday}' ORDER BY 1"
+    )
+    assert chain.rows(view) == [("s001", "中山路店", 2, "27.50", True), ("s002", "人民广场店", 2, "56.00", True)]
+
+    assert tillstream(chain, "day-close", str(today)) == 1
+    assert "s001 中山路店: incomplete, the warehouse has all of it up to " in capsys.readouterr().out
+
+    file = chain.config.directory / "tillstream.yaml"
+    settings = file.read_text()
+    try:
+        file.write_text(settings.replace(f"port: {chain.stores['s002'].port}", f"port: {free_port()}"))
+        assert tillstream(chain, "day-close", str(yesterday)) == 3
+        said = capsys.readouterr().out.splitlines()
+        assert said[0].endswith("the store says the same")
+        assert "s002 人民广场店: complete; 2 sales, 56.00; not asked: store s002 at " in said[1]
+    finally:
+        file.write_text(settings)
+
+    with chain.warehouse.transaction() as tx:
+        tx.execute(
+            """INSERT INTO tillstream.dead_letters
+            (store, database, table_name, pk, epoch, file, pos, row, ord, op, reason, event)
+            VALUES ('s001', 'pos', 'sales', '7', 1, 1, 1, 1, 1, 'c', 'a test', '')"""
+        )
+    assert tillstream(chain, "day-close", str(yesterday)) == 1
+    assert "s001 中山路店: incomplete, 1 of its events is set aside; 2 sales" in capsys.readouterr().out
+
+
+def test_a_day_cannot_be_closed_where_nobody_said_what_sales_are(
+    chain: Chain, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Refused with what to write; a date that is none is used wrongly."""
+    assert tillstream(chain, "day-close", "yesterday") == 2
+    assert '"yesterday" is not a date such as 2026-11-29' in capsys.readouterr().err
+    file = chain.config.directory / "tillstream.yaml"
+    settings = file.read_text()
+    try:
+        file.write_text(re.sub(r"^  sales: .*\n|^  sale_lines: .*\n", "", settings, flags=re.MULTILINE))
+        assert tillstream(chain, "day-close") == 1
+        assert "write `business: {sales: {table: sales" in capsys.readouterr().err
+    finally:
+        file.write_text(settings)
