@@ -1,6 +1,5 @@
 """What is looked for in rows by `business:`: stock that is negative or low, prices that are no others' prices."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -129,7 +128,7 @@ def _low(tx: Transaction, goods: Goods, stores: Stores, most: int) -> Iterator[A
 
 
 def _lasts(quantity: Decimal, per_day: Decimal | None) -> str:
-    if per_day is None:
+    if per_day is None or not quantity:
         return ""
     days = quantity / per_day
     lasts = "less than a day" if days < 1 else f"{days:.0f} day{'s' * (round(days) != 1)}"
@@ -206,7 +205,3 @@ def require_columns(
                 f"`business.{section}` names {table}.{column}, which is {kind} and no number; correct it in "
                 "tillstream.yaml"
             )
-
-
-def zones(stores: Stores) -> str:
-    return json.dumps(stores.timezones)

@@ -41,27 +41,26 @@ ELSEWHERE = sql.SQL(
     _GOODS + "SELECT sku, store, trim_scale(quantity) FROM goods WHERE least >= 0 AND (low IS NULL OR quantity >= low)"
 )
 
-FORGET_SOLD = "DELETE FROM tillstream.sold"
+FORGET_SOLD = "DELETE FROM tillstream.sold WHERE store = %s"
 # A store of which less is known than all these days is taken by what is known of it.
 SOLD = sql.SQL(f"""\
 INSERT INTO tillstream.sold (store, sku, per_day)
-SELECT store, sku, quantity / days FROM (
-  SELECT store, sku, sum(quantity) FILTER (WHERE at >= since) AS quantity,
-         greatest(extract(epoch FROM now() - greatest(since, min(min(at)) OVER (PARTITION BY store))) / 86400, 1)
-           AS days
-  FROM (
-    SELECT l._store AS store, trim(l.{{sku}}::text) AS sku, l.{{quantity}}::numeric AS quantity, {{at}} AS at,
-           now() - interval '{SOLD_DAYS} days' AS since
-    FROM stores.{{table}} l {{sales}}
-    WHERE NOT l._deleted AND l.{{sku}} IS NOT NULL AND {{seen}}
-  ) line
-  GROUP BY store, sku, since
-) sold WHERE quantity > 0""")
+WITH line AS MATERIALIZED (
+  SELECT trim(l.{{sku}}::text) AS sku, l.{{quantity}}::numeric AS quantity, {{at}} AS at
+  FROM stores.{{table}} l {{sales}}
+  WHERE l._store = %(store)s AND NOT l._deleted AND l.{{sku}} IS NOT NULL AND {{seen}}
+),
+span AS (
+  SELECT since, greatest(extract(epoch FROM now() - greatest(since, min(at))) / 86400, 1) AS days
+  FROM line, (SELECT now() - interval '{SOLD_DAYS} days' AS since) s GROUP BY since
+)
+SELECT %(store)s, sku, sum(quantity) / days FROM line, span
+WHERE at >= since GROUP BY sku, days HAVING sum(quantity) > 0""")
 BY_SALE = sql.SQL("JOIN stores.{table} s ON s._store = l._store AND s._pk = l.{sale}::text AND NOT s._deleted")
 # Where no column says when a line was sold, those count that were seen to come.
 SEEN_TO_COME = sql.SQL("l._op <> 'r'")
 WITH_ZONE = sql.SQL("{of}.{at}")
-WITHOUT_ZONE = sql.SQL("{of}.{at}::timestamp AT TIME ZONE coalesce(%(zones)s::jsonb->>l._store, 'UTC')")
+WITHOUT_ZONE = sql.SQL("{of}.{at}::timestamp AT TIME ZONE %(zone)s")
 
 _PRICES = f"""\
 FROM stores.{{table}} t JOIN {{agreed}}

@@ -18,7 +18,7 @@ from sinks.evolution import Catalog
 from sinks.found_anomalies import counts, keep_only, record
 from sinks.names import identifier, in_warehouse_names
 from sinks.policy_versions import policy_in_force
-from sinks.sold import keep_sold
+from sinks.sold import Sold
 from sinks.statements import business as statements
 from sinks.statements import quoted, render
 from sinks.warehouse import Transaction, mapped_errors
@@ -45,7 +45,8 @@ def business_looks(business: Business, stores: Stores, written: Policy = EMPTY_P
 
     looks = []
     if (lines := business.sale_lines) is not None:
-        looks.append(look("sold", lambda tx, catalog, _: keep_sold(tx, catalog, lines, business.sales, stores)))
+        sold = Sold(lines, business.sales, stores)
+        looks.append(look("sold", lambda tx, catalog, _: sold.keep(tx, catalog)))
     if (stock := business.stock) is not None:
         looks.append(look("stock", lambda tx, catalog, _: _tell_stock(tx, catalog, stock)))
     if (price := business.price) is not None:

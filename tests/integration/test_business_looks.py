@@ -14,9 +14,10 @@ from harness import fresh_warehouse
 from psycopg import sql
 
 from conflict.policy import EMPTY_POLICY
+from sinks import sold
 from sinks.business import Goods, Stores, searches
 from sinks.evolution import Catalog
-from sinks.sold import keep_sold
+from sinks.sold import Sold
 from sinks.statements import business as statements
 from sinks.statements import mirror
 from sinks.warehouse import Transaction, Warehouse
@@ -176,7 +177,7 @@ class TestSold:
         stores = Stores(timezones={"s1": "Asia/Shanghai", "s2": "UTC"})
         header = SalesEntry.model_validate(sales) if sales else None
         with warehouse.transaction() as tx:
-            keep_sold(tx, loaded(tx), SaleLinesEntry.model_validate(lines), header, stores)
+            Sold(SaleLinesEntry.model_validate(lines), header, stores).keep(tx, loaded(tx))
             return tx.rows("SELECT store, sku, round(per_day, 3) FROM tillstream.sold ORDER BY 1, 2")
 
     def test_by_its_own_time(self, warehouse: Warehouse) -> None:
@@ -223,20 +224,63 @@ class TestSold:
             tx.execute("UPDATE stores.lines SET _op = 'r' WHERE _pk = '2'")
         assert self.rates(warehouse, LINES) == [("s1", "TEA", Decimal("3.000"))]
 
+    def test_stores_have_their_turns(self, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where there is no time for all the next look goes on with the others; what is known of one stays."""
+        monkeypatch.setattr(sold, "TURN_SECONDS", -1)
+        put(warehouse, "lines", {"sku": "text", "qty": "integer"}, [(f"s{n}", "1", "TEA", n) for n in (1, 2, 3)])
+        rates = Sold(
+            SaleLinesEntry.model_validate(LINES), None, Stores(timezones=dict.fromkeys(("s1", "s2", "s3"), "UTC"))
+        )
+        told = []
+        for _ in range(4):
+            with warehouse.transaction() as tx:
+                rates.keep(tx, loaded(tx))
+                told.append(tx.rows("SELECT store, per_day::int FROM tillstream.sold ORDER BY 1"))
+                tx.execute("UPDATE stores.lines SET qty = 10 * qty")
+        assert told == [
+            [("s1", 1)],
+            [("s1", 1), ("s2", 20)],
+            [("s1", 1), ("s2", 20), ("s3", 300)],
+            [("s1", 1000), ("s2", 20), ("s3", 300)],
+        ]
+
+    def test_a_store_that_cannot_be_worked_out_holds_up_no_other(
+        self, warehouse: Warehouse, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        put(warehouse, "lines", {"sku": "text", "qty": "integer"}, [("s1", "1", "TEA", 1), ("s2", "1", "TEA", 2)])
+        zones = {"s1": "Nowhere/AtAll", "s2": "UTC"}
+        with warehouse.transaction() as tx:
+            tx.execute("ALTER TABLE stores.lines ADD COLUMN at timestamp")
+            tx.execute("UPDATE stores.lines SET at = now() AT TIME ZONE 'UTC'")
+            lines = SaleLinesEntry.model_validate({**LINES, "at": "at"})
+            Sold(lines, None, Stores(timezones=zones)).keep(tx, loaded(tx))
+            assert tx.rows("SELECT store, per_day::int FROM tillstream.sold") == [("s2", 2)]
+        assert "looking at what store s1 sells: the warehouse refuses a value" in caplog.text
+
     def test_it_tells_how_long_the_stock_lasts(self, warehouse: Warehouse) -> None:
         """In the sentence, and of the scarcest goods of each store."""
-        goods(warehouse, ("s1", "TEA", "a", "2"), ("s1", "MUG", "a", "40"), ("s2", "TEA", "a", "1"))
+        goods(
+            warehouse,
+            ("s1", "TEA", "a", "2"),
+            ("s1", "MUG", "a", "40"),
+            ("s2", "TEA", "a", "1"),
+            ("s3", "TEA", "a", "0"),
+        )
         with warehouse.transaction() as tx:
-            tx.execute("INSERT INTO tillstream.sold VALUES ('s1', 'TEA', 0.25), ('s1', 'MUG', 10), ('s2', 'TEA', 12)")
+            tx.execute(
+                "INSERT INTO tillstream.sold VALUES"
+                " ('s1', 'TEA', 0.25), ('s1', 'MUG', 10), ('s2', 'TEA', 12), ('s3', 'TEA', 1)"
+            )
         business = business_of(stock={**STOCK, "low": 3})
         assert told(warehouse, business) == [
             ("s1", "TEA", "2 in stock, less than 3; at 0.25 a day it lasts 8 days; no other store has enough"),
             ("s2", "TEA", "1 in stock, less than 3; at 12 a day it lasts less than a day; no other store has enough"),
+            ("s3", "TEA", "0 in stock, less than 3; no other store has enough"),
         ]
         assert business.stock is not None
         with warehouse.transaction() as tx:
             rows = Goods(loaded(tx), business.stock).rows(tx, statements.STOCK)
-        assert sorted(rows) == [("s1", 0, 1, 1, 4.0), ("s2", 0, 1, 0, pytest.approx(1 / 12))]
+        assert sorted(rows) == [("s1", 0, 1, 1, 4.0), ("s2", 0, 1, 0, pytest.approx(1 / 12)), ("s3", 0, 1, 0, 0.0)]
 
 
 PRODUCTS = {"table": "products", "sku": "sku", "price": "price"}
