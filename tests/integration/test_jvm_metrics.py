@@ -28,9 +28,9 @@ Told = dict[tuple[str, str], float]
 
 
 @pytest.fixture(scope="module")
-def embedded(make_chain: Callable[..., Chain], mysql56: MySQLServer, mysql97: MySQLServer) -> Chain:
-    """Two stores that have been read and followed since."""
-    chain = make_chain(dict(zip(STORES, (mysql56, mysql97), strict=True)), database="jvm_embedded")
+def embedded(make_chain: Callable[..., Chain], mysql56: MySQLServer, mariadb1011: MySQLServer) -> Chain:
+    """A store on MySQL and one on MariaDB, both read and followed since."""
+    chain = make_chain(dict(zip(STORES, (mysql56, mariadb1011), strict=True)), database="jvm_embedded")
     lived(chain)
     return chain
 
@@ -107,9 +107,8 @@ def rows_by_table(store: str) -> int:
     """What Debezium's own table of tables adds up to."""
     server = jpype.JClass("java.lang.management.ManagementFactory").getPlatformMBeanServer()
     name = jpype.JClass("javax.management.ObjectName")
-    scanned = server.getAttribute(
-        name(f"debezium.mysql:type=connector-metrics,context=snapshot,server={store}"), "RowsScanned"
-    )
+    (bean,) = server.queryNames(name(f"debezium.*:type=connector-metrics,context=snapshot,server={store}"), None)
+    scanned = server.getAttribute(bean, "RowsScanned")
     return sum(int(each.get("value").longValue()) for each in scanned.values())
 
 
@@ -139,11 +138,11 @@ def test_a_store_whose_capture_ends_between_two_questions_is_left_out(embedded: 
 
 
 def test_kafka_connect_tells_the_same(
-    embedded: Chain, make_kafka_chain: Callable[..., KafkaChain], mysql56: MySQLServer, mysql97: MySQLServer
+    embedded: Chain, make_kafka_chain: Callable[..., KafkaChain], mysql56: MySQLServer, mariadb1011: MySQLServer
 ) -> None:
     """The same names, types and labels for each store, so that one dashboard serves both; the JVM's, too. Kafka
     Connect adds how its connectors and their tasks are."""
-    chain = make_kafka_chain(dict(zip(IN_CONNECT, (mysql56, mysql97), strict=True)), database="jvm_connect")
+    chain = make_kafka_chain(dict(zip(IN_CONNECT, (mysql56, mariadb1011), strict=True)), database="jvm_connect")
     lived(chain)
     told, told_here = in_connect(chain), here()
     assert series(told, IN_CONNECT) == series(told_here, STORES) != set()
