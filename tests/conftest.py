@@ -15,6 +15,7 @@ from tillstream.errors import TillstreamError
 from tillstream.rehearsal.kafka import KafkaServers
 from tillstream.rehearsal.kafka_jars import kafka_jars
 from tillstream.rehearsal.mysql import MySQLServer, find_install
+from tillstream.rehearsal.prometheus import Tools, find_tools
 
 
 @pytest.fixture
@@ -61,6 +62,12 @@ def kafka() -> Iterator[KafkaServers]:
         pytest.skip(f"no Kafka here: {error}")
     with directory_for_servers() as directory, KafkaServers(directory, jars) as servers:
         yield servers
+
+
+@pytest.fixture(scope="session")
+def prometheus_tools() -> Tools:
+    """Prometheus, Alertmanager and their tools, to be started by `Monitoring` or called."""
+    return find_tools()
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import SecretStr
 
+from tillstream.alerts import Alerts
 from tillstream.business_file import Business
 from tillstream.checked_yaml import Document, Steps, load, suggestion, validate
 from tillstream.config_file import (
@@ -134,6 +135,7 @@ class Config:
     policies: Path | None
     business: Business
     metrics: Metrics
+    alerts: Alerts
     capture_options: CaptureOptions
     resync: Resync
     retry: Retry
@@ -184,6 +186,7 @@ def parse_config(document: Document) -> Config:
         policies=directory / entry.policies if entry.policies else None,
         business=entry.business,
         metrics=entry.metrics,
+        alerts=entry.alerts,
         capture_options=entry.capture_options,
         resync=entry.resync,
         retry=entry.retry,

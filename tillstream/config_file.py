@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
+from tillstream.alerts import Alerts
 from tillstream.business_file import Business, DayEnd
 from tillstream.checked_yaml import DurationText, Entry, duration_seconds, json_schema, suggestion
 
@@ -363,6 +364,9 @@ class ConfigFile(Entry):
         default_factory=Business, description="Which tables and columns hold stock, prices, points and sales."
     )
     metrics: Metrics = Field(default_factory=Metrics, description="Where Prometheus may read.")
+    alerts: Alerts = Field(
+        default_factory=Alerts, description="From where on each alert fires; false for one that is not wanted."
+    )
     capture_options: CaptureOptions = Field(default_factory=CaptureOptions, description="How engines are run.")
     resync: Resync = Field(default_factory=Resync, description="How tables are read anew.")
     retry: Retry = Field(default_factory=Retry, description="How long to wait for what does not answer.")

