@@ -1,7 +1,7 @@
 """What happens to a chain, seen by a real Prometheus with docker's rules and a real Alertmanager with docker's file.
 
-An hour of the rules is a minute here: scrapes, `for:`, ranges and waits are sixty times shorter, `run` looks ten times as
-often, and thresholds in tillstream.yaml are seconds in the place of minutes.
+An hour of the rules is a minute here: scrapes, `for:`, ranges and waits are sixty times shorter, `run` looks ten times
+as often, and thresholds in tillstream.yaml are seconds in the place of minutes.
 """
 
 import json
@@ -223,9 +223,8 @@ def test_a_clock_three_hours_off(shops: Shops, play: Callable[..., None]) -> Non
     server = shops.servers["s003"]
     ahead = "SET GLOBAL init_connect = 'SET timestamp = UNIX_TIMESTAMP() + 10800'"
     right = "SET GLOBAL init_connect = ''"
-    play(
-        "a clock three hours off", lambda: server.execute(ahead), lambda: server.execute(right), "StoreClockOff", "s003"
-    )
+    off, on = (lambda: server.execute(ahead)), (lambda: server.execute(right))
+    play("a clock three hours off", off, on, "StoreClockOff", "s003")
 
 
 def test_a_mass_delete(shops: Shops, play: Callable[..., None]) -> None:

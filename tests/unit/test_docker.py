@@ -2,13 +2,14 @@
 
 import re
 import subprocess
+import sys
 import tomllib
 from importlib.metadata import version
 from pathlib import Path
 
 import yaml
 from catalog import a_store
-from compose import DOCKER, ROOT, SERVICES, require_success, together_with
+from compose import COMPOSE, DOCKER, ROOT, SERVICES, require_success, together_with
 from invocation import TILLSTREAM, environment
 
 from connectors.rights import lacking, least_grants, new_account, rights_of
@@ -183,6 +184,21 @@ def test_the_production_page_s_tillstream_yaml_is_valid(tmp_path: Path) -> None:
     worker = dict(line.split("=", 1) for line in _block("properties").splitlines() if not line.startswith("#"))
     assert worker["bootstrap.servers"] == config.capture.kafka
     assert {key: worker[key] for key in config.capture.connect_client} == dict(config.capture.connect_client)
+
+
+def test_the_production_page_s_relay_fits_the_compose_file(tmp_path: Path) -> None:
+    """Put together as Compose does it: the schema holds, and the relay is our image, reached by Alertmanager."""
+    (block,) = re.findall(r"^```yaml override\n(.*?)^```$", PRODUCTION, re.MULTILINE | re.DOTALL)
+    added = yaml.safe_load(block)
+    relay = added["services"]["relay"]
+    whole = {key: {**COMPOSE[key], **added[key]} for key in ("services", "secrets")}
+    (tmp_path / "compose.yaml").write_text(yaml.safe_dump({**COMPOSE, **whole}), encoding="utf-8")
+    require_success("check-jsonschema", "--builtin-schema", "vendor.compose-spec", tmp_path / "compose.yaml")
+    assert relay["image"] == SERVICES["run"]["image"]
+    assert set(relay["networks"]) & set(SERVICES["alertmanager"]["networks"])
+    asked = [sys.executable, *relay["entrypoint"][1:], "--help"]
+    done = subprocess.run(asked, capture_output=True, text=True, check=True)
+    assert all(each in done.stdout for each in relay["command"] if each.startswith("--"))
 
 
 def _block(language: str) -> str:
