@@ -182,7 +182,7 @@ def play(alarm: Alarm, told: Told) -> Callable[..., None]:
 
 @pytest.mark.timeout(300)
 def test_a_restart_a_quiet_hour_and_a_night_raise_none(shops: Shops, prometheus_tools: Tools) -> None:
-    """`run` is restarted under one alarm; then half an hour of sales and half an hour in which nobody writes anything."""
+    """`run` is restarted under one alarm; then half an hour of sales, and half an hour in which nobody writes."""
     with alarm_of(shops, prometheus_tools, SLOWER) as slow:
         slow.wait_for(lambda: bool(slow.monitoring.query('up{job="run"} == 1')), "it is scraped")
         shops.stop()
