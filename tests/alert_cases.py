@@ -23,7 +23,7 @@ class Case:
     labels: Mapping[str, str] = field(default_factory=dict)  # of the alert, beside those of its rule
     says: str = ""  # its description
     over: float | None = None  # it is over again by then
-    step: float = 15  # between two scrapes
+    step: float = 60  # between two scrapes
 
 
 def then(first: Value, *changes: tuple[float, Value]) -> Value:
@@ -191,8 +191,8 @@ def _night() -> Series:
 
 SCENES = (
     Case(alert="", when="nothing is wrong", at=2 * HOUR, series={}),
-    Case(alert="", when="nobody writes anything anywhere", at=3 * HOUR, series=_idle()),
-    Case(alert="", when="everything is restarted", at=2 * HOUR, series=_restart()),
-    Case(alert="", when="it was installed just now", at=2 * HOUR, series=_fresh()),
-    Case(alert="", when="all stores close for the night", at=10 * HOUR, series=_night(), step=60),
+    Case(alert="", when="nobody writes anything anywhere", at=2 * HOUR, series=_idle()),
+    Case(alert="", when="everything is restarted", at=50 * MINUTE, series=_restart(), step=15),
+    Case(alert="", when="it was installed just now", at=90 * MINUTE, series=_fresh(), step=30),
+    Case(alert="", when="all stores close for the night", at=6 * HOUR, series=_night()),
 )

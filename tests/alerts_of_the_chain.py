@@ -36,7 +36,7 @@ def _decisions() -> list[Case]:
             says="2 events of store s1 could not be kept and wait in `tillstream dead-letters list`.",
         ),
         Case(
-            alert="DeadLetters", when="all are settled", at=HOUR, series={letters.format("no such date"): 0},
+            alert="DeadLetters", when="all are settled", at=30 * MINUTE, series={letters.format("no such date"): 0},
         ),
         Case(
             alert="KeysParked", when="a function of one's own raises", at=10 * MINUTE, fires=("KeysParked",),
@@ -45,15 +45,15 @@ def _decisions() -> list[Case]:
             says="4 keys of members could not be decided by their rules; their agreed values stay as they were.",
         ),
         Case(
-            alert="KeysParked", when="the next try decides it", at=HOUR,
+            alert="KeysParked", when="the next try decides it", at=30 * MINUTE,
             series={'tillstream_open_parked_keys{table="members"}': then(0, (300, 4), (330, 0))},
         ),
         Case(
-            alert="ReviewsWaitLong", when="nobody looks at the queue", at=HOUR, series={waits: -3 * DAY + HOUR},
+            alert="ReviewsWaitLong", when="nobody looks at the queue", at=30 * MINUTE, series={waits: -3 * DAY + HOUR / 2},
             fires=("ReviewsWaitLong",), labels=CHAIN,
             says="A value about which stores differ has waited for a person for 3d 0h 0m 0s.",
         ),
-        Case(alert="ReviewsWaitLong", when="it has waited since yesterday", at=HOUR, series={waits: -DAY}),
+        Case(alert="ReviewsWaitLong", when="it has waited since yesterday", at=30 * MINUTE, series={waits: -DAY}),
         Case(
             alert="ConflictRateJumps", when="a POS copies its members everywhere", at=3 * DAY + 2 * HOUR, step=300,
             series=conflicts(then(growing(5 / HOUR), (3 * DAY, growing(100 / HOUR, 3 * DAY, 360)))),
@@ -65,7 +65,7 @@ def _decisions() -> list[Case]:
             series=conflicts(then(growing(2 / HOUR), (3 * DAY, growing(16 / HOUR, 3 * DAY, 144)))), step=300,
         ),
         Case(
-            alert="ConflictRateJumps", when="it is the first day, and all stores meet", at=5 * HOUR, step=60,
+            alert="ConflictRateJumps", when="it is the first day, and all stores meet", at=5 * HOUR,
             series=conflicts(then(growing(1 / HOUR), (HOUR, growing(900 / HOUR, HOUR, 1)))),
         ),
         Case(
@@ -75,7 +75,7 @@ def _decisions() -> list[Case]:
             says="The last `tillstream verify` found 17 values that are not as the stores have them.",
         ),
         Case(
-            alert="VerificationFailed", when="nothing was ever compared", at=HOUR,
+            alert="VerificationFailed", when="nothing was ever compared", at=30 * MINUTE,
             series={"tillstream_verification_differences": gone, verified: gone},
         ),
         Case(
@@ -101,25 +101,25 @@ def _business() -> list[Case]:
     briefly = then(0, (600, 3), (660, 0))
     return [
         Case(
-            alert="NegativeStock", when="goods are sold before they are booked in", at=2 * HOUR, series={rows: 3},
+            alert="NegativeStock", when="goods are sold before they are booked in", at=40 * MINUTE, series={rows: 3},
             fires=("NegativeStock",), labels={**S1, "stock": "negative"},
             says="3 goods of store s1 (中山路店) are in stock with less than none.",
         ),
-        Case(alert="NegativeStock", when="the delivery is booked a minute later", at=HOUR, series={rows: briefly}),
+        Case(alert="NegativeStock", when="the delivery is booked a minute later", at=30 * MINUTE, series={rows: briefly}),
         Case(
-            alert="StockLow", when="something is gone tonight", at=2 * HOUR, series={days: 0.25}, fires=("StockLow",),
+            alert="StockLow", when="something is gone tonight", at=40 * MINUTE, series={days: 0.25}, fires=("StockLow",),
             labels=S1,
             says="The scarcest goods of store s1 (中山路店) last for 6h 0m 0s at the last weeks' rate; `tillstream "
             "anomalies` names them and who has more.",
         ),
-        Case(alert="StockLow", when="everything lasts for two days", at=2 * HOUR, series={days: 2}),
+        Case(alert="StockLow", when="everything lasts for two days", at=40 * MINUTE, series={days: 2}),
         Case(
-            alert="PriceDiffers", when="it asks prices of its own", at=2 * HOUR, series={prices: 2},
+            alert="PriceDiffers", when="it asks prices of its own", at=40 * MINUTE, series={prices: 2},
             fires=("PriceDiffers",), labels=S1,
             says="2 prices of store s1 (中山路店) differ from the agreed ones.",
         ),
         Case(
-            alert="PriceDiffers", when="a new price goes through the chain in a minute", at=2 * HOUR,
+            alert="PriceDiffers", when="a new price goes through the chain in a minute", at=40 * MINUTE,
             series={prices: briefly},
         ),
         *(
@@ -132,9 +132,9 @@ def _business() -> list[Case]:
                 ("ValuesFlipFlop", "flip_flop", "3 agreed values went to and fro between store s1 and another one."),
             )
             for case in (
-                Case(alert=alert, when="rows look wrong", at=HOUR, series=anomalies(kind, 3), fires=(alert,),
+                Case(alert=alert, when="rows look wrong", at=30 * MINUTE, series=anomalies(kind, 3), fires=(alert,),
                      labels={**NAMELESS, "kind": kind}, says=says),
-                Case(alert=alert, when="they did for a minute", at=HOUR, series=anomalies(kind, briefly)),
+                Case(alert=alert, when="they did for a minute", at=30 * MINUTE, series=anomalies(kind, briefly)),
             )
         ),
     ]  # fmt: skip
@@ -164,7 +164,7 @@ def _processes() -> list[Case]:
                        if "up" not in name}}, fires=("RunDown",),
             says="`tillstream run` at run:9464 does not answer: no store is watched over, and nothing else is told.",
         ),
-        Case(alert="RunDown", when="one scrape failed", at=HOUR, series={f"up{{{RUN}}}": then(1, (600, 0), (615, 1))}),
+        Case(alert="RunDown", when="one scrape failed", at=30 * MINUTE, series={f"up{{{RUN}}}": then(1, (600, 0), (615, 1))}),
         Case(
             alert="MetricsMissing", when="Prometheus was not told of it", at=20 * MINUTE, labels={"job": "run"},
             series=dict.fromkeys(healthy(), gone), fires=("MetricsMissing",),
@@ -176,7 +176,7 @@ def _processes() -> list[Case]:
             says="Prometheus has no `run` to read, or reads one that tells of no store: no alert of a store can fire.",
         ),
         Case(
-            alert="MetricsMissing", when="it needs two minutes to begin", at=HOUR,
+            alert="MetricsMissing", when="it needs two minutes to begin", at=30 * MINUTE,
             series={name: then(gone, (120, value)) for name, value in healthy().items() if "_store_" in name},
         ),
         Case(
@@ -186,7 +186,7 @@ def _processes() -> list[Case]:
             says="There are 1 workers fewer than within the last hour; the others take over.",
         ),
         Case(
-            alert="WorkerDown", when="one is started anew under another address", at=HOUR,
+            alert="WorkerDown", when="one is started anew under another address", at=30 * MINUTE,
             series={f"up{{{second}}}": then(1, (600, gone)), 'up{job="work",instance="w3:9464"}': then(gone, (660, 1)),
                     f"tillstream_lanes{{{first}}}": then(1, (600, 2))},
         ),
@@ -201,7 +201,7 @@ def _processes() -> list[Case]:
             says="1 stores are captured and no worker brings them into the warehouse.",
         ),
         Case(
-            alert="NobodyBringsLanesIn", when="`run` brings them in itself", at=HOUR,
+            alert="NobodyBringsLanesIn", when="`run` brings them in itself", at=30 * MINUTE,
             series={**{f"up{{{worker}}}": gone for worker in WORKERS}, f"tillstream_lanes{{{RUN}}}": 2,
                     **{f"tillstream_lanes{{{worker}}}": gone for worker in WORKERS}},
         ),
@@ -218,11 +218,11 @@ def _processes() -> list[Case]:
             says="w1:9464 has had no answer of the warehouse for minutes, 5 times lately.",
         ),
         Case(
-            alert="WarehouseAway", when="it fails over in a minute", at=HOUR,
+            alert="WarehouseAway", when="it fails over in a minute", at=30 * MINUTE,
             series={failures: then(0, (600, growing(0.2, 600)), (660, 12))},
         ),
         Case(
-            alert="WarehouseAway", when="batches meet a deadlock now and then", at=HOUR,
+            alert="WarehouseAway", when="batches meet a deadlock now and then", at=30 * MINUTE,
             series={f"tillstream_retries_total{{{first}}}": growing(1 / 60)},
         ),
         Case(
@@ -239,14 +239,14 @@ def _processes() -> list[Case]:
             fires=("HeapFull",), labels={"job": "connect", "instance": "c:1", "area": "heap"},
             says="For half an hour no less than 93 % of the heap has been in use at c:1.",
         ),
-        Case(alert="HeapFull", when="a collection frees half of it", at=HOUR, series=heap(990e6, 400e6)),
+        Case(alert="HeapFull", when="a collection frees half of it", at=30 * MINUTE, series=heap(990e6, 400e6)),
         Case(
             alert="ConnectorFailed", when="its task cannot go on", at=20 * MINUTE, series={failed: then(0, (600, 1))},
             fires=("ConnectorFailed",), labels={"connector": "tillstream.s1.0"},
             says="1 tasks of the connector tillstream.s1.0 have failed and do not come back.",
         ),
         Case(
-            alert="ConnectorFailed", when="it is started again after a minute", at=HOUR,
+            alert="ConnectorFailed", when="it is started again after a minute", at=30 * MINUTE,
             series={failed: then(0, (600, 1), (660, 0))},
         ),
     ]  # fmt: skip
