@@ -49,7 +49,8 @@ def _decisions() -> list[Case]:
             series={'tillstream_open_parked_keys{table="members"}': then(0, (300, 4), (330, 0))},
         ),
         Case(
-            alert="ReviewsWaitLong", when="nobody looks at the queue", at=30 * MINUTE, series={waits: -3 * DAY + HOUR / 2},
+            alert="ReviewsWaitLong", when="nobody looks at the queue", at=30 * MINUTE,
+            series={waits: -3 * DAY + HOUR / 2},
             fires=("ReviewsWaitLong",), labels=CHAIN,
             says="A value about which stores differ has waited for a person for 3d 0h 0m 0s.",
         ),
@@ -105,9 +106,10 @@ def _business() -> list[Case]:
             fires=("NegativeStock",), labels={**S1, "stock": "negative"},
             says="3 goods of store s1 (中山路店) are in stock with less than none.",
         ),
-        Case(alert="NegativeStock", when="the delivery is booked a minute later", at=30 * MINUTE, series={rows: briefly}),
+        Case(alert="NegativeStock", when="the delivery is booked at once", at=30 * MINUTE, series={rows: briefly}),
         Case(
-            alert="StockLow", when="something is gone tonight", at=40 * MINUTE, series={days: 0.25}, fires=("StockLow",),
+            alert="StockLow", when="something is gone tonight", at=40 * MINUTE, series={days: 0.25},
+            fires=("StockLow",),
             labels=S1,
             says="The scarcest goods of store s1 (中山路店) last for 6h 0m 0s at the last weeks' rate; `tillstream "
             "anomalies` names them and who has more.",
@@ -164,7 +166,10 @@ def _processes() -> list[Case]:
                        if "up" not in name}}, fires=("RunDown",),
             says="`tillstream run` at run:9464 does not answer: no store is watched over, and nothing else is told.",
         ),
-        Case(alert="RunDown", when="one scrape failed", at=30 * MINUTE, series={f"up{{{RUN}}}": then(1, (600, 0), (615, 1))}),
+        Case(
+            alert="RunDown", when="one scrape failed", at=30 * MINUTE,
+            series={f"up{{{RUN}}}": then(1, (600, 0), (615, 1))},
+        ),
         Case(
             alert="MetricsMissing", when="Prometheus was not told of it", at=20 * MINUTE, labels={"job": "run"},
             series=dict.fromkeys(healthy(), gone), fires=("MetricsMissing",),

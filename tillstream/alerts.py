@@ -6,7 +6,7 @@ edit them; an alert that is switched off has no threshold, and a comparison with
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
 from tillstream.checked_yaml import DurationText, Entry, duration_seconds
 
@@ -38,56 +38,49 @@ More = Annotated[float | None, BeforeValidator(_number, json_schema_input_type=N
 Switch = Annotated[float | None, BeforeValidator(_switch, json_schema_input_type=bool)]
 
 
-class Alerts(Entry):
-    model_config = ConfigDict(validate_default=True)  # defaults stand here, and in the schema, as people write them
+def threshold(default: str | float, description: str) -> Any:
+    """`default` as people write it, which is what the schema shows."""
+    return Field(default=default, validate_default=True, description=description)
 
-    StoreDark: Duration = Field(default="5m", description="How long a store may be out of reach.")
-    StoreRefused: Switch = Field(default=True, description="A store cannot be captured until a person has seen to it.")
-    StoreNeverBegan: Switch = Field(default=True, description="A store of tillstream.yaml has not come in for an hour.")
-    StorePaused: Duration = Field(default="1d", description="How long a store may rest before somebody is reminded.")
-    StoreBinlogExpiryRisk: Duration = Field(
-        default="1d", description="How soon a store that is behind may purge what the warehouse does not have."
+
+class Alerts(Entry):
+    StoreDark: Duration = threshold("5m", "How long a store may be out of reach.")
+    StoreRefused: Switch = threshold(True, "A store cannot be captured until a person has seen to it.")
+    StoreNeverBegan: Switch = threshold(True, "A store of tillstream.yaml has not come in for an hour.")
+    StorePaused: Duration = threshold("1d", "How long a store may rest before somebody is reminded.")
+    StoreBinlogExpiryRisk: Duration = threshold(
+        "1d", "How soon a store that is behind may purge what the warehouse does not have."
     )
-    StoreLagging: Duration = Field(default="5m", description="How long a store's log may be ahead.")
-    StoreStalled: Duration = Field(
-        default="10m", description="How long nothing may move of a store whose log is ahead."
-    )
-    StoreSilent: More = Field(
-        default=20, description="Row changes that are usual in this hour, if there was none at all."
-    )
-    StoreVolumeUnusual: More = Field(
-        default=5, description="How many times more, or less, than is usual in this hour of the week."
-    )
-    StoreClockOff: Duration = Field(default="5m", description="How far a store's clock may be off.")
-    StoreClockDrifts: Duration = Field(default="10s", description="How far a store's clock may drift in a day.")
-    StoreSchemaDrifts: More = Field(default=0, description="Tables that may be others than in most stores.")
-    StoreHeld: Switch = Field(default=True, description="A guard holds a store in a shared table.")
-    StoreReadAnew: Switch = Field(default=True, description="Tables of a store are being read anew.")
-    StoreNotReadAnew: Switch = Field(default=True, description="Tables were to be read anew, and could not be.")
-    StoreEpochBegan: Switch = Field(default=True, description="A store's log is another one than was read.")
-    DeadLetters: More = Field(default=0, description="Events of a store that may lie set aside.")
-    KeysParked: More = Field(default=0, description="Keys of a table that its rules may be unable to decide.")
-    ReviewsWaitLong: Duration = Field(default="2d", description="How long a value may wait for a person.")
-    ConflictRateJumps: More = Field(
-        default=5, description="How many times more conflicts in an hour than in the week before."
-    )
-    VerificationFailed: More = Field(default=0, description="Differences that `tillstream verify` may find.")
-    VerificationOverdue: Duration = Field(default="8d", description="How old the last `tillstream verify` may be.")
-    NegativeStock: More = Field(default=0, description="Goods of a store that may have less than none in stock.")
-    StockLow: Duration = Field(default="1d", description="How long a store's scarcest goods are to last.")
-    PriceDiffers: More = Field(default=0, description="Prices of a store that may differ from the agreed ones.")
-    BalanceDiffers: More = Field(default=0, description="Balances that may be unlike their ledger.")
-    RowsUnderOneKey: More = Field(default=0, description="Keys that may have more rows than `guards:` allow.")
-    CodesDiffer: More = Field(default=0, description="Codes that may mean two things, by `guards: {same: ...}`.")
-    ValuesFlipFlop: More = Field(default=0, description="Values that may go to and fro between stores.")
-    WorkerDown: Switch = Field(default=True, description="There are fewer workers than within the last hour.")
-    NobodyBringsLanesIn: Switch = Field(default=True, description="Stores are captured, and nobody brings them in.")
-    WarehouseAway: Switch = Field(default=True, description="The warehouse does not answer.")
-    LatencyHigh: Duration = Field(
-        default="1m", description="How late half of the stores' changes may be in the warehouse."
-    )
-    HeapFull: More = Field(default=90, description="Percent of the JVM's heap that may stay in use for half an hour.")
-    ConnectorFailed: Switch = Field(default=True, description="A connector or task in Kafka Connect stays failed.")
+    StoreLagging: Duration = threshold("5m", "How long a store's log may be ahead.")
+    StoreStalled: Duration = threshold("10m", "How long nothing may move of a store whose log is ahead.")
+    StoreSilent: More = threshold(20, "Row changes that are usual in this hour, if there was none at all.")
+    StoreVolumeUnusual: More = threshold(5, "How many times more, or less, than is usual in this hour of the week.")
+    StoreClockOff: Duration = threshold("5m", "How far a store's clock may be off.")
+    StoreClockDrifts: Duration = threshold("10s", "How far a store's clock may drift in a day.")
+    StoreSchemaDrifts: More = threshold(0, "Tables that may be others than in most stores.")
+    StoreHeld: Switch = threshold(True, "A guard holds a store in a shared table.")
+    StoreReadAnew: Switch = threshold(True, "Tables of a store are being read anew.")
+    StoreNotReadAnew: Switch = threshold(True, "Tables were to be read anew, and could not be.")
+    StoreEpochBegan: Switch = threshold(True, "A store's log is another one than was read.")
+    DeadLetters: More = threshold(0, "Events of a store that may lie set aside.")
+    KeysParked: More = threshold(0, "Keys of a table that its rules may be unable to decide.")
+    ReviewsWaitLong: Duration = threshold("2d", "How long a value may wait for a person.")
+    ConflictRateJumps: More = threshold(5, "How many times more conflicts in an hour than in the week before.")
+    VerificationFailed: More = threshold(0, "Differences that `tillstream verify` may find.")
+    VerificationOverdue: Duration = threshold("8d", "How old the last `tillstream verify` may be.")
+    NegativeStock: More = threshold(0, "Goods of a store that may have less than none in stock.")
+    StockLow: Duration = threshold("1d", "How long a store's scarcest goods are to last.")
+    PriceDiffers: More = threshold(0, "Prices of a store that may differ from the agreed ones.")
+    BalanceDiffers: More = threshold(0, "Balances that may be unlike their ledger.")
+    RowsUnderOneKey: More = threshold(0, "Keys that may have more rows than `guards:` allow.")
+    CodesDiffer: More = threshold(0, "Codes that may mean two things, by `guards: {same: ...}`.")
+    ValuesFlipFlop: More = threshold(0, "Values that may go to and fro between stores.")
+    WorkerDown: Switch = threshold(True, "There are fewer workers than within the last hour.")
+    NobodyBringsLanesIn: Switch = threshold(True, "Stores are captured, and nobody brings them in.")
+    WarehouseAway: Switch = threshold(True, "The warehouse does not answer.")
+    LatencyHigh: Duration = threshold("1m", "How late half of the stores' changes may be in the warehouse.")
+    HeapFull: More = threshold(90, "Percent of the JVM's heap that may stay in use for half an hour.")
+    ConnectorFailed: Switch = threshold(True, "A connector or task in Kafka Connect stays failed.")
 
     def thresholds(self) -> dict[tuple[str, ...], float]:
         """By alert; durations in seconds. One that is switched off is not among them."""
