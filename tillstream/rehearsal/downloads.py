@@ -105,10 +105,16 @@ def prometheus_242() -> Path:
 
 
 def alertmanager_025() -> Path:
-    """The same of Alertmanager 0.25, with amtool."""
-    package = "prometheus-alertmanager"
-    fetch = partial(_fetch_from_debian, "Alertmanager 0.25", "bookworm", package, "0.25.", only=FOR_GO)
-    return cached("alertmanager-0.25", fetch) / "root"
+    """The same of Alertmanager 0.25, with amtool; it is to be started in this directory."""
+    return cached("alertmanager-0.25", _fetch_alertmanager) / "root"
+
+
+def _fetch_alertmanager(draft: Path) -> None:
+    _fetch_from_debian("Alertmanager 0.25", "bookworm", "prometheus-alertmanager", "0.25.", draft, only=FOR_GO)
+    program = draft / "root" / "usr" / "bin" / "prometheus-alertmanager"
+    # Debian's reads its templates from this path and no other: as many bytes, seen from where it is started
+    absolute, relative = b"/usr/share/prometheus/alertmanager", b"usr//share/prometheus/alertmanager"
+    program.write_bytes(program.read_bytes().replace(absolute, relative))
 
 
 def _fetch_from_debian(

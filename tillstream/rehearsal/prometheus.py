@@ -38,6 +38,7 @@ class Tools:
     promtool: tuple[str, ...]
     alertmanager: tuple[str, ...]
     amtool: tuple[str, ...]
+    alertmanager_root: Path  # where it is to be started
 
 
 def find_tools() -> Tools:
@@ -48,6 +49,7 @@ def find_tools() -> Tools:
         promtool=_program(first, "promtool"),
         alertmanager=_program(second, "prometheus-alertmanager"),
         amtool=_program(second, "amtool"),
+        alertmanager_root=second,
     )
 
 
@@ -82,11 +84,12 @@ class Monitoring:
         self._tools, self.directory, self._faster, self._webhook = tools, directory, faster, webhook
         self.url, self.alertmanager_url = (f"http://{HOST}:{free_port()}" for _ in range(2))
         self._running: dict[str, subprocess.Popen[bytes]] = {}
+        processes.make_directory(directory / "targets")
 
     # --- what is asked of them ------------------------------------------------------------------------------
 
     def scrape(self, jobs: Mapping[str, Sequence[str]]) -> None:
-        """From now on these addresses, host:port, by job; read within moments."""
+        """From now on these addresses, host:port, by job; read within moments. May be said before they are started."""
         for job, targets in jobs.items():
             file = self.directory / "targets" / f"{job}.json"
             draft = file.with_suffix(".draft")
@@ -123,19 +126,17 @@ class Monitoring:
 
     def start(self) -> None:
         """Return when both answer."""
-        processes.make_directory(self.directory)
-        (self.directory / "targets").mkdir(exist_ok=True)
         self._write("rules.yaml", {"groups": list(self._faster_groups())})
         self._write("prometheus.yml", self._prometheus_file())
         self._write("alertmanager.yml", self._alertmanager_file())
         processes.hand_over(self.directory)
         self._spawn(
-            "alertmanager", self._tools.alertmanager,
+            "alertmanager", self._tools.alertmanager, self._tools.alertmanager_root,
             f"--config.file={self.directory / 'alertmanager.yml'}", f"--storage.path={self.directory / 'alerts'}",
             f"--web.listen-address={self._address(self.alertmanager_url)}", "--cluster.listen-address=",
         )  # fmt: skip
         self._spawn(
-            "prometheus", self._tools.prometheus,
+            "prometheus", self._tools.prometheus, self.directory,
             f"--config.file={self.directory / 'prometheus.yml'}", f"--storage.tsdb.path={self.directory / 'series'}",
             f"--web.listen-address={self._address(self.url)}", f"--rules.alert.resend-delay={self._time(60)}",
         )  # fmt: skip
@@ -165,9 +166,9 @@ class Monitoring:
     ) -> None:
         self.stop()
 
-    def _spawn(self, name: str, program: tuple[str, ...], *arguments: str) -> None:
+    def _spawn(self, name: str, program: tuple[str, ...], where: Path, *arguments: str) -> None:
         log = self.directory / f"{name}.log"
-        self._running[name] = processes.spawn([*program, *arguments], directory=self.directory, log=log)
+        self._running[name] = processes.spawn([*program, *arguments], directory=where, log=log)
 
     def _await(self, name: str, url: str) -> None:
         deadline = time.monotonic() + START_SECONDS
