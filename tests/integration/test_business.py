@@ -5,12 +5,21 @@ import json
 import re
 import shlex
 from collections.abc import Callable
+from contextlib import closing
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from harness import Chain, unseen
+from psycopg import sql
 from shown import require_shown
 
+from sinks import business_days
+from sinks.business_days import AskedStore, BusinessDay, Total, close_day
+from sinks.statements import mirror
+from sinks.store_session import StoreSource
+from sinks.warehouse import Warehouse
+from tillstream.business_file import SalesEntry
 from tillstream.commands import main
 from tillstream.config import load_config
 from tillstream.free_ports import free_port
@@ -40,7 +49,8 @@ ROWS = {
         "INSERT INTO point_log VALUES (1, 1, 30), (2, 1, 5)",
         "INSERT INTO products VALUES ('TEA-1', 18), ('MUG', 30)",
         "INSERT INTO stock VALUES ('TEA-1', 'front', 4), ('MUG', 'front', 8)",
-        f"INSERT INTO sales VALUES (1, {YESTERDAY}, 9.5), (2, {YESTERDAY}, 18), (3, UTC_TIMESTAMP(), 36)",
+        f"INSERT INTO sales VALUES (1, {YESTERDAY}, 9.5), (2, {YESTERDAY}, 18), (3, UTC_TIMESTAMP(), 36),"
+        " (4, UTC_DATE(), 1)",  # the first of today
         "INSERT INTO sale_lines VALUES (3, 1, 'TEA-1', 2)",
     ),
     "s002": (
@@ -170,6 +180,82 @@ def test_a_day_is_closed(chain: Chain, capsys: pytest.CaptureFixture[str]) -> No
         )
     assert tillstream(chain, "day-close", str(yesterday)) == 1
     assert "s001 中山路店: incomplete, 1 of its events is set aside; 2 sales" in capsys.readouterr().out
+    with chain.warehouse.transaction() as tx:
+        tx.execute("DELETE FROM tillstream.dead_letters")
+
+
+def test_what_differs_is_looked_at_twice(
+    chain: Chain, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A change of just now is in the store before it is in the warehouse: that is no difference."""
+    looks: list[float] = []
+    with unseen(chain, "s002") as execute:
+        execute(f"INSERT INTO sales VALUES (7, {YESTERDAY}, 1)")
+
+        def meanwhile(seconds: float) -> None:
+            looks.append(seconds)
+            execute("DELETE FROM sales WHERE id = 7")
+
+        monkeypatch.setattr(business_days, "sleep", meanwhile)
+        assert tillstream(chain, "day-close") == 0
+        assert len(looks) == 1
+    assert capsys.readouterr().out.count("the store says the same") == 2
+
+
+SHANGHAI = BusinessDay(date=dt.date(2026, 11, 29), ends_at=dt.time(4), timezone="Asia/Shanghai")
+IN_UTC = ("2026-11-28 19:59:59", "2026-11-28 20:00:00", "2026-11-29 19:59:59", "2026-11-29 20:00:00")
+IN_SHANGHAI = ("2026-11-29 03:59:59", "2026-11-29 04:00:00", "2026-11-30 03:59:59", "2026-11-30 04:00:00")
+
+
+@pytest.mark.parametrize(
+    ("in_store", "in_warehouse", "times"),
+    [
+        ("TIMESTAMP", "timestamptz", IN_UTC),
+        ("DATETIME", "timestamp", IN_SHANGHAI),
+        ("DATE", "date", ("2026-11-28", "2026-11-29", "2026-11-29", "2026-11-30")),
+    ],
+)
+def test_a_day_begins_and_ends_by_the_stores_own_clock(
+    mysql56: MySQLServer, store_database: Callable[[MySQLServer], str], fresh_database: str,
+    in_store: str, in_warehouse: str, times: tuple[str, ...],
+) -> None:  # fmt: skip
+    """However the POS keeps a sale's time: of four sales the first was of the day before and the last of the day after,
+    for the store, for the warehouse and for its view."""
+    database = store_database(mysql56)
+    values = ", ".join(f"({number}, '{time}', 1.5)" for number, time in enumerate(times))
+    with closing(mysql56.connect(database)) as store, store.cursor() as cursor:
+        cursor.execute("SET time_zone = '+00:00'")
+        cursor.execute(f"CREATE TABLE sales (id INT PRIMARY KEY, at {in_store} NULL, paid DECIMAL(8,2))")
+        cursor.execute(f"INSERT INTO sales VALUES {values}")
+        store.commit()
+    warehouse = Warehouse(fresh_database)
+    warehouse.migrate()
+    with warehouse.transaction() as tx:
+        tx.execute("SET LOCAL TimeZone = 'UTC'")
+        tx.execute(mirror.CREATE.format(table=sql.Identifier("sales")))
+        tx.execute(f"ALTER TABLE stores.sales ADD COLUMN at {in_warehouse}, ADD COLUMN paid numeric")
+        for number, time in enumerate(times):
+            tx.execute(
+                "INSERT INTO stores.sales (_store, _pk, _epoch, _file, _pos, _row, _order, _op, _deleted, at, paid)"
+                " VALUES ('s1', %s, 1, 1, 1, 0, 0, 'c', false, %s, 1.5)",
+                [str(number), time],
+            )
+        tx.execute(
+            "INSERT INTO tillstream.store_states (store, name, state, complete_at) VALUES ('s1', 'One', 'live', %s)",
+            [SHANGHAI.ends],
+        )
+        tx.execute("INSERT INTO tillstream.business VALUES ('sales', 'at', 'paid', '4 hours', 'Asia/Shanghai')")
+    source = StoreSource(id="s1", connect=lambda: closing(mysql56.connect(database)), head=lambda: (1, 4))
+    asked = AskedStore(source=source, name="One", database=database, day=SHANGHAI)
+    (found,) = close_day(warehouse, SalesEntry(table="sales", at="at", amount="paid"), [asked])
+    expected = Total(sales=2, amount=Decimal("3.00"))
+    assert (found.here, found.asked, found.missing) == (expected, expected, "")
+    with warehouse.transaction() as tx:
+        days = tx.rows("SELECT day::text, sales, ends_at, complete FROM tillstream.days ORDER BY 1")
+    assert [(day, sales) for day, sales, *_ in days] == [("2026-11-28", 1), ("2026-11-29", 2), ("2026-11-30", 1)]
+    assert days[1][2:] == (SHANGHAI.ends, True)
+    assert [complete for *_, complete in days] == [True, True, False]
+    warehouse.dispose()
 
 
 def test_a_day_cannot_be_closed_where_nobody_said_what_sales_are(
