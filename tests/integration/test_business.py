@@ -222,7 +222,7 @@ def test_a_day_begins_and_ends_by_the_stores_own_clock(
     """However the POS keeps a sale's time: of four sales the first was of the day before and the last of the day after,
     for the store, for the warehouse and for its view."""
     database = store_database(mysql56)
-    values = ", ".join(f"({number}, '{time}', 1.5)" for number, time in enumerate(times))
+    values = ", ".join(f"({number}, '{time}', {2**number})" for number, time in enumerate(times))
     with closing(mysql56.connect(database)) as store, store.cursor() as cursor:
         cursor.execute("SET time_zone = '+00:00'")
         cursor.execute(f"CREATE TABLE sales (id INT PRIMARY KEY, at {in_store} NULL, paid DECIMAL(8,2))")
@@ -237,8 +237,8 @@ def test_a_day_begins_and_ends_by_the_stores_own_clock(
         for number, time in enumerate(times):
             tx.execute(
                 "INSERT INTO stores.sales (_store, _pk, _epoch, _file, _pos, _row, _order, _op, _deleted, at, paid)"
-                " VALUES ('s1', %s, 1, 1, 1, 0, 0, 'c', false, %s, 1.5)",
-                [str(number), time],
+                " VALUES ('s1', %s, 1, 1, 1, 0, 0, 'c', false, %s, %s)",
+                [str(number), time, 2**number],
             )
         tx.execute(
             "INSERT INTO tillstream.store_states (store, name, state, complete_at) VALUES ('s1', 'One', 'live', %s)",
@@ -248,11 +248,11 @@ def test_a_day_begins_and_ends_by_the_stores_own_clock(
     source = StoreSource(id="s1", connect=lambda: closing(mysql56.connect(database)), head=lambda: (1, 4))
     asked = AskedStore(source=source, name="One", database=database, day=SHANGHAI)
     (found,) = close_day(warehouse, SalesEntry(table="sales", at="at", amount="paid"), [asked])
-    expected = Total(sales=2, amount=Decimal("3.00"))
+    expected = Total(sales=2, amount=Decimal(6))
     assert (found.here, found.asked, found.missing) == (expected, expected, "")
     with warehouse.transaction() as tx:
-        days = tx.rows("SELECT day::text, sales, ends_at, complete FROM tillstream.days ORDER BY 1")
-    assert [(day, sales) for day, sales, *_ in days] == [("2026-11-28", 1), ("2026-11-29", 2), ("2026-11-30", 1)]
+        days = tx.rows("SELECT day::text, amount::int, ends_at, complete FROM tillstream.days ORDER BY 1")
+    assert [(day, amount) for day, amount, *_ in days] == [("2026-11-28", 1), ("2026-11-29", 6), ("2026-11-30", 8)]
     assert days[1][2:] == (SHANGHAI.ends, True)
     assert [complete for *_, complete in days] == [True, True, False]
     warehouse.dispose()

@@ -138,6 +138,7 @@ class TestStock:
             ("s1", "2", "MUG", 5, None),
             ("s1", "3", "CUP", 5, 5),
             ("s2", "1", "TEA", 9, 1),
+            ("s3", "1", "TEA", 99, 1),
         ]
         put(warehouse, "stock", types, rows)
         found = told(warehouse, business_of(stock={**STOCK, "low": "least"}))
