@@ -41,7 +41,7 @@ if [ -z "$$python" ]; then \
 fi
 endef
 
-.PHONY: help setup check test demo kafka bench bench-policies bench-peers bench-connectors lock clean
+.PHONY: help setup check test demo kafka dashboards bench bench-policies bench-peers bench-connectors lock clean
 
 help:  ## list these commands
 	@sed -n 's/^\([a-z-]*\):[^#]*##  *\(.*\)/make \1|\2/p' Makefile | while IFS='|' read -r name text; do \
@@ -65,6 +65,9 @@ demo: $(READY)  ## three stores' tills into one warehouse, live (DEMO="--stores 
 
 kafka: $(READY)  ## Kafka and Kafka Connect as plain Java on free ports, until Ctrl-C
 	@.venv/bin/python -m tillstream.rehearsal.kafka
+
+dashboards: $(READY)  ## write Grafana's dashboards anew, as JSON
+	@.venv/bin/python -m dashboards
 
 bench: $(READY)  ## measure the sink and the whole way, beside what bare psycopg reaches (BENCH="...")
 	@.venv/bin/python -m tillstream.rehearsal.bench $(BENCH)

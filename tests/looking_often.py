@@ -1,0 +1,11 @@
+"""`tillstream run` that takes each of its looks every second."""
+
+import sys
+from dataclasses import replace
+
+import tillstream.pipeline
+from tillstream.commands import main
+
+if __name__ == "__main__":
+    tillstream.pipeline.LOOKS = tuple(replace(look, every_seconds=1.0) for look in tillstream.pipeline.LOOKS)
+    sys.exit(main())
