@@ -62,17 +62,23 @@ def _contests() -> tuple[Panel, ...]:
         lines(
             "By rule", "Contests within the day before, by the rule that decided them.",
             units.Short, (of_day("tillstream_conflicts_total", by="rule"), "{{rule}}"),
-            alert="ConflictRateJumps", leads_to=PIPELINE, stacked=True, nothing="none yet",
+            alert="ConflictRateJumps", leads_to=PIPELINE, stacked=True, nothing="none yet", width=6,
         ),
         lines(
             "By table", "Contests within the day before, by the table that they are about.",
             units.Short, (of_day("tillstream_conflicts_total", by="table"), "{{table}}"),
-            alert="ConflictRateJumps", leads_to=PIPELINE, stacked=True, nothing="none yet",
+            alert="ConflictRateJumps", leads_to=PIPELINE, stacked=True, nothing="none yet", width=6,
+        ),
+        bars(
+            "Lost by store",
+            "Contests within the day before in which a store's value was not taken, of the ten stores with most.",
+            units.Short, (worst(or_zero_each(of_day("tillstream_store_lost_conflicts_total", by="store"))), NAMED),
+            alert="ConflictRateJumps", leads_to=STORE, each=_LINE, decimals=0, width=6,
         ),
         bars(
             "Contested values by table",
             "Agreed values that several stores had a say in, and differed about: `_contested` in central rows.",
-            units.Short, ("sum by (table) (tillstream_contested_values)", "{{table}}"), leads_to=BUSINESS,
+            units.Short, ("sum by (table) (tillstream_contested_values)", "{{table}}"), leads_to=BUSINESS, width=6,
         ),
     )  # fmt: skip
 

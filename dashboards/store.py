@@ -77,7 +77,7 @@ def _now() -> tuple[Panel, ...]:
             limits=limits.BINLOG_LEFT, alert="StoreBinlogExpiryRisk", leads_to=CHAIN, nothing="kept for ever",
         ),
         number(
-            "Held tables", "Shared tables in which a guard holds it: `tillstream holds list`.",
+            "Held tables", "Shared tables in which a guard holds it, until `tillstream stores release`.",
             units.Short, (_of("tillstream_store_held_tables"), "tables"),
             limits=ANY_IS_BAD, alert="StoreHeld", leads_to=CONFLICTS,
         ),
@@ -216,13 +216,18 @@ def _conflicts() -> tuple[Panel, ...]:
         lines(
             "What looks wrong in its rows", "By kind: `tillstream anomalies` tells each in a sentence.",
             units.Short, (or_zero(f"sum by (kind) (tillstream_anomalies{{{OF_STORE}}})"), "{{kind}}"),
-            limits=ANY_IS_WORTH_A_LOOK, leads_to=BUSINESS, width=12,
+            limits=ANY_IS_WORTH_A_LOOK, leads_to=BUSINESS,
+        ),
+        lines(
+            "Contests that it lost", "Within the day before: what it had was not taken. See why: `tillstream explain`.",
+            units.Short, (or_zero(of_day("tillstream_store_lost_conflicts_total", matching=OF_STORE)), "contests"),
+            alert="ConflictRateJumps", leads_to=CONFLICTS,
         ),
         lines(
             "Held by a guard", "Shared tables in which it is held, and how often a guard did so within the day before.",
             units.Short, (_of("tillstream_store_held_tables"), "tables held"),
             (or_zero(of_day("tillstream_holds_total", matching=OF_STORE)), "holds in a day"),
-            limits=ANY_IS_BAD, alert="StoreHeld", leads_to=CONFLICTS, width=12,
+            limits=ANY_IS_BAD, alert="StoreHeld", leads_to=CONFLICTS,
         ),
     )  # fmt: skip
 

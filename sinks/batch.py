@@ -42,6 +42,7 @@ class Committed:
     dropped: Mapping[str, int]  # delivered again, and in the warehouse already
     last_event_us: Mapping[str, int]  # when each store made its last change in it, by its clock put right
     conflicts: Mapping[tuple[str, str], int]  # contests not seen before, by table and rule
+    lost: Mapping[str, int]  # of these, by each store whose value was not taken
     uncertain: int
     parked: int  # keys that could not be decided since
     dead_letters: int
@@ -184,6 +185,7 @@ class BatchWriter:
             dropped=dict(batch.folded.dropped),
             last_event_us=self._put_right(tx, batch),
             conflicts=decided.contests,
+            lost=decided.lost,
             uncertain=decided.uncertain,
             parked=decided.parked,
             dead_letters=letters,

@@ -36,15 +36,21 @@ MOST_AT_ONCE = 50_000  # contributions in memory, about 100 MB: a price list sta
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What deciding came to: contests not seen before, by table and rule, values decided between times that cannot be
-    told apart, and keys that could not be decided since."""
+    """What deciding came to: contests not seen before, by table and rule and by each store that lost one, values
+    decided between times that cannot be told apart, and keys that could not be decided since."""
 
     contests: Counter[tuple[str, str]] = field(default_factory=Counter)
+    lost: Counter[str] = field(default_factory=Counter)
     uncertain: int = 0
     parked: int = 0
 
     def __add__(self, other: "Tally") -> "Tally":
-        return Tally(self.contests + other.contests, self.uncertain + other.uncertain, self.parked + other.parked)
+        return Tally(
+            contests=self.contests + other.contests,
+            lost=self.lost + other.lost,
+            uncertain=self.uncertain + other.uncertain,
+            parked=self.parked + other.parked,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,9 +163,11 @@ class Central:
             self._write(tx, table, present, list(short))
         if self._reviews(table):
             keep_reviews(tx, table, resolutions)
+        contests = self._record_contests(tx, table, present)
         return Tally(
             parked=self._park(tx, table, made) if self.table_policy(table).may_park else 0,
-            contests=self._record_contests(tx, table, present),
+            contests=Counter((table, rule) for rule, _ in contests),
+            lost=Counter(store for _, losers in contests for store in set(losers)),
             uncertain=sum(len(resolution.uncertain) for resolution in present.values()),
         )
 
@@ -219,10 +227,11 @@ class Central:
 
     def _record_contests(
         self, tx: Transaction, table: str, resolutions: Mapping[str, Resolution]
-    ) -> Counter[tuple[str, str]]:
+    ) -> list[tuple[str, list[str]]]:
+        """Rule and losing stores of each that was not seen before."""
         rows = [_conflict_row(key, contest) for key, found in resolutions.items() for contest in found.contests]
         recorded = tx.rows(statements.CONFLICTS, [table, _json(rows)]) if rows else []
-        return Counter((table, rule) for (rule,) in recorded)
+        return [(rule, [loser["store"] for loser in losers]) for rule, losers in recorded]
 
 
 def _portions(keys: list[str], size: int) -> Iterator[list[str]]:

@@ -287,6 +287,8 @@ class Worker:
         metrics.LANES.set(len(self._state))
         for (table, rule), contests in committed.conflicts.items():
             metrics.CONFLICTS.labels(table, rule).inc(contests)
+        for store, contests in committed.lost.items():
+            metrics.STORE_LOST_CONFLICTS.labels(store).inc(contests)
         metrics.UNCERTAIN_DECISIONS.inc(committed.uncertain)
         metrics.PARKED_KEYS.inc(committed.parked)
         for store, events in committed.events.items():

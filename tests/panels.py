@@ -77,7 +77,7 @@ def _panel(dashboard: Mapping[str, Any], row: str, raw: Mapping[str, Any]) -> Pa
     )  # fmt: skip
 
 
-def asked(expression: str, store: str, interval: str = "1m") -> str:
+def asked(expression: str, store: str, interval: str = "5m") -> str:
     """As Grafana asks it: with its variables filled in."""
     return expression.replace("$store", store).replace("$__rate_interval", interval)
 

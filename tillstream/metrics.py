@@ -71,6 +71,10 @@ CONFLICTS = Counter(
     "tillstream_conflicts", "Contests between stores that were decided and recorded.", ["table", "rule"],
     registry=REGISTRY,
 )  # fmt: skip
+STORE_LOST_CONFLICTS = Counter(
+    "tillstream_store_lost_conflicts", "Of these, those in which a store's value was not taken.", ["store"],
+    registry=REGISTRY,
+)  # fmt: skip
 UNCERTAIN_DECISIONS = Counter(
     "tillstream_uncertain_decisions", "Column values decided between times that the clocks cannot tell apart.",
     registry=REGISTRY,

@@ -105,7 +105,7 @@ INSERT INTO tillstream.conflicts
 SELECT %s, fingerprint, key, column_name, rule, winner, value, losers, reason
 FROM json_to_recordset(%s) AS c(
   fingerprint text, key text, column_name text, rule text, winner text, value text, losers jsonb, reason text)
-ON CONFLICT DO NOTHING RETURNING rule"""
+ON CONFLICT DO NOTHING RETURNING rule, losers"""
 
 
 def stage(table: str, columns: tuple[str, ...], types: tuple[str, ...]) -> tuple[str, str, str]:

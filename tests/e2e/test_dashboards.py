@@ -1,4 +1,4 @@
-"""The dashboards over a chain that runs: a real Prometheus scrapes `tillstream run`, and is asked as Grafana asks it."""
+"""The dashboards over a chain that runs: Prometheus scrapes `tillstream run`, and is asked as Grafana asks it."""
 
 import os
 import subprocess
@@ -89,7 +89,7 @@ DAY = (  # what happens while `run` follows them, one after the other
     ("s002", "UPDATE products SET price = 21 WHERE sku = 'TEA-1'"),
     ("s002", "UPDATE members SET name = '王静之' WHERE id = 1"),
     ("s002", "UPDATE members SET note = 'x' WHERE id = 2"),
-    ("s001", "SET sql_mode = ''; INSERT INTO holidays VALUES ('0000-00-00', '?')"),
+    ("s002", "SET sql_mode = ''; INSERT INTO holidays VALUES ('0000-00-00', '?')"),
     *TO_AND_FRO,
     ("s002", "DELETE FROM members WHERE id > 2"),
 )
@@ -154,6 +154,7 @@ class Shops:
             for each in self._servers:
                 self.on(each, f"INSERT INTO arrived VALUES ({self._arrivals})")
             self._wait(f"SELECT count(*) FROM stores.arrived WHERE number = {self._arrivals}", ARRIVE_SECONDS)
+        self.verb("stores", "retire", "s003")
         self.verb("verify")
 
     def _wait(self, query: str, seconds: float) -> None:
