@@ -8,7 +8,7 @@ from dashboards.board import Row, board
 from dashboards.limits import ANY_IS_BAD, ANY_IS_WORTH_A_LOOK, COUNTED, Limits, around_zero, falling
 from dashboards.links import BUSINESS, CHAIN, CONFLICTS, STORE, to_store
 from dashboards.panels import Panel, bars, lines, number
-from dashboards.queries import NAMED, least, named, or_zero, or_zero_each, worst
+from dashboards.queries import NAMED, least, named, or_none, or_zero_each, worst
 from dashboards.table import Column, table
 
 _COVER_DAYS = falling(7, 2)
@@ -126,8 +126,9 @@ def _prices_and_points() -> tuple[Panel, ...]:
 def _anomalies() -> tuple[Panel, ...]:
     return (
         lines(
-            "By kind", "What looks wrong in rows: `tillstream anomalies` tells each in a sentence.",
-            units.Short, (or_zero("sum by (kind) (tillstream_anomalies)"), "{{kind}}"),
+            "By kind",
+            "What looks wrong in rows: `tillstream anomalies` tells each. One between stores counts for each.",
+            units.Short, (or_none("sum by (kind) (tillstream_anomalies)", "kind"), "{{kind}}"),
             limits=ANY_IS_WORTH_A_LOOK, leads_to=CONFLICTS, stacked=True, width=12,
         ),
         bars(

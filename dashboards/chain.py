@@ -10,7 +10,7 @@ from dashboards.conditions import NEEDS_SOMEBODY, condition_of, in_words
 from dashboards.limits import ANY_IS_BAD, ANY_IS_WORTH_A_LOOK, COUNTED, DAY, Limits, rising
 from dashboards.links import BUSINESS, CHAIN, CONFLICTS, PIPELINE, STORE, to_store
 from dashboards.panels import Panel, lines, number, timeline
-from dashboards.queries import NAMED, age, least, named, of_day, of_each_store, or_zero, rate, worst
+from dashboards.queries import NAMED, age, counted, farthest, least, named, of_each_store, or_zero, rate, worst
 from dashboards.table import Column, table
 
 _LINE = to_store("${__field.labels.store}")
@@ -85,7 +85,8 @@ def _waiting() -> tuple[Panel, ...]:
             limits=ANY_IS_WORTH_A_LOOK, leads_to=CONFLICTS, width=2,
         ),
         number(
-            "Anomalies", "What looks wrong in rows: `tillstream anomalies` tells each in a sentence.",
+            "Anomalies",
+            "What looks wrong in rows: `tillstream anomalies` tells each. One between stores counts for each of them.",
             units.Short, (or_zero("sum(tillstream_anomalies)"), "rows"),
             limits=ANY_IS_WORTH_A_LOOK, leads_to=BUSINESS, width=2,
         ),
@@ -197,13 +198,12 @@ def _over_time() -> tuple[Panel, ...]:
         lines(
             "Contests and dead letters a day",
             "Contests between stores that were decided, and events that were set aside, within the day before.",
-            units.Short, (or_zero(of_day("tillstream_conflicts_total")), "contests"),
-            (of_day("tillstream_dead_letters_total"), "dead letters"), leads_to=CONFLICTS, width=12,
+            units.Short, (or_zero(counted("tillstream_conflicts_total")), "contests"),
+            (counted("tillstream_dead_letters_total"), "dead letters"), leads_to=CONFLICTS, width=12,
         ),
         lines(
-            "Clocks", "The five clocks that are farthest ahead of ours, and the five farthest behind it.",
-            units.Seconds, (worst(of_each_store("tillstream_store_clock_offset_seconds"), 5), NAMED),
-            (least(of_each_store("tillstream_store_clock_offset_seconds"), 5), NAMED),
+            "Clocks", "The ten clocks that are farthest from ours, ahead of it or behind.",
+            units.Seconds, (farthest(of_each_store("tillstream_store_clock_offset_seconds")), NAMED),
             limits=limits.CLOCK, alert="StoreClockOff", leads_to=STORE, each=_LINE, width=12,
         ),
     )  # fmt: skip

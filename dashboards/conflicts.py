@@ -7,7 +7,7 @@ from dashboards.board import Row, board
 from dashboards.limits import ANY_IS_BAD, ANY_IS_WORTH_A_LOOK, DAY, rising
 from dashboards.links import BUSINESS, CHAIN, CONFLICTS, PIPELINE, STORE, to_store
 from dashboards.panels import Panel, bars, lines, number
-from dashboards.queries import NAMED, of_day, of_each_store, or_zero, or_zero_each, worst
+from dashboards.queries import NAMED, counted, of_each_store, or_zero, or_zero_each, worst
 
 _LINE = to_store("${__field.labels.store}")
 
@@ -28,7 +28,7 @@ def _now() -> tuple[Panel, ...]:
             "Contests in a day",
             "Contests between stores that were decided and recorded within the day before: one store changed what "
             "another had changed minutes ago.",
-            units.Short, (or_zero(of_day("tillstream_conflicts_total")), "contests"),
+            units.Short, (or_zero(counted("tillstream_conflicts_total")), "contests"),
             alert="ConflictRateJumps", leads_to=CHAIN, decimals=0,
         ),
         number(
@@ -61,18 +61,18 @@ def _contests() -> tuple[Panel, ...]:
     return (
         lines(
             "By rule", "Contests within the day before, by the rule that decided them.",
-            units.Short, (of_day("tillstream_conflicts_total", by="rule"), "{{rule}}"),
+            units.Short, (counted("tillstream_conflicts_total", by="rule"), "{{rule}}"),
             alert="ConflictRateJumps", leads_to=PIPELINE, stacked=True, nothing="none yet", width=6,
         ),
         lines(
             "By table", "Contests within the day before, by the table that they are about.",
-            units.Short, (of_day("tillstream_conflicts_total", by="table"), "{{table}}"),
+            units.Short, (counted("tillstream_conflicts_total", by="table"), "{{table}}"),
             alert="ConflictRateJumps", leads_to=PIPELINE, stacked=True, nothing="none yet", width=6,
         ),
         bars(
             "Lost by store",
             "Contests within the day before in which a store's value was not taken, of the ten stores with most.",
-            units.Short, (worst(or_zero_each(of_day("tillstream_store_lost_conflicts_total", by="store"))), NAMED),
+            units.Short, (worst(or_zero_each(counted("tillstream_store_lost_conflicts_total", by="store"))), NAMED),
             alert="ConflictRateJumps", leads_to=STORE, each=_LINE, decimals=0, width=6,
         ),
         bars(
@@ -97,14 +97,14 @@ def _undecided() -> tuple[Panel, ...]:
         ),
         lines(
             "Keys set aside", "How often within the day before a key was set aside because a rule could not decide it.",
-            units.Short, (of_day("tillstream_parked_keys_total"), "keys"),
+            units.Short, (counted("tillstream_parked_keys_total"), "keys"),
             limits=ANY_IS_BAD, alert="KeysParked", leads_to=PIPELINE,
         ),
         lines(
             "Uncertain decisions",
             "Column values decided within the day before, between times that the clocks cannot tell apart: "
             "`_uncertain` in central rows.",
-            units.Short, (of_day("tillstream_uncertain_decisions_total"), "values"),
+            units.Short, (counted("tillstream_uncertain_decisions_total"), "values"),
             alert="StoreClockOff", leads_to=CHAIN, width=12,
         ),
         lines(
@@ -125,7 +125,7 @@ def _stores() -> tuple[Panel, ...]:
         ),
         bars(
             "Holds in a day", "How often within the day before a guard held a store, of the ten with most.",
-            units.Short, (worst(or_zero_each(of_day("tillstream_holds_total", by="store"))), NAMED),
+            units.Short, (worst(or_zero_each(counted("tillstream_holds_total", by="store"))), NAMED),
             limits=ANY_IS_BAD, alert="StoreHeld", leads_to=STORE, each=_LINE,
         ),
         bars(

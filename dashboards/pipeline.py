@@ -7,7 +7,7 @@ from dashboards.board import Row, board
 from dashboards.limits import ANY_IS_BAD, ANY_IS_WORTH_A_LOOK, HOUR, LAG, MINUTE, falling, rising
 from dashboards.links import CHAIN, CONFLICTS, PIPELINE, STORE, to_store
 from dashboards.panels import Panel, bars, lines, number
-from dashboards.queries import or_zero, quantile, rate
+from dashboards.queries import counted, or_zero, quantile, rate
 
 KAFKA_ROW = "Kafka Connect: empty where capture is embedded"
 _STREAMING = 'context="streaming"'
@@ -120,6 +120,7 @@ def _batches() -> tuple[Panel, ...]:
 
 
 def _warehouse() -> tuple[Panel, ...]:
+    failed = counted("tillstream_look_failures_total", by="look", within="1h")
     return (
         lines(
             "Size of the warehouse", "Of its database on disk.",
@@ -144,7 +145,7 @@ def _warehouse() -> tuple[Panel, ...]:
         lines(
             "Looks that failed",
             "Within the hour before. What is shown of that is as old as the last look that did not fail.",
-            units.Short, (or_zero("sum by (look) (increase(tillstream_look_failures_total[1h]))"), "{{look}}"),
+            units.Short, (f"({failed}) or 0 * max by (look) (tillstream_look_seconds)", "{{look}}"),
             limits=rising(1, 10), alert="WarehouseAway", leads_to=CHAIN, width=12,
         ),
     )  # fmt: skip
@@ -232,9 +233,11 @@ def _java() -> tuple[Panel, ...]:
 def _kafka_connect() -> tuple[Panel, ...]:
     return (
         bars(
-            "Connectors by status",
-            "As Kafka Connect has them. `run` starts one that failed again; `tillstream connectors status` says why.",
-            units.Short, ("count by (status) (kafka_connect_connector_status == 1)", "{{status}}"),
+            "Connectors and their tasks by status",
+            "A connector whose task has failed is running all the same, and captures nothing: look at the tasks. "
+            "`tillstream connectors status` says why.",
+            units.Short, ("count by (status) (kafka_connect_connector_status)", "connectors {{status}}"),
+            ("count by (status) (kafka_connect_connector_task_status)", "tasks {{status}}"),
             alert="ConnectorFailed", leads_to=CHAIN,
         ),
         lines(

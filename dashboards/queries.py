@@ -14,6 +14,11 @@ def worst(query: str, most: int = 10) -> str:
     return f"topk({most}, {named(query)})"
 
 
+def farthest(query: str, most: int = 10) -> str:
+    """From zero, on either side."""
+    return named(f"({query}) and on (store) topk({most}, abs({query}))")
+
+
 def least(query: str, most: int = 10) -> str:
     return f"bottomk({most}, {named(query)})"
 
@@ -21,6 +26,12 @@ def least(query: str, most: int = 10) -> str:
 def or_zero(query: str) -> str:
     """Zero where it has never happened; no answer, rather than zero, where no process of ours is scraped."""
     return f"({query}) or 0 * max(tillstream_lanes)"
+
+
+def or_none(query: str, label: str) -> str:
+    """Where there is nothing of any `label`: zero of one called none."""
+    none = f'label_replace(0 * max(tillstream_lanes), "{label}", "none", "", "")'
+    return f"({query}) or {none} unless on () ({query})"
 
 
 def or_zero_each(query: str, selector: str = "") -> str:
@@ -40,15 +51,18 @@ def age(metric: str) -> str:
 def rate(counter: str, by: str = "", matching: str = "") -> str:
     """Per second; `matching` are label matchers."""
     grouped = f" by ({by})" if by else ""
-    return f"sum{grouped} (rate({counter}{{{matching}}}[$__rate_interval]))"
+    series = f"{counter}{{{matching}}}" if matching else counter
+    return f"sum{grouped} (rate({series}[$__rate_interval]))"
 
 
-def of_day(counter: str, by: str = "", matching: str = "") -> str:
-    """How often within a day."""
+def counted(counter: str, by: str = "", matching: str = "", within: str = "1d") -> str:
+    """How often within that time. A series that began in it counts from zero: Prometheus's own `increase` leaves out
+    what it began with, and a rare event is often the first of its kind."""
     grouped = f" by ({by})" if by else ""
-    return f"sum{grouped} (increase({counter}{{{matching}}}[1d]))"
+    series = f"{counter}{{{matching}}}" if matching else counter
+    return f"sum{grouped} ({series} unless {series} offset {within} or increase({series}[{within}]))"
 
 
-def quantile(part: float, histogram: str, by: str = "", matching: str = "") -> str:
+def quantile(part: float, histogram: str, by: str = "") -> str:
     labels = ", ".join(filter(None, ["le", by]))
-    return f"histogram_quantile({part}, sum by ({labels}) (rate({histogram}_bucket{{{matching}}}[$__rate_interval])))"
+    return f"histogram_quantile({part}, sum by ({labels}) (rate({histogram}_bucket[$__rate_interval])))"

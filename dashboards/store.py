@@ -11,7 +11,7 @@ from dashboards.conditions import condition_of, in_words
 from dashboards.limits import ANY_IS_BAD, ANY_IS_WORTH_A_LOOK, BAD, GOOD, UNKNOWN, falling, rising
 from dashboards.links import BUSINESS, CHAIN, CONFLICTS, PIPELINE, STORE
 from dashboards.panels import PROMETHEUS, Panel, lines, number, timeline
-from dashboards.queries import OF_STORE, of_day, or_zero, rate
+from dashboards.queries import OF_STORE, counted, or_none, or_zero, rate
 
 _STREAMING = 'context="streaming", name="$store"'
 _SNAPSHOT = 'context="snapshot", name="$store"'
@@ -196,7 +196,8 @@ def _apply() -> tuple[Panel, ...]:
         ),
         lines(
             "Dead letters by reason", "Its events that were set aside and not settled: `tillstream dead-letters list`.",
-            units.Short, (or_zero(f"sum by (reason) (tillstream_open_dead_letters{{{OF_STORE}}})"), "{{reason}}"),
+            units.Short,
+            (or_none(f"sum by (reason) (tillstream_open_dead_letters{{{OF_STORE}}})", "reason"), "{{reason}}"),
             limits=ANY_IS_BAD, alert="DeadLetters", leads_to=PIPELINE, stacked=True,
         ),
         number(
@@ -215,18 +216,18 @@ def _conflicts() -> tuple[Panel, ...]:
     return (
         lines(
             "What looks wrong in its rows", "By kind: `tillstream anomalies` tells each in a sentence.",
-            units.Short, (or_zero(f"sum by (kind) (tillstream_anomalies{{{OF_STORE}}})"), "{{kind}}"),
+            units.Short, (or_none(f"sum by (kind) (tillstream_anomalies{{{OF_STORE}}})", "kind"), "{{kind}}"),
             limits=ANY_IS_WORTH_A_LOOK, leads_to=BUSINESS,
         ),
         lines(
             "Contests that it lost", "Within the day before: what it had was not taken. See why: `tillstream explain`.",
-            units.Short, (or_zero(of_day("tillstream_store_lost_conflicts_total", matching=OF_STORE)), "contests"),
+            units.Short, (or_zero(counted("tillstream_store_lost_conflicts_total", matching=OF_STORE)), "contests"),
             alert="ConflictRateJumps", leads_to=CONFLICTS,
         ),
         lines(
             "Held by a guard", "Shared tables in which it is held, and how often a guard did so within the day before.",
             units.Short, (_of("tillstream_store_held_tables"), "tables held"),
-            (or_zero(of_day("tillstream_holds_total", matching=OF_STORE)), "holds in a day"),
+            (or_zero(counted("tillstream_holds_total", matching=OF_STORE)), "holds in a day"),
             limits=ANY_IS_BAD, alert="StoreHeld", leads_to=CONFLICTS,
         ),
     )  # fmt: skip
@@ -242,7 +243,7 @@ def _clock() -> tuple[Panel, ...]:
         lines(
             "Found to be another",
             "How often within the day before its clock was found to be another than it was taken for.",
-            units.Short, (or_zero(of_day("tillstream_clock_corrections_total", matching=OF_STORE)), "corrections"),
+            units.Short, (or_zero(counted("tillstream_clock_corrections_total", matching=OF_STORE)), "corrections"),
             limits=ANY_IS_WORTH_A_LOOK, alert="StoreClockOff", leads_to=CHAIN,
         ),
     )  # fmt: skip

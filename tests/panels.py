@@ -1,9 +1,10 @@
 """The dashboards' JSON as Grafana reads it: panels with their queries, and what is wrong with them."""
 
 import json
+import math
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from prometheus_client import Metric
 from prometheus_client.metrics import MetricWrapperBase
 
 from tillstream import metrics
+from tillstream.rehearsal.prometheus import Sample
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted((ROOT / "dashboards").glob("*.json"))
@@ -26,6 +28,7 @@ OF_OTHERS = {
     "process_cpu_seconds_total": set(),
     "process_resident_memory_bytes": set(),
     "kafka_connect_connector_status": {"connector", "status"},
+    "kafka_connect_connector_task_status": {"connector", "task", "status"},
     "kafka_connect_worker_connector_running_task_count": {"connector"},
     "kafka_connect_worker_connector_failed_task_count": {"connector"},
 }
@@ -80,6 +83,20 @@ def _panel(dashboard: Mapping[str, Any], row: str, raw: Mapping[str, Any]) -> Pa
 def asked(expression: str, store: str, interval: str = "5m") -> str:
     """As Grafana asks it: with its variables filled in."""
     return expression.replace("$store", store).replace("$__rate_interval", interval)
+
+
+def unanswered(shown: Iterable[Panel], store: str, ask: Callable[[str], Sequence[Sample]]) -> list[str]:
+    """Queries of panels that have no number for an answer, or none with the labels that the legend names, in words."""
+    return [told for panel in shown for query in panel.queries for told in _unanswered(panel, query, store, ask)]
+
+
+def _unanswered(panel: Panel, query: Query, store: str, ask: Callable[[str], Sequence[Sample]]) -> Iterator[str]:
+    numbers = [sample for sample in ask(asked(query.expression, store)) if not math.isnan(sample.value)]
+    named = [part.partition("}}")[0] for part in query.legend.split("{{")[1:]]
+    if not numbers:
+        yield f"{panel} has no answer to {query.expression}"
+    elif not any(all(label in sample.labels for label in named) for sample in numbers):
+        yield f"{panel} calls its answers {query.legend}, and they have {numbers[0].labels}"
 
 
 def declared() -> Names:

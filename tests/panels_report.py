@@ -1,7 +1,7 @@
 """What the dashboards show, as a text that a person can read and compare: each panel's answers in its unit and words.
 
 Counts are exact. What depends on the machine and the hour is told roughly: a time as moments, minutes, hours, days or
-years, a rate as some or none. What depends on how long something has lasted (alerts) is left out.
+years, a rate as some or none. What is there by chance, such as an alert that is pending still, is left out.
 """
 
 import math
@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from panels import Panel, Query, asked, panels
+
 from tillstream.rehearsal.prometheus import Sample
 
 MOST_SERIES = 8
 _LENGTHS = ((366 * 86_400, "years"), (86_400, "days"), (3_600, "hours"), (300, "minutes"), (0, "moments"))
-_OF_THE_MACHINE = re.compile(
-    r"\[(\$__rate_interval|\d+[smhd])\]|process_|jvm_|debezium_|_position_|_connections|_hourly_events"
-)
+_OF_THE_MACHINE = re.compile(r"\[\$__rate_interval\]|process_|jvm_|debezium_|_position_|store_hourly_events")
+_BY_CHANCE = re.compile("ALERTS|_connections|_uncertain_")
 LEAST_OF_A_DATE_SECONDS = 1_000_000_000  # 2001: a date that is less was never set
 Ask = Callable[[str], Sequence[Sample]]
 
@@ -32,7 +32,7 @@ def _lines(dashboards: Mapping[str, Mapping[str, Any]], store: str, ask: Ask) ->
         yield from ("", f"# {dashboard['title']}")
         row = ""
         for panel in panels(dashboard):
-            if any("ALERTS" in query.expression for query in panel.queries):
+            if any(_BY_CHANCE.search(query.expression) for query in panel.queries):
                 continue
             if panel.row != row:
                 row = panel.row
@@ -65,7 +65,11 @@ def _called(legend: str, sample: Sample) -> str:
 
 def _table(panel: Panel, store: str, ask: Ask) -> Iterator[str]:
     """As Grafana merges it: a row for each of the labels' combinations, sorted by the labels."""
-    titles: dict[str, str] = panel.raw["transformations"][1]["options"]["renameByName"]
+    arranged = panel.raw["transformations"][1]["options"]
+    titles = {
+        name: arranged["renameByName"][name]
+        for name in sorted(arranged["renameByName"], key=arranged["indexByName"].get)
+    }
     labels = [name for name in titles if not name.startswith("Value")]
     overrides = {each["matcher"]["options"]: {one["id"]: one["value"] for one in each["properties"]}
                  for each in panel.raw["fieldConfig"]["overrides"]}  # fmt: skip

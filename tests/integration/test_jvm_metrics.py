@@ -1,19 +1,24 @@
 """Debezium's counts of real stores for Prometheus: the JVM's in this process, and Kafka Connect's by its agent."""
 
 import threading
+import time
+import urllib.parse
 import urllib.request
 from collections.abc import Callable
+from pathlib import Path
 
 import jpype
 import pytest
 from harness import Chain
 from kafka_chain import KafkaChain
+from panels import Panel, committed, panels, selectors_of, unanswered
 from prometheus_client import Metric, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from connectors.jvm_metrics import ATTRIBUTES, Jvm
 from tillstream import metrics
 from tillstream.rehearsal.mysql import MySQLServer
+from tillstream.rehearsal.prometheus import Monitoring, Tools
 
 STORES = ("jvm1", "jvm2")
 IN_CONNECT = ("jvm3", "jvm4")  # one id is one reader of a server's log
@@ -31,6 +36,14 @@ Told = dict[tuple[str, str], float]
 def embedded(make_chain: Callable[..., Chain], mysql56: MySQLServer, mariadb1011: MySQLServer) -> Chain:
     """A store on MySQL and one on MariaDB, both read and followed since."""
     chain = make_chain(dict(zip(STORES, (mysql56, mariadb1011), strict=True)), database="jvm_embedded")
+    lived(chain)
+    return chain
+
+
+@pytest.fixture(scope="module")
+def captured(make_kafka_chain: Callable[..., KafkaChain], mysql56: MySQLServer, mariadb1011: MySQLServer) -> KafkaChain:
+    """The same by Kafka Connect."""
+    chain = make_kafka_chain(dict(zip(IN_CONNECT, (mysql56, mariadb1011), strict=True)), database="jvm_connect")
     lived(chain)
     return chain
 
@@ -137,20 +150,16 @@ def test_a_store_whose_capture_ends_between_two_questions_is_left_out(embedded: 
     assert len(lines) >= 3
 
 
-def test_kafka_connect_tells_the_same(
-    embedded: Chain, make_kafka_chain: Callable[..., KafkaChain], mysql56: MySQLServer, mariadb1011: MySQLServer
-) -> None:
+def test_kafka_connect_tells_the_same(embedded: Chain, captured: KafkaChain) -> None:
     """The same names, types and labels for each store, so that one dashboard serves both; the JVM's, too. Kafka
     Connect adds how its connectors and their tasks are."""
-    chain = make_kafka_chain(dict(zip(IN_CONNECT, (mysql56, mariadb1011), strict=True)), database="jvm_connect")
-    lived(chain)
-    told, told_here = in_connect(chain), here()
+    told, told_here = in_connect(captured), here()
     assert series(told, IN_CONNECT) == series(told_here, STORES) != set()
     assert jvm(told) >= jvm(told_here) != set()
     counts = debezium(told, IN_CONNECT)
     assert {counts[store, "RowsScanned"] for store in IN_CONNECT} == {ROWS}
     assert {counts[store, "Connected"] for store in IN_CONNECT} == {1}
-    connectors = [name for store in IN_CONNECT for name in chain.connectors(store)]
+    connectors = [name for store in IN_CONNECT for name in captured.connectors(store)]
     assert len(connectors) == len(IN_CONNECT)
     values = {(each.name, key(each.labels)): each.value for family in told for each in family.samples}
     for name in connectors:
@@ -160,6 +169,25 @@ def test_kafka_connect_tells_the_same(
         assert values["kafka_connect_worker_connector_running_task_count", key(worker)] == 1
         assert values["kafka_connect_worker_connector_failed_task_count", key(worker)] == 0
         assert values["kafka_connect_connector_task_running_ratio", key(task)] > 0
+
+
+def test_the_dashboards_show_kafka_connect_as_they_show_embedded_capture(
+    captured: KafkaChain, prometheus_tools: Tools, server_directory: Path
+) -> None:
+    """Each panel of Debezium, of Java and of Kafka Connect itself is answered where Prometheus scrapes its agent."""
+    of_connect = [panel for each in committed().values() for panel in panels(each) if is_of_connect(panel)]
+    assert {"Debezium connected", "Heap", "Tasks failed"} <= {panel.title for panel in of_connect}
+    with Monitoring(server_directory / "monitoring", prometheus_tools) as prometheus:
+        prometheus.scrape({"connect": [urllib.parse.urlsplit(captured.kafka.connect.metrics_url).netloc]})
+        deadline = time.monotonic() + 20
+        while missing := [told for store in IN_CONNECT for told in unanswered(of_connect, store, prometheus.query)]:
+            assert time.monotonic() < deadline, "\n".join(missing)
+            time.sleep(0.2)
+
+
+def is_of_connect(panel: Panel) -> bool:
+    names = {name for query in panel.queries for name, _ in selectors_of(query.expression)}
+    return all(name.startswith(("debezium_", "jvm_", "kafka_connect_")) for name in names)
 
 
 def test_a_store_that_is_captured_no_more_is_told_no_more(embedded: Chain) -> None:

@@ -11,6 +11,7 @@ import yaml
 from catalog import a_store
 from compose import COMPOSE, DOCKER, ROOT, SERVICES, require_success, together_with
 from invocation import TILLSTREAM, environment
+from panels import committed
 
 from connectors.rights import lacking, least_grants, new_account, rights_of
 from tillstream.config import load_config
@@ -165,6 +166,16 @@ def test_prometheus_and_grafana_find_what_they_are_told_of() -> None:
     provided = yaml.safe_load((DOCKER / "grafana/provisioning/dashboards/tillstream.yaml").read_text())["providers"]
     assert {provider["options"]["path"] for provider in provided} <= mounted
     assert {str(Path(pattern).parent) for pattern in said["rule_files"]} <= mounted
+
+
+def test_grafana_finds_dashboards_their_data_and_their_runbooks() -> None:
+    """The uid of its Prometheus is the panels', and what they link to is laid where Grafana serves it."""
+    (source,) = yaml.safe_load((DOCKER / "grafana/provisioning/datasources/prometheus.yaml").read_text())["datasources"]
+    assert (source["uid"], source["type"]) == ("prometheus", "prometheus")
+    laid = {volume["target"]: volume["source"] for volume in SERVICES["grafana"]["volumes"] if isinstance(volume, dict)}
+    for dashboard in committed().values():
+        (runbooks,) = [each for each in dashboard["templating"]["list"] if each["name"] == "runbooks"]
+        assert (DOCKER / laid[f"/usr/share/grafana{runbooks['query']}"]).resolve() == ROOT / "dashboards" / "runbooks.md"
 
 
 def test_the_production_page_asks_for_the_least_rights() -> None:
