@@ -1,6 +1,7 @@
 """The dashboards that are committed: made by the script, complete, and about metrics that exist."""
 
 import copy
+import re
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from panels import FILES, ROOT, committed, declared, faults, panels
 from dashboards.__main__ import texts
 from dashboards.board import as_json
 from dashboards.conditions import CONDITIONS, OF_STATE
+from tillstream.commands import build_app
 from tillstream.states import StoreState
 
 register_default_plugins()
@@ -101,6 +103,18 @@ def test_every_state_of_a_store_has_its_word_and_colour() -> None:
     assert set(OF_STATE) == set(StoreState)
     assert [each.number for each in CONDITIONS] == list(range(len(CONDITIONS)))
     assert len({each.word for each in CONDITIONS}) == len({each.colour for each in CONDITIONS}) == len(CONDITIONS)
+
+
+def test_the_commands_that_panels_name_exist() -> None:
+    """A person types what stands there."""
+    app = build_app()
+    known = {str(command.name) for command in app.registered_commands}
+    for group in app.registered_groups:
+        known |= {f"{group.name} {command.name}" for command in group.typer_instance.registered_commands}
+    texts = [panel.raw["description"] for each in committed().values() for panel in panels(each)]
+    named = {name for text in texts for name in re.findall(r"`tillstream ([a-z -]+?)(?: [A-Z]+)*`", text)}
+    assert named
+    assert named <= known
 
 
 def test_panels_do_not_lie_on_each_other() -> None:

@@ -172,10 +172,12 @@ def test_grafana_finds_dashboards_their_data_and_their_runbooks() -> None:
     """The uid of its Prometheus is the panels', and what they link to is laid where Grafana serves it."""
     (source,) = yaml.safe_load((DOCKER / "grafana/provisioning/datasources/prometheus.yaml").read_text())["datasources"]
     assert (source["uid"], source["type"]) == ("prometheus", "prometheus")
-    laid = {volume["target"]: volume["source"] for volume in SERVICES["grafana"]["volumes"] if isinstance(volume, dict)}
+    volumes = [volume for volume in SERVICES["grafana"]["volumes"] if isinstance(volume, dict)]
+    laid = {volume["target"]: volume["source"] for volume in volumes}
     for dashboard in committed().values():
         (runbooks,) = [each for each in dashboard["templating"]["list"] if each["name"] == "runbooks"]
-        assert (DOCKER / laid[f"/usr/share/grafana{runbooks['query']}"]).resolve() == ROOT / "dashboards" / "runbooks.md"
+        there = DOCKER / laid[f"/usr/share/grafana{runbooks['query']}"]
+        assert there.resolve() == ROOT / "dashboards" / "runbooks.md"
 
 
 def test_the_production_page_asks_for_the_least_rights() -> None:
