@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import promql_parser
-from connectors.jvm_metrics import JvmCollector, Told
 from prometheus_client import Metric
 from prometheus_client.metrics import MetricWrapperBase
 
+from connectors.jvm_metrics import JvmCollector, Told
 from tillstream import metrics
 from tillstream.rehearsal.prometheus import Sample
 

@@ -16,7 +16,7 @@ from tillstream.rehearsal.prometheus import Sample
 MOST_SERIES = 8
 _LENGTHS = ((366 * 86_400, "years"), (86_400, "days"), (3_600, "hours"), (300, "minutes"), (0, "moments"))
 _OF_THE_MACHINE = re.compile(r"\[\$__rate_interval\]|process_|jvm_|debezium_|_position_|store_hourly_events")
-_BY_CHANCE = re.compile("ALERTS|_connections|_uncertain_")
+_BY_CHANCE = re.compile(r"ALERTS|_connections|_uncertain_|topk\(1, ")
 LEAST_OF_A_DATE_SECONDS = 1_000_000_000  # 2001: a date that is less was never set
 Ask = Callable[[str], Sequence[Sample]]
 

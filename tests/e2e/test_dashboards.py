@@ -17,6 +17,8 @@ from panels import committed, panels, unanswered
 from panels_report import report
 from places import directory_for_servers
 
+from sinks.store_orders import StoreOrders
+from sinks.warehouse import Warehouse
 from tillstream.free_ports import free_port
 from tillstream.rehearsal.mysql import MySQLServer
 from tillstream.rehearsal.prometheus import Monitoring, Tools
@@ -107,11 +109,12 @@ FROM unnest(%s::text[]) AS store, generate_series(1, 3) AS week, generate_series
 
 
 class Shops:
-    """Two stores that are followed and one that nobody ever reached, `run` on them, and where it tells of itself."""
+    """Two stores that are followed and one that is closed, `run` on them, and where it tells of itself."""
 
     def __init__(self, directory: Path, warehouse_url: str, servers: Mapping[str, MySQLServer]) -> None:
         self._directory, self._servers = directory, servers
         self.metrics = f"127.0.0.1:{free_port()}"
+        self._url = warehouse_url
         url = sqlalchemy.make_url(warehouse_url).set(drivername="postgresql")
         self._warehouse = url.render_as_string(hide_password=False)
         self._arrivals = 0
@@ -136,7 +139,10 @@ class Shops:
             server.execute(f"CREATE DATABASE {DATABASE} CHARACTER SET utf8mb4")
             for statement in (*TABLES, *OF_EACH[store]):
                 self.on(store, statement)
-        self.verb("migrate")
+        warehouse = Warehouse(self._url)
+        warehouse.migrate()
+        StoreOrders(warehouse).retire("s003")
+        warehouse.dispose()
         with psycopg.connect(self._warehouse) as connection:
             connection.execute(TRAFFIC, [list(self._servers)])
 
@@ -161,7 +167,6 @@ class Shops:
             for each in self._servers:
                 self.on(each, f"INSERT INTO arrived VALUES ({self._arrivals})")
             self._wait(f"SELECT count(*) FROM stores.arrived WHERE number = {self._arrivals}", ARRIVE_SECONDS)
-        self.verb("stores", "retire", "s003")
         self.verb("verify")
 
     def _wait(self, query: str, seconds: float) -> None:
@@ -192,8 +197,10 @@ def prometheus(
     """It has scraped the chain's day, and goes on."""
     with ExitStack() as stack:
         directory = stack.enter_context(directory_for_servers())
-        mysql56.execute("SET GLOBAL expire_logs_days = 7")  # else it would keep them for ever
-        stack.callback(mysql56.execute, "SET GLOBAL expire_logs_days = 0")
+        for server, setting in ((mysql56, "expire_logs_days = 7"), (mysql97, "binlog_expire_logs_seconds = 1209600")):
+            ((before,),) = server.execute(f"SELECT @@GLOBAL.{setting.partition(' ')[0]}")
+            server.execute(f"SET GLOBAL {setting}")
+            stack.callback(server.execute, f"SET GLOBAL {setting.partition(' ')[0]} = {before}")
         url = fresh_warehouse(warehouse_url, f"dashboards_{os.getpid()}")
         shops = Shops(directory, url, {"s001": mysql56, "s002": mysql97})
         shops.open()
