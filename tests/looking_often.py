@@ -4,7 +4,6 @@ import sys
 from dataclasses import replace
 
 import sinks.watching.business
-
 import tillstream.pipeline
 from tillstream.commands import main
 
