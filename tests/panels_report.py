@@ -15,8 +15,10 @@ from tillstream.rehearsal.prometheus import Sample
 
 MOST_SERIES = 8
 _LENGTHS = ((366 * 86_400, "years"), (86_400, "days"), (3_600, "hours"), (300, "minutes"), (0, "moments"))
-_OF_THE_MACHINE = re.compile(r"\[\$__rate_interval\]|process_|jvm_|debezium_|_position_|store_hourly_events")
-_BY_CHANCE = re.compile(r"ALERTS|_connections|_uncertain_|topk\(1, ")
+_OF_THE_MACHINE = re.compile(
+    r"\[\$__rate_interval\]|process_|jvm_|debezium_|_position_|store_hourly_events(?! == 0)|_look_seconds"
+)
+_BY_CHANCE = re.compile(r"ALERTS|_connections|_uncertain_|jvm_gc_|_retries_|topk\(1, ")
 LEAST_OF_A_DATE_SECONDS = 1_000_000_000  # 2001: a date that is less was never set
 Ask = Callable[[str], Sequence[Sample]]
 
@@ -98,7 +100,7 @@ def _shown(value: float, field: Mapping[str, Any], query: Query) -> str:
     for mapping in field.get("mappings", ()):
         if mapping["type"] == "value" and f"{value:g}" in mapping["options"]:
             return str(mapping["options"][f"{value:g}"]["text"])
-    colour = _colour(value, field["thresholds"]["steps"])
+    colour = "" if _OF_THE_MACHINE.search(query.expression) else _colour(value, field["thresholds"]["steps"])
     return f"{_in_unit(value, field['unit'], query.expression)}{f', {colour}' if colour else ''}"
 
 

@@ -28,7 +28,7 @@ OFTEN = Path(__file__).parents[1] / "looking_often.py"
 KAFKA_ROW = "Kafka Connect: empty where capture is embedded"  # asked by tests/integration/test_jvm_metrics.py
 DATABASE = "pos_of_dashboards"
 LIVE_SECONDS = ARRIVE_SECONDS = 60.0
-ANSWER_SECONDS = 30.0
+ANSWER_SECONDS = 60.0  # on a machine that has much else to do
 STORE = "s002"  # that the Store dashboard is of
 NAMES = {"s001": "中山路店", "s002": "人民广场店", "s003": "南京路店"}
 
