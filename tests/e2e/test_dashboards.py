@@ -1,6 +1,7 @@
 """The dashboards over a chain that runs: Prometheus scrapes `tillstream run`, and is asked as Grafana asks it."""
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -221,6 +222,20 @@ def test_every_panel_is_answered(prometheus: Monitoring) -> None:
     while missing := unanswered(shown, STORE, prometheus.query):
         assert time.monotonic() < deadline, "\n".join(missing)
         time.sleep(1)
+
+
+def test_a_store_is_chosen_by_its_name(prometheus: Monitoring) -> None:
+    """The Store dashboard lists all stores with their names, and asks by id."""
+    (choice,) = [each for each in committed()["store.json"]["templating"]["list"] if each["name"] == "store"]
+    (asked_for,) = re.findall(r"^query_result\((.+)\)$", choice["query"])
+    pattern = choice["regex"].strip("/").replace("(?<", "(?P<")
+    chosen = {}
+    for sample in prometheus.query(asked_for):
+        labels = ",".join(f'{name}="{value}"' for name, value in sorted(sample.labels.items()) if name != "__name__")
+        found = re.search(pattern, f"tillstream_store_info{{{labels}}} {sample.value:g} 0")  # as Grafana writes it
+        assert found is not None, labels
+        chosen[found["text"]] = found["value"]
+    assert chosen == {f"{store} {name}": store for store, name in NAMES.items()}
 
 
 def test_the_report_says_what_they_show(prometheus: Monitoring) -> None:
