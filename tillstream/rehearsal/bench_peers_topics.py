@@ -3,10 +3,11 @@
 import multiprocessing
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from typing import Any
 
 import msgspec
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from connectors.connector_options import HEADER, Tag
@@ -45,21 +46,26 @@ def _fill_lanes(kafka: str, of: Load, forms: list[str], numbers: range) -> dict[
     producer = Producer({
         "bootstrap.servers": kafka, "compression.type": "zstd", "linger.ms": 50, "batch.size": 512 * 1024,
         "enable.idempotence": True,  # else what is sent again may come behind what was sent after it
+        "topic.metadata.propagation.max.ms": 120_000,  # of a thousand new topics a broker tells in its time
         "queue.buffering.max.messages": 200_000, "queue.buffering.max.kbytes": 512 * 1024, "log_level": 0,
     })  # fmt: skip
     names = {form: topics(of, form) for form in forms}
     expected = Expected()
+    refused: list[KafkaError] = []
+    produce = partial(_produce, producer, refused)
     for number in numbers:
         for form in forms:
             for key, value in declarations(form):
-                _produce(producer, names[form][number], key, value)
+                produce(names[form][number], key, value)
         for change in lane(of, number):
             expected.take(change)
             plain = payload(change)
             for form in forms:
-                _produce(producer, names[form][number], record_key(change, form), record_value(change, plain, form))
-    if left := producer.flush(FLUSH_SECONDS):
-        raise RefusedError(f"Kafka did not take {left} records of the workload {of.name}")
+                produce(names[form][number], record_key(change, form), record_value(change, plain, form))
+    left = producer.flush(FLUSH_SECONDS)
+    if left or refused:
+        reason = f": {refused[0].str()}" if refused else ""
+        raise RefusedError(f"Kafka did not take {left + len(refused)} records of the workload {of.name}{reason}")
     return expected.sums()
 
 
@@ -81,10 +87,15 @@ def _make(kafka: str, names: Iterable[str]) -> None:
             future.result()
 
 
-def _produce(producer: Producer, topic: str, key: bytes, value: bytes) -> None:
+def _produce(producer: Producer, refused: list[KafkaError], topic: str, key: bytes, value: bytes) -> None:
+    def settle(error: KafkaError | None, message: Message) -> None:
+        if error is not None:
+            refused.append(error)
+
     while True:
         try:
-            producer.produce(topic, value, key, headers=_HEADERS, partition=0)
+            producer.produce(topic, value, key, headers=_HEADERS, partition=0, on_delivery=settle)
+            producer.poll(0)
             return
         except BufferError:
             producer.poll(0.1)
