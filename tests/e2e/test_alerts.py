@@ -1,0 +1,296 @@
+"""What happens to a chain, seen by a real Prometheus with docker's rules and a real Alertmanager with docker's file.
+
+An hour of the rules is a minute here: scrapes, `for:`, ranges and waits are sixty times shorter, `run` looks ten times
+as often, and thresholds in tillstream.yaml are seconds in the place of minutes.
+"""
+
+import json
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from alarm import Alarm
+from harness import fresh_warehouse
+from invocation import PASSWORD, TILLSTREAM, environment
+from places import directory_for_servers
+
+from tillstream.free_ports import free_port
+from tillstream.rehearsal.kafka import KafkaServers
+from tillstream.rehearsal.mysql import MySQLServer, find_install
+from tillstream.rehearsal.prometheus import Monitoring, Tools
+
+HURRIED = Path(__file__).parents[1] / "hurried_run.py"
+FASTER = 60
+QUIET_SECONDS = 3_600 / FASTER
+SLOWER = 4  # a minute is fifteen seconds: `run` does not start sixty times faster
+STORES = ("s001", "s002", "s003")
+ALERTS = (
+    "{StoreDark: 4s, StoreLagging: 6s, StoreStalled: 10s, LatencyHigh: 3s, ReviewsWaitLong: 60s, StorePaused: 60s, "
+    "StoreClockOff: 60s}"
+)
+POLICIES = """\
+version: 1
+tables:
+  members:
+    scope: shared
+    key: {phone: phone_cn}
+    columns: {points: {rule: sum}, "*": {rule: latest}}
+    guards: {deletes: 30%, at_least: 10}
+"""
+TABLES = (
+    "CREATE DATABASE pos CHARACTER SET utf8mb4",
+    "CREATE TABLE pos.members (id INT PRIMARY KEY, phone VARCHAR(20), name VARCHAR(20), points DECIMAL(10,2))",
+    "CREATE TABLE pos.sales (id INT PRIMARY KEY AUTO_INCREMENT, total DECIMAL(8,2))",
+    "CREATE TABLE pos.holidays (day DATE PRIMARY KEY, name VARCHAR(20))",
+)
+Told = Callable[[str], None]
+
+
+class Shops:
+    """Three stores, `run` on them, and where it tells of itself."""
+
+    def __init__(self, directory: Path, warehouse_url: str) -> None:
+        self.directory, self.metrics = directory, f"127.0.0.1:{free_port()}"
+        install = find_install("5.6")
+        self.servers = {
+            store: MySQLServer(install, directory / store, server_id=number) for number, store in enumerate(STORES, 1)
+        }
+        self._warehouse_url = warehouse_url
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def open(self) -> None:
+        for server in self.servers.values():
+            server.start()
+            server.create_capture_user(password=PASSWORD)
+            for statement in TABLES:
+                server.execute(statement)
+            members = ", ".join(f"({n}, '1380000{n:04d}', '会员{n}', 10)" for n in range(1, 101))
+            server.execute(f"INSERT INTO pos.members VALUES {members}")
+        entries = "".join(f"  - {{id: {s}, host: 127.0.0.1, port: {each.port}}}\n" for s, each in self.servers.items())
+        (self.directory / "policies.yaml").write_text(POLICIES, encoding="utf-8")
+        (self.directory / "tillstream.yaml").write_text(
+            f"warehouse: {{url: '{self._warehouse_url}'}}\npolicies: policies.yaml\n"
+            "defaults: {user: tillstream, password: {env: POS_PASSWORD}, database: pos}\n"
+            f"metrics: {{port: {self.metrics.rpartition(':')[2]}}}\nalerts: {ALERTS}\n"
+            "retry: {first_seconds: 0.2, most_seconds: 1}\ncapture_options: {heartbeat_seconds: 1}\n"
+            f"resync: {{load_percent: 1}}\nstores:\n{entries}"
+        )
+        self.verb("migrate")
+        self.start()
+
+    def verb(self, *arguments: str) -> str:
+        done = subprocess.run(
+            [str(TILLSTREAM), *arguments], cwd=self.directory, env=environment(), capture_output=True, text=True,
+            check=False, timeout=60,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def start(self) -> None:
+        """Return when all are live and told of."""
+        with (self.directory / "run.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, str(HURRIED), "run"], cwd=self.directory, env=environment(), stdout=log, stderr=log
+            )
+        deadline = time.monotonic() + 90
+        while self._live() < len(STORES):
+            assert self.process.poll() is None and time.monotonic() < deadline, self.log()  # noqa: PT018
+            time.sleep(0.1)
+
+    def _live(self) -> int:
+        with suppress(OSError), urllib.request.urlopen(f"http://{self.metrics}/metrics", timeout=5) as answer:
+            return answer.read().decode().count('state="live"')
+        return 0
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait(60)
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+    def close(self) -> None:
+        self.kill()
+        for server in self.servers.values():
+            server.kill()
+
+    def sell(self, store: str) -> None:
+        self.servers[store].execute("INSERT INTO pos.sales (total) VALUES (18.50)")
+
+    def log(self) -> str:
+        return (self.directory / "run.log").read_text()[-3000:]
+
+
+@pytest.fixture(scope="module")
+def shops(warehouse_url: str) -> Iterator[Shops]:
+    with (
+        directory_for_servers() as directory,
+        closing(Shops(directory, fresh_warehouse(warehouse_url, "alerts"))) as all_,
+    ):
+        all_.open()
+        yield all_
+
+
+@contextmanager
+def alarm_of(shops: Shops, tools: Tools, faster: float) -> Iterator[Alarm]:
+    with directory_for_servers() as directory, ExitStack() as stack:
+        monitoring = Monitoring(directory / "monitoring", tools, faster=faster)
+        monitoring.scrape({"run": [shops.metrics]})
+        stack.enter_context(monitoring)
+        alarm = stack.enter_context(Alarm(monitoring))
+        # it takes up its targets after five seconds, however much faster the rules are
+        alarm.wait_for(lambda: bool(monitoring.query('up{job="run"} == 1')) and not alarm.now, "it is scraped")
+        alarm.forget()
+        yield alarm
+        assert monitoring.rule_failures() == []
+
+
+@pytest.fixture(scope="module")
+def alarm(shops: Shops, prometheus_tools: Tools) -> Iterator[Alarm]:
+    with alarm_of(shops, prometheus_tools, FASTER) as alarm:
+        yield alarm
+
+
+@pytest.fixture
+def told(record_property: Callable[[str, object], None], capsys: pytest.CaptureFixture[str]) -> Told:
+    """Says it in the test's report and on the terminal."""
+
+    def tell(what: str) -> None:
+        record_property("alert", what)
+        with capsys.disabled():
+            print(f"\n{what}")
+
+    return tell
+
+
+@pytest.fixture
+def play(alarm: Alarm, told: Told) -> Callable[..., None]:
+    """A fault raises this alert and no other, and it is over once it is mended."""
+
+    def one(what: str, fault: Callable[[], object], mend: Callable[[], object], alert: str, store: str = "") -> None:
+        alarm.wait_for(lambda: not alarm.now, "nothing is wrong before")
+        alarm.forget()
+        fired, over = alarm.raised_by(fault, alert, store), alarm.over_by(mend)
+        assert alarm.ever.keys() == {(alert, store)}
+        told(f"{what}: {alert} after {fired:.1f} s, over {over:.1f} s after it was mended")
+
+    return one
+
+
+@pytest.mark.timeout(300)
+def test_a_restart_a_quiet_hour_and_a_night_raise_none(shops: Shops, prometheus_tools: Tools) -> None:
+    """`run` is restarted under one alarm; then half an hour of sales, and half an hour in which nobody writes."""
+    with alarm_of(shops, prometheus_tools, SLOWER) as slow:
+        shops.stop()
+        shops.start()
+        with alarm_of(shops, prometheus_tools, FASTER) as alarm:
+            until = time.monotonic() + QUIET_SECONDS / 2
+            while time.monotonic() < until:
+                for store in STORES:
+                    shops.sell(store)
+                time.sleep(0.5)
+            time.sleep(QUIET_SECONDS / 2)
+            assert alarm.ever == {}
+            assert len(alarm.monitoring.query('tillstream_store_state{state="live"}')) == len(STORES)
+        assert slow.ever == {}
+
+
+def test_a_store_that_is_stopped(shops: Shops, play: Callable[..., None]) -> None:
+    """It is dark, and not behind, silent and stalled as well."""
+    server = shops.servers["s002"]
+    play("a store stopped", server.kill, server.start, "StoreDark", "s002")
+
+
+def test_a_row_that_cannot_be_kept(shops: Shops, play: Callable[..., None]) -> None:
+    """A date in a primary key that is none."""
+
+    def discard() -> None:
+        letters = json.loads(shops.verb("dead-letters", "list", "--output", "json"))["dead_letters"]
+        shops.verb("dead-letters", "discard", *(str(each["id"]) for each in letters))
+
+    def poison() -> None:
+        shops.servers["s001"].execute("INSERT INTO pos.holidays VALUES ('0000-00-00', 'none')")
+
+    play("a poison row", poison, discard, "DeadLetters", "s001")
+
+
+def test_a_clock_three_hours_off(shops: Shops, play: Callable[..., None]) -> None:
+    """Whoever logs in from now on lives three hours later."""
+    server = shops.servers["s003"]
+    ahead = "SET GLOBAL init_connect = 'SET timestamp = UNIX_TIMESTAMP() + 10800'"
+    right = "SET GLOBAL init_connect = ''"
+    off, on = (lambda: server.execute(ahead)), (lambda: server.execute(right))
+    play("a clock three hours off", off, on, "StoreClockOff", "s003")
+
+
+def test_a_mass_delete(shops: Shops, play: Callable[..., None]) -> None:
+    """A guard holds the store until a person has looked."""
+    play(
+        "a mass delete",
+        lambda: shops.servers["s001"].execute("DELETE FROM pos.members WHERE id <= 60"),
+        lambda: shops.verb("stores", "release", "s001", "--yes"),
+        "StoreHeld", "s001",
+    )  # fmt: skip
+
+
+def test_a_binlog_that_was_purged(shops: Shops, play: Callable[..., None]) -> None:
+    """While the store was paused: what was in it is gone, and the store is read anew by itself."""
+    server = shops.servers["s002"]
+
+    def purge() -> None:
+        shops.verb("stores", "pause", "s002")
+        for _ in range(3):
+            shops.sell("s002")
+            server.execute("FLUSH BINARY LOGS")
+        newest = server.execute("SHOW MASTER STATUS")[0][0]
+        server.execute("PURGE BINARY LOGS TO %s", newest)
+        shops.verb("stores", "resume", "s002")
+
+    play("a binlog purged", purge, lambda: None, "StoreReadAnew", "s002")
+
+
+def test_run_is_killed(shops: Shops, play: Callable[..., None]) -> None:
+    """Nothing else is raised for lack of what it tells."""
+    play("run killed", shops.kill, shops.start, "RunDown")
+
+
+def test_a_worker_is_killed(
+    shops: Shops, alarm: Alarm, play: Callable[..., None], kafka: KafkaServers, warehouse_url: str
+) -> None:
+    """One of two; it is over when it is back."""
+    directory = shops.directory / "work"
+    directory.mkdir()
+    (directory / "tillstream.yaml").write_text(
+        f"warehouse: {{url: '{fresh_warehouse(warehouse_url, 'alerts_work')}'}}\n"
+        f"capture: {{kafka: '{kafka.broker.address}', connect: '{kafka.connect.url}', prefix: alerts}}\n"
+        "defaults: {user: tillstream, password: {env: POS_PASSWORD}, database: pos}\n"
+        f"stores: [{{id: s009, host: 127.0.0.1, port: {free_port()}}}]\n"
+    )
+    ports = [free_port(), free_port()]
+
+    def work(port: int) -> "subprocess.Popen[bytes]":
+        with (directory / f"{port}.log").open("ab") as log:
+            command = [str(TILLSTREAM), "work", "--metrics-port", str(port)]
+            return subprocess.Popen(command, cwd=directory, env=environment(), stdout=log, stderr=log)
+
+    subprocess.run([str(TILLSTREAM), "migrate"], cwd=directory, env=environment(), check=True, capture_output=True)
+    workers = [work(port) for port in ports]
+    try:
+        alarm.monitoring.scrape({"work": [f"127.0.0.1:{port}" for port in ports]})
+        alarm.wait_for(
+            lambda: bool(alarm.monitoring.query("tillstream_workers:up:count == 2")), "both workers are there"
+        )
+        play("a worker killed", workers[1].kill, lambda: workers.append(work(ports[1])), "WorkerDown")
+    finally:
+        alarm.monitoring.scrape({"work": []})
+        for worker in workers:
+            worker.kill()
+            worker.wait()
