@@ -116,6 +116,8 @@ def test_what_looks_wrong_is_told_until_it_is_mended(chain: Chain, capsys: pytes
                 assert chain.rows(statement)
     today = "SELECT store FROM tillstream.days WHERE day = (now() AT TIME ZONE 'UTC')::date AND NOT complete ORDER BY 1"
     assert chain.rows(today) == [("s001",), ("s002",)], "it is not over"
+    tillstream(chain, "status")
+    assert "4 things in the stores' rows look wrong, the first since " in capsys.readouterr().out
     assert figure("anomalies", kind="stock_low", store="s001") == 1
     assert figure("stock_rows", store="s001", stock="low") == 1
     assert figure("stock_rows", store="s002", stock="negative") == 1

@@ -8,7 +8,15 @@ from rich.console import Console
 from tillstream.commands.status_shown import shown
 from tillstream.commands.status_troubles import troubles
 
-NOTHING = {"reading_anew": [], "not_read_anew": [], "holds": [], "dead_letters": 0, "parked_keys": 0, "reviews": 0}
+NOTHING = {
+    "reading_anew": [],
+    "not_read_anew": [],
+    "holds": [],
+    "dead_letters": 0,
+    "parked_keys": 0,
+    "reviews": 0,
+    "anomalies": 0,
+}
 
 
 def a_store(store: str, state: str = "live", **facts: Any) -> dict[str, Any]:
@@ -41,6 +49,14 @@ def test_a_chain_without_trouble_needs_nobody() -> None:
     assert "because of" not in first
     assert one.split()[:5] == ["s1", "name", "of", "s1", "live"]
     assert "1,234" in two
+
+
+def test_what_looks_wrong_in_rows_is_told_and_since_when() -> None:
+    """A low stock is no trouble of the chain's: it needs nobody to look after Tillstream."""
+    answer = found(a_store("s1"), anomalies=3, anomalies_since="2026-11-29T14:05:00+08:00")
+    assert answer["needs_a_person"] == []
+    told = "3 things in the stores' rows look wrong, the first since 2026-11-29 06:05 UTC: `tillstream anomalies`"
+    assert lines(answer)[-1] == told
 
 
 def test_the_worst_stands_first_and_says_what_is_left() -> None:

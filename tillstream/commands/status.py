@@ -21,6 +21,8 @@ SILENT_SECONDS = 30.0  # a supervisor reports every five seconds: after six miss
 WATCH_SECONDS = 2.0
 NEEDS_A_PERSON = 1
 
+_ANOMALIES = "SELECT count(*), min(found_at) FROM tillstream.found_anomalies WHERE gone_at IS NULL"
+
 
 def register(app: typer.Typer) -> None:
     app.command("status")(status)
@@ -76,6 +78,7 @@ def _answer(settings: Config, warehouse: "Warehouse") -> dict[str, Any]:
         conflicts = tx.value("SELECT count(*) FROM tillstream.conflicts")
         dirty = tx.value("SELECT count(*) FROM tillstream.dirty_keys")
         chain = tx.rows("SELECT complete_at, waits_for FROM tillstream.chain_watermark")
+        anomalies, since = tx.rows(_ANOMALIES)[0]
         holds = open_holds(tx)
         anew = requests.open_requests(tx)
         unread = requests.failed_requests(tx)
@@ -99,6 +102,8 @@ def _answer(settings: Config, warehouse: "Warehouse") -> dict[str, Any]:
         "dead_letters": letters,
         "parked_keys": parked,
         "reviews": reviews,
+        "anomalies": anomalies,
+        "anomalies_since": since.isoformat() if since else None,
         "conflicts": conflicts,
         "keys_to_decide": dirty,
     }  # fmt: skip

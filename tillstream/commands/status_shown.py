@@ -32,7 +32,7 @@ def shown(found: dict[str, Any]) -> "RenderableType":
     from rich.console import Group
     from rich.text import Text
 
-    notes = [*_reasons(found), *_clocks(found), *_readings(found)]
+    notes = [*_reasons(found), *_clocks(found), *_readings(found), *_anomalies(found)]
     return Group(
         _headline(found),
         _table(found),
@@ -130,6 +130,17 @@ def _clocks(found: dict[str, Any]) -> list[str]:
             continue
         told.append(f"{store['id']}: its clock is {how}")
     return told
+
+
+def _anomalies(found: dict[str, Any]) -> list[str]:
+    if not found["anomalies"]:
+        return []
+    since = datetime.fromisoformat(found["anomalies_since"]).astimezone(UTC)
+    count = f"{found['anomalies']} {'thing' if found['anomalies'] == 1 else 'things'}"
+    verb = "looks" if found["anomalies"] == 1 else "look"
+    return [
+        f"{count} in the stores' rows {verb} wrong, the first since {since:%Y-%m-%d %H:%M} UTC: `tillstream anomalies`"
+    ]
 
 
 def _readings(found: dict[str, Any]) -> list[str]:
