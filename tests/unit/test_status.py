@@ -5,6 +5,7 @@ from typing import Any
 
 from rich.console import Console
 
+from tillstream.alerts import Alerts
 from tillstream.commands.status_shown import shown
 from tillstream.commands.status_troubles import troubles
 
@@ -20,9 +21,11 @@ NOTHING = {
 
 
 def a_store(store: str, state: str = "live", **facts: Any) -> dict[str, Any]:
+    ago = facts.pop("ago", 1.0)
     return {
         "id": store, "name": f"name of {store}", "timezone": "Asia/Shanghai", "state": state, "reason": "",
-        "lag_seconds": 0.0, "complete_at": datetime.now(UTC).isoformat(), "position": "000001:120", "events": 1234,
+        "lag_seconds": 0.0, "complete_at": (datetime.now(UTC) - timedelta(seconds=ago)).isoformat(),
+        "complete_seconds_ago": ago, "position": "000001:120", "events": 1234,
         "clock_correction_seconds": 0.0, "clock_moved_at": None, "binlog_hours_left": None, **facts,
     }  # fmt: skip
 
@@ -30,7 +33,7 @@ def a_store(store: str, state: str = "live", **facts: Any) -> dict[str, Any]:
 def found(*stores: dict[str, Any], **facts: Any) -> dict[str, Any]:
     at = min(each["complete_at"] for each in stores)
     all_of_it = {"running": True, "stores": list(stores), "complete_at": at, "waits_for": "s4", **NOTHING, **facts}
-    return {**all_of_it, "needs_a_person": [{"store": e.store, "told": e.told} for e in troubles(all_of_it)]}
+    return {**all_of_it, "needs_a_person": [{"store": e.store, "told": e.told} for e in troubles(all_of_it, Alerts())]}
 
 
 def lines(answer: dict[str, Any]) -> list[str]:
@@ -61,13 +64,12 @@ def test_what_looks_wrong_in_rows_is_told_and_since_when() -> None:
 
 def test_the_worst_stands_first_and_says_what_is_left() -> None:
     """A store that was refused, then the dark ones, then those that are behind; the chain says whom it waits for."""
-    hours_ago = (datetime.now(UTC) - timedelta(hours=5)).isoformat()
     dark = a_store(
-        "s4", "unreachable", lag_seconds=5 * 3600.0, complete_at=hours_ago, binlog_hours_left=38.0,
+        "s4", "unreachable", ago=5 * 3600.0, binlog_hours_left=38.0,
         reason="store s4 at 10.0.4.5 does not answer",
     )  # fmt: skip
     refused = a_store("s3", "refused", reason="store s3: binlog_format is STATEMENT; put it right")
-    answer = found(a_store("s1"), a_store("s2", lag_seconds=600.0), dark, refused)
+    answer = found(a_store("s1"), a_store("s2", lag_seconds=600.0, ago=600.0), dark, refused)
     told = lines(answer)
     assert told[0].endswith(" because of s4")
     assert told[0].startswith("2 of 4 stores live")
@@ -82,7 +84,7 @@ def test_the_worst_stands_first_and_says_what_is_left() -> None:
 
 def test_a_line_that_broke_a_minute_ago_needs_nobody_yet() -> None:
     """Its reason is told all the same."""
-    answer = found(a_store("s1", "unreachable", lag_seconds=60.0, reason="store s1 does not answer"))
+    answer = found(a_store("s1", "unreachable", ago=60.0, reason="store s1 does not answer"))
     assert answer["needs_a_person"] == []
     assert "s1: store s1 does not answer" in lines(answer)
 

@@ -107,7 +107,10 @@ def _answer(settings: Config, warehouse: "Warehouse") -> dict[str, Any]:
         "conflicts": conflicts,
         "keys_to_decide": dirty,
     }  # fmt: skip
-    return {**found, "needs_a_person": [{"store": each.store, "told": each.told} for each in troubles(found)]}
+    return {
+        **found,
+        "needs_a_person": [{"store": each.store, "told": each.told} for each in troubles(found, settings.alerts)],
+    }
 
 
 def _store(store: str, name: str, timezone: str, row: dict[str, Any] | None) -> dict[str, Any]:
@@ -123,6 +126,7 @@ def _store(store: str, name: str, timezone: str, row: dict[str, Any] | None) -> 
         "reason": (row and row["reason"]) or "",
         "lag_seconds": row["lag_seconds"] if row else None,
         "complete_at": _iso(row, "complete_at"),
+        "complete_seconds_ago": (now - row["complete_at"]).total_seconds() if row and row["complete_at"] else None,
         "position": f"{row['file']:06d}:{row['pos']}" if row and row["file"] is not None else None,
         "snapshot_done": bool(row and row["snapshot_done"]),
         "events": (row and row["events"]) or 0,

@@ -77,8 +77,8 @@ def _table(found: dict[str, Any]) -> "RenderableType":
 
 
 def _badness(store: dict[str, Any]) -> tuple[Any, ...]:
-    lag = store["lag_seconds"] or 0.0
-    return (_ORDER.index(store["state"]), -lag if lag > BEHIND_SECONDS else 0.0, store["id"])
+    ago = store["complete_seconds_ago"] or 0.0
+    return (_ORDER.index(store["state"]), -ago if ago > BEHIND_SECONDS else 0.0, store["id"])
 
 
 def _in_words(store: dict[str, Any]) -> tuple[str, str]:
@@ -86,8 +86,8 @@ def _in_words(store: dict[str, Any]) -> tuple[str, str]:
 
     words, colour = _STATES[store["state"]]
     lag = store["lag_seconds"] or 0.0
-    if store["state"] == "unreachable" and lag:
-        return f"{words} for {duration(lag)}", colour
+    if store["state"] == "unreachable" and store["complete_seconds_ago"] is not None:
+        return f"{words} for {duration(store['complete_seconds_ago'])}", colour
     if store["state"] == "live" and lag > BEHIND_SECONDS:
         return f"{words}, {duration(lag)} behind", "yellow"
     return words, colour

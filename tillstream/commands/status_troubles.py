@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-LITTLE_BINLOG_HOURS = 24.0
-LONG_DARK_SECONDS = 600.0  # a line that breaks for minutes comes back by itself
+from tillstream.alerts import Alerts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,9 +13,9 @@ class Trouble:
     told: str
 
 
-def troubles(found: dict[str, Any]) -> list[Trouble]:
-    """`found` is what `status --output json` prints."""
-    return [*_of_the_chain(found), *_of_stores(found), *_of_tables(found), *_waiting(found)]
+def troubles(found: dict[str, Any], alerts: Alerts) -> list[Trouble]:
+    """`found` is what `status --output json` prints; how long is too long is what alerts go by."""
+    return [*_of_the_chain(found), *_of_stores(found, alerts), *_of_tables(found), *_waiting(found)]
 
 
 def _of_the_chain(found: dict[str, Any]) -> Iterator[Trouble]:
@@ -24,16 +23,23 @@ def _of_the_chain(found: dict[str, Any]) -> Iterator[Trouble]:
         yield _chain("`tillstream run` is not at work on this warehouse.")
 
 
-def _of_stores(found: dict[str, Any]) -> Iterator[Trouble]:
+def _of_stores(found: dict[str, Any], alerts: Alerts) -> Iterator[Trouble]:
     for store in found["stores"]:
         name, left, lag = store["id"], store["binlog_hours_left"], store["lag_seconds"] or 0.0
         if store["state"] == "refused":
             yield Trouble(store=name, told=f"{name}: {store['reason']}")
-        if store["state"] == "unreachable" and lag > LONG_DARK_SECONDS:
-            yield Trouble(store=name, told=f"{name}: dark for {lag / 60:.0f} minutes: {store['reason']}")
-        if left is not None and left < LITTLE_BINLOG_HOURS and (lag > LONG_DARK_SECONDS or store["state"] != "live"):
+        if store["state"] == "unreachable" and _is_more(store["complete_seconds_ago"], alerts.StoreDark):
+            yield Trouble(store=name, told=f"{name}: {store['reason']}")
+        is_behind = store["state"] != "live" or _is_more(lag, alerts.StoreLagging)
+        risk = alerts.StoreBinlogExpiryRisk
+        if left is not None and is_behind and risk is not None and left * 3600 < risk:
             told = f"{name}: its MySQL may purge what the warehouse does not have in {max(left, 0):.0f} hours"
             yield Trouble(store=name, told=told)
+
+
+def _is_more(seconds: float | None, threshold: float | None) -> bool:
+    """Than an alert lets pass; one that is switched off lets everything pass. None seconds: since ever."""
+    return threshold is not None and (seconds is None or seconds > threshold)
 
 
 def _of_tables(found: dict[str, Any]) -> Iterator[Trouble]:
