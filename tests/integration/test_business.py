@@ -85,6 +85,7 @@ def chain(make_chain: Callable[..., Chain], mysql56: MySQLServer, mysql97: MySQL
     file.write_text(f"{text}{business}  every: 1s\npolicies: policies.yaml\nwarehouse: {{url: '{url}'}}\n")
     made.config = load_config(file)
     made.start()
+    made.wait_until(lambda: not made.rows("SELECT FROM tillstream.watermarks WHERE complete_at IS NULL"))
     return made
 
 
