@@ -214,6 +214,7 @@ def main() -> None:
     parser.add_argument("--workloads", default="inserts,hot,day")
     parser.add_argument("--capture-rows", type=int, default=100_000, help="rows for the run end to end; 0: none")
     parser.add_argument("--central-events", type=int, default=200_000, help="for what agreed rows cost; 0: none")
+    parser.add_argument("--products", type=int, default=200, help="in the price list that a thousand stores copy")
     parser.add_argument("--output", choices=("text", "json"), default="text")
     options = parser.parse_args()
     measured: list[Measured] = []
@@ -236,7 +237,10 @@ def main() -> None:
     }
     if options.central_events:
         result["central"] = bench_central.run(
-            fresh_warehouse, events=options.central_events, repetitions=options.repetitions
+            fresh_warehouse,
+            events=options.central_events,
+            products=options.products,
+            repetitions=options.repetitions,
         )
     if options.capture_rows:
         result["end_to_end"] = bench_capture.run(options.capture_rows)
@@ -275,7 +279,7 @@ def _print(result: dict[str, Any]) -> None:
             f"{part['without_central_per_second']:,}/s without central.* (goal {part['goal']:.0%})"
         )
         for line in central["price_list"]:
-            console.print(f"a price list in {line['stores']} stores: {line['us_per_event']} us per event")
+            console.print(f"a price list, up to the store {line['stores']:,}: {line['us_per_event']} us per event")
     for phase, line in result.get("end_to_end", {}).items():
         console.print(f"end to end, {phase}: {line}")
     console.print(f"peak memory of this process: {result['peak_resident_mb']} MB")

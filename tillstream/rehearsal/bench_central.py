@@ -4,8 +4,9 @@ a price list that is copied from store to store."""
 import gc
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
 
@@ -23,7 +24,7 @@ from tillstream.rehearsal.recording import declaration, event
 FreshWarehouse = Callable[[], AbstractContextManager[Warehouse]]
 STORES, BATCH_EVENTS, SHARED_PART = 4, 4_096, 0.1
 MEMBERS_PER_STORE = 5_000
-PRODUCTS, COPIES = 200, (10, 100, 1_000)
+COPIES = (10, 100, 1_000)
 
 _LATEST = ColumnRule(rule=RuleName.LATEST)
 _SALES = {"id": "BIGINT", "sku": "VARCHAR", "name": "VARCHAR", "qty": "DECIMAL", "price": "DECIMAL", "note": "VARCHAR"}
@@ -46,8 +47,8 @@ SHARED = policy_of(
 )
 
 
-def run(fresh: FreshWarehouse, *, events: int, repetitions: int) -> dict[str, Any]:
-    return {"a_tenth_shared": shared_part(fresh, events, repetitions), "price_list": price_list(fresh)}
+def run(fresh: FreshWarehouse, *, events: int, products: int, repetitions: int) -> dict[str, Any]:
+    return {"a_tenth_shared": shared_part(fresh, events, repetitions), "price_list": price_list(fresh, products)}
 
 
 def shared_part(fresh: FreshWarehouse, events: int, repetitions: int) -> dict[str, Any]:
@@ -56,7 +57,7 @@ def shared_part(fresh: FreshWarehouse, events: int, repetitions: int) -> dict[st
     rates: dict[str, list[float]] = {"shared": [], "isolated": []}
     for repetition in range(repetitions + 1):
         for name, policy in (("shared", SHARED), ("isolated", EMPTY_POLICY)):
-            seconds = _seconds(fresh, policy, [days])
+            seconds = _seconds(fresh, policy, days)
             if repetition:  # the first warms up
                 rates[name].append(events / seconds)
     shared, isolated = (statistics.median(rates[name]) for name in ("shared", "isolated"))
@@ -66,31 +67,40 @@ def shared_part(fresh: FreshWarehouse, events: int, repetitions: int) -> dict[st
     }  # fmt: skip
 
 
-def price_list(fresh: FreshWarehouse) -> list[dict[str, Any]]:
-    """Every store has the list, one store after another; what an event costs as stores become more."""
+def price_list(fresh: FreshWarehouse, products: int) -> list[dict[str, Any]]:
+    """Every store has the list, one store after another; what an event of the next ones costs as stores become more."""
     found = []
-    for stores in COPIES:
-        rounds = [{f"s{number:04d}": [_prices(number)]} for number in range(stores)]
-        seconds = _seconds(fresh, SHARED, rounds)
-        found.append({
-            "stores": stores, "events": stores * PRODUCTS, "us_per_event": round(seconds / stores / PRODUCTS * 1e6, 1)
-        })  # fmt: skip
+    with fresh() as warehouse:
+        lanes, worker = _sink(warehouse, SHARED)
+        for before, stores in pairwise((0, *COPIES)):
+            seconds = sum(
+                _take_in(lanes, worker, {f"s{number:04d}": list(_prices(number, products))})
+                for number in range(before, stores)
+            )
+            events = (stores - before) * products
+            found.append({"stores": stores, "events": events, "us_per_event": round(seconds / events * 1e6, 1)})
     return found
 
 
-def _seconds(fresh: FreshWarehouse, policy: Policy, rounds: list[dict[str, list[bytes]]]) -> float:
-    """The stores of a round go on side by side, the next round once they are in."""
+def _seconds(fresh: FreshWarehouse, policy: Policy, batches: Mapping[str, list[bytes]]) -> float:
     with fresh() as warehouse:
         gc.collect()
-        lanes = EmbeddedLanes()
-        worker = Worker(warehouse, lanes, Shapes(policy, switch_policy(warehouse, Shapes(policy))))
-        started = time.perf_counter()
-        for batches in rounds:
-            engines = RecordedEngines(lanes, batches)
-            engines.start()
-            while not engines.exhausted:
-                worker.run_once(0.01)
-        return time.perf_counter() - started
+        return _take_in(*_sink(warehouse, policy), batches)
+
+
+def _sink(warehouse: Warehouse, policy: Policy) -> tuple[EmbeddedLanes, Worker]:
+    lanes = EmbeddedLanes()
+    return lanes, Worker(warehouse, lanes, Shapes(policy, switch_policy(warehouse, Shapes(policy))))
+
+
+def _take_in(lanes: EmbeddedLanes, worker: Worker, batches: Mapping[str, list[bytes]]) -> float:
+    """Seconds until all of it is in; the stores go on side by side."""
+    engines = RecordedEngines(lanes, batches)
+    started = time.perf_counter()
+    engines.start()
+    while not engines.exhausted:
+        worker.run_once(0.01)
+    return time.perf_counter() - started
 
 
 def _day(store: str, events: int) -> Iterator[bytes]:
@@ -113,9 +123,11 @@ def _day(store: str, events: int) -> Iterator[bytes]:
             lines = []
 
 
-def _prices(number: int) -> bytes:
+def _prices(number: int, products: int) -> Iterator[bytes]:
     lines = [declaration("products", _PRODUCTS)]
-    for at in range(1, PRODUCTS + 1):
+    for at in range(1, products + 1):
         after = {"id": at, "sku": f"SKU-{at:05d}", "name": f"tea {at}", "price": "18.00"}
-        lines.append(event("products", "c", None, after, 1_000_000 * (number + 1) + at * 300))
-    return b"\n".join(map(msgspec.json.encode, lines))
+        lines.append(event("products", "c", None, after, 100_000_000 * (number + 1) + at * 300))
+        if at % BATCH_EVENTS == 0 or at == products:
+            yield b"\n".join(map(msgspec.json.encode, lines))
+            lines = []
