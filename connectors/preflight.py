@@ -16,7 +16,7 @@ from connectors.login import log_in
 from connectors.rights import least_grants
 from tillstream.config import Store
 from tillstream.envelope import file_number
-from tillstream.errors import RefusedError, UnreachableError
+from tillstream.errors import RefusedError, StoreUnreachableError
 
 log = logging.getLogger(__name__)
 CONNECT_SECONDS, READ_SECONDS = 5, 10
@@ -58,7 +58,7 @@ class ServerFacts:
 
 
 def examine(store: Store) -> ServerFacts:
-    """RefusedError with the remedy where capture would lose something; UnreachableError where nobody answers."""
+    """RefusedError with the remedy where capture would lose something; StoreUnreachableError where nobody answers."""
     with store_connection(store) as connection:
         server = examination.read_server(connection)
         require_capturable(store, server)
@@ -109,7 +109,7 @@ def store_connection(
             connection.close()
 
 
-def store_error(store: Store, error: Exception) -> RefusedError | UnreachableError:
+def store_error(store: Store, error: Exception) -> RefusedError | StoreUnreachableError:
     number = error.args[0] if error.args and isinstance(error.args[0], int) else None
     place = f"store {store.id} at {store.host}:{store.port}"
     if number in _ACCESS_DENIED:
@@ -123,7 +123,7 @@ def store_error(store: Store, error: Exception) -> RefusedError | UnreachableErr
         )
     reason = error.args[-1] if error.args else error
     if number is None or number in _UNREACHABLE:
-        return UnreachableError(f"{place} does not answer: {reason}")
+        return StoreUnreachableError(f"{place} does not answer: {reason}")
     return RefusedError(f"{place}: MySQL says ({number}) {reason}")
 
 

@@ -16,7 +16,7 @@ from connectors.beginning import Beginning
 from connectors.examination import LOG_BEGIN
 from connectors.probe import BrokenHistoryError, HistoryBooks, Looked, Probe
 from tillstream.config import Config, Store
-from tillstream.errors import ConfigError, RefusedError, TillstreamError, UnreachableError
+from tillstream.errors import ConfigError, RefusedError, StoreUnreachableError, TillstreamError
 from tillstream.states import StoreReport, StoreState
 
 log = logging.getLogger(__name__)
@@ -105,7 +105,11 @@ class Freshness:
             self.target, self.behind_since = head, now
         if head is not None and head <= reached:
             self.complete_at = now
-        return now - self.behind_since if self.behind_since is not None else 0.0
+        return self.last_lag_seconds(now) or 0.0
+
+    def last_lag_seconds(self, now: float) -> float | None:
+        """By what was seen last; None where nothing was ahead then, which tells nothing of now."""
+        return now - self.behind_since if self.behind_since is not None else None
 
 
 class Supervisor(threading.Thread):
@@ -158,7 +162,7 @@ class Supervisor(threading.Thread):
         while not self._stopping.is_set():
             try:
                 self._capture_once()
-            except UnreachableError as error:
+            except StoreUnreachableError as error:
                 self._wait_after(StoreState.UNREACHABLE, error)
             except BrokenHistoryError as error:
                 self._begin_epoch(error)
@@ -275,7 +279,7 @@ class Supervisor(threading.Thread):
         try:
             return preflight.read_head(self._store)
         except TillstreamError as error:
-            state = StoreState.UNREACHABLE if isinstance(error, UnreachableError) else StoreState.REFUSED
+            state = StoreState.UNREACHABLE if isinstance(error, StoreUnreachableError) else StoreState.REFUSED
             lag = self._freshness.lag_seconds(None, reached, time.monotonic())
             self._tell(state, str(error), lag_seconds=lag, capture_lag_seconds=lag)
             return None
@@ -308,6 +312,11 @@ class Supervisor(threading.Thread):
         is_complete: bool = False,
     ) -> None:
         complete_at = self._freshness.complete_at if is_complete else None
+        if lag_seconds is None:  # not asked now: a store whose engine fails again and again is behind all the same
+            now = time.monotonic()
+            lag_seconds, capture_lag_seconds = (
+                each.last_lag_seconds(now) for each in (self._freshness, self._captured)
+            )
         report = StoreReport(
             store=self._store.id,
             name=self._store.name,

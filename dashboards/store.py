@@ -56,6 +56,11 @@ def _now() -> tuple[Panel, ...]:
             limits=limits.CONDITION, words=in_words(), alert="StoreDark", leads_to=CHAIN, nothing="unknown",
         ),
         number(
+            "In that state for", "How long it has been live, dark, or whatever it is.",
+            units.Seconds, (_ago("tillstream_store_state_since_timestamp_seconds"), "for"),
+            alert="StorePaused", leads_to=CHAIN, nothing="never seen",
+        ),
+        number(
             "Complete as of", "The warehouse has everything that it had committed by then.",
             units.DatetimeLocal, (f"1000 * {_of('tillstream_store_complete_timestamp_seconds')}", "complete as of"),
             alert="StoreDark", leads_to=CHAIN, nothing="never",

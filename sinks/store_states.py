@@ -14,6 +14,7 @@ VALUES (%(store)s, %(name)s, %(state)s, %(reason)s, %(file)s, %(pos)s, %(lag)s, 
   clock_timestamp() - %(complete_seconds_ago)s * interval '1 second', %(capture_lag)s,
   %(retention)s, %(offset)s, %(uncertainty)s)
 ON CONFLICT (store) DO UPDATE SET name = EXCLUDED.name, state = EXCLUDED.state, reason = EXCLUDED.reason,
+  state_since = CASE WHEN s.state = EXCLUDED.state THEN s.state_since ELSE clock_timestamp() END,
   head_file = coalesce(EXCLUDED.head_file, s.head_file), head_pos = coalesce(EXCLUDED.head_pos, s.head_pos),
   lag_seconds = EXCLUDED.lag_seconds, reported_at = EXCLUDED.reported_at,
   caught_up_at = coalesce(EXCLUDED.caught_up_at, s.caught_up_at),
@@ -21,7 +22,7 @@ ON CONFLICT (store) DO UPDATE SET name = EXCLUDED.name, state = EXCLUDED.state, 
   complete_at = CASE WHEN EXISTS (SELECT FROM tillstream.resyncs r WHERE r.store = s.store
                                   AND r.state IN ('waiting', 'reading') AND r.condition IS NULL) THEN s.complete_at
                      ELSE greatest(EXCLUDED.complete_at, s.complete_at) END,
-  capture_lag_seconds = EXCLUDED.capture_lag_seconds, listed = true,
+  capture_lag_seconds = EXCLUDED.capture_lag_seconds,
   -- both come of one look; without it nothing new is known, and with it no retention is for ever
   retention_seconds = CASE WHEN EXCLUDED.clock_offset_seconds IS NULL THEN s.retention_seconds
                            ELSE EXCLUDED.retention_seconds END,
@@ -33,14 +34,17 @@ _LIST = "UPDATE tillstream.store_states SET listed = store = ANY(%s) WHERE liste
 _NAMES = ("store", "name", "state", "reason", "lag_seconds", "reported_at", "epoch", "file", "pos", "snapshot_done",
           "events", "last_event_at", "moved_at", "head_file", "head_pos", "clock_offset_seconds",
           "clock_uncertainty_seconds", "binlog_seconds_left", "clock_correction_seconds", "clock_moved_at",
-          "complete_at")  # fmt: skip
-# What was written since the warehouse last had all is at most that old: so much sooner is the first of it purged.
-_READ = """\
+          "complete_at", "state_since")  # fmt: skip
+# What was written since the warehouse last had all is at most that old: so much sooner is the first of it purged. A
+# first snapshot goes on with the log of its begin; of a retired store nobody waits for anything.
+BINLOG_SECONDS_LEFT = """\
+extract(epoch FROM coalesce(s.caught_up_at, CASE s.state WHEN 'snapshot' THEN s.state_since END)
+  + CASE WHEN s.state <> 'retired' THEN s.retention_seconds END * interval '1 second' - clock_timestamp())::float8"""
+_READ = f"""\
 SELECT store, s.name, s.state, s.reason, s.lag_seconds, s.reported_at, l.epoch, l.file, l.pos,
        l.snapshot_done, l.events, l.last_event_at, l.moved_at, s.head_file, s.head_pos,
        s.clock_offset_seconds, s.clock_uncertainty_seconds,
-       extract(epoch FROM s.caught_up_at + s.retention_seconds * interval '1 second' - clock_timestamp())::float8,
-       -c.offset_us / 1e6::float8, c.found_at, s.complete_at
+       {BINLOG_SECONDS_LEFT}, -c.offset_us / 1e6::float8, c.found_at, s.complete_at, s.state_since
 FROM tillstream.ledger l FULL JOIN tillstream.store_states s USING (store)
 LEFT JOIN (
   SELECT DISTINCT ON (store) store, offset_us, found_at FROM tillstream.clock_corrections ORDER BY store, id DESC

@@ -260,11 +260,13 @@ class Worker:
             self._state[store] = self._patience(self._writer.claim, store, opened)
         except RefusedError as error:
             self._refuse(store, error)
+        metrics.LANES.set(len(self._state))
         return self._state.get(store)
 
     def _forget(self, store: str) -> None:
         self._waiting.pop(store, None)
         self._state.pop(store, None)
+        metrics.LANES.set(len(self._state))
         self._gone.add(store)
 
     def _take(self) -> list[LaneBatch]:
@@ -284,7 +286,6 @@ class Worker:
     def _tell(self, committed: Committed, seconds: float) -> None:
         metrics.BATCH_SECONDS.labels("write").observe(seconds)
         metrics.BATCH_ROWS.observe(sum(committed.events.values()))
-        metrics.LANES.set(len(self._state))
         for (table, rule), contests in committed.conflicts.items():
             metrics.CONFLICTS.labels(table, rule).inc(contests)
         for store, contests in committed.lost.items():

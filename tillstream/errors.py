@@ -5,6 +5,7 @@ TillstreamError
   ├─ RefusedError      a store or a warehouse that must not be worked with as it is; says the remedy
   ├─ TransientError    the same call may succeed later → retry with backoff
   │    └─ UnreachableError   nothing answered at all → exit code 3, nothing was judged
+  │         └─ StoreUnreachableError   a store's MySQL did not answer: it is dark
   ├─ LeaseLostError    another worker owns the lane now → roll back and stop that lane
   ├─ UndecidableError  a key that its rules cannot decide as it stands → parked, until something of it changes
   └─ PoisonError       this event never will → dead letter, with its coordinates
@@ -48,7 +49,11 @@ class TransientError(TillstreamError):
 
 
 class UnreachableError(TransientError):
-    """A store or the warehouse did not answer."""
+    """What is asked over the network did not answer."""
+
+
+class StoreUnreachableError(UnreachableError):
+    """A store's MySQL did not answer: its line or its server is down, and nothing of ours."""
 
 
 class LeaseLostError(TillstreamError):

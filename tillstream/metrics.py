@@ -98,6 +98,9 @@ HOLDS = Counter("tillstream_holds", "Times that a guard held a store in a table.
 
 STORE_INFO = Table("tillstream_store_info", "1 for each store, with the name that people call it.", ["store", "name"])
 STORE_STATE = Table("tillstream_store_state", "1 for the state that a store is in.", ["store", "state"])
+STORE_STATE_SINCE_TIMESTAMP_SECONDS = Table(
+    "tillstream_store_state_since_timestamp_seconds", "Since when it has been in that state.", ["store"]
+)
 STORE_LAG_SECONDS = Table(
     "tillstream_store_lag_seconds", "How long the store's log has been ahead of the warehouse.", ["store"]
 )

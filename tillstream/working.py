@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.5
 WAITING = "waiting for `tillstream run` to put the policies in force"
+CONNECTING = "joining the other workers in Kafka"
 
 
 class Working:
@@ -41,10 +42,11 @@ class Working:
         self._on_commit, self._lanes = on_commit, lanes
         self._has_told = False
         self._worker: Worker | None = None
+        self._begins = CONNECTING
 
     def why_not_ready(self) -> str:
         """Empty if it is at work."""
-        return WAITING if self._worker is None else self._worker.trouble
+        return self._begins if self._worker is None else self._worker.trouble
 
     def run(self, should_stop: Callable[[], bool]) -> None:
         """Until told to stop; before `run` has put the policies in force there is nothing to do."""
@@ -71,6 +73,7 @@ class Working:
     def _must_wait(self) -> bool:
         with self._warehouse.transaction() as tx:
             waits = bool(self._policy.tables) and version_in_force(tx) is None
+        self._begins = WAITING if waits else CONNECTING
         if waits and not self._has_told:
             log.info(WAITING)
             self._has_told = True

@@ -2,15 +2,17 @@
 
 from collections.abc import Mapping
 
+from sinks.store_states import BINLOG_SECONDS_LEFT
 from sinks.warehouse import Transaction
 from tillstream import metrics
 
 # The state is what `run` itself reports, so it is told as it stands however long ago that was: `up` tells of `run`.
-_STORES = """\
+_STORES = f"""\
 SELECT s.store, s.name, s.state, s.lag_seconds, s.capture_lag_seconds, extract(epoch FROM s.complete_at)::float8,
        s.clock_offset_seconds,
-       extract(epoch FROM s.caught_up_at + s.retention_seconds * interval '1 second' - clock_timestamp())::float8,
-       l.epoch, l.file, l.pos, extract(epoch FROM l.last_event_at)::float8, extract(epoch FROM l.moved_at)::float8
+       {BINLOG_SECONDS_LEFT},
+       l.epoch, l.file, l.pos, extract(epoch FROM l.last_event_at)::float8, extract(epoch FROM l.moved_at)::float8,
+       extract(epoch FROM s.state_since)::float8
 FROM tillstream.store_states s LEFT JOIN tillstream.ledger l USING (store) WHERE s.listed"""
 _CHAIN = "SELECT extract(epoch FROM complete_at)::float8 FROM tillstream.chain_watermark"
 _READ_ANEW = """\
@@ -26,7 +28,7 @@ _BY_COLUMN = (
     metrics.STORE_LAG_SECONDS, metrics.STORE_CAPTURE_LAG_SECONDS, metrics.STORE_COMPLETE_TIMESTAMP_SECONDS,
     metrics.STORE_CLOCK_OFFSET_SECONDS, metrics.STORE_BINLOG_SECONDS_LEFT, metrics.STORE_EPOCH,
     metrics.STORE_POSITION_FILE, metrics.STORE_POSITION_BYTES, metrics.STORE_LAST_EVENT_TIMESTAMP_SECONDS,
-    metrics.STORE_LAST_HEARTBEAT_TIMESTAMP_SECONDS,
+    metrics.STORE_LAST_HEARTBEAT_TIMESTAMP_SECONDS, metrics.STORE_STATE_SINCE_TIMESTAMP_SECONDS,
 )  # fmt: skip
 
 

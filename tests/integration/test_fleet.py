@@ -102,6 +102,7 @@ def test_a_store_taken_out_of_the_file_is_followed_no_more(new: Chain) -> None:
     file = new.config.directory / "tillstream.yaml"
     file.write_text("".join(line for line in file.read_text().splitlines(True) if "id: new" not in line))
     new.wait_for_state("new", "stopped")
+    assert new.rows("SELECT store FROM tillstream.watermarks") == [("old",)], "it holds up nobody"
     new.on("old", "INSERT INTO member VALUES (3, '137', 1)")
     new.settle(without=("new",))
     assert new.rows("SELECT count(*) FROM stores.member WHERE _store = 'new' AND NOT _deleted") == [(1,)]

@@ -21,6 +21,9 @@ TEXT = ("Content-Type", "text/plain; charset=utf-8")
 def serve_metrics(settings: Config, why_not_ready: Callable[[], str], port: int | None = None) -> None:
     """`port` in place of the configuration's, where several processes run on one machine. `why_not_ready` is empty of
     one that is at work."""
+    from tillstream import metrics
+
+    metrics.ALERT_THRESHOLD.replace(settings.alerts.thresholds())
     port = settings.metrics.port if port is None else port
     if port is None:
         return
@@ -67,7 +70,13 @@ class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
     allow_reuse_address = True
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Who asked has gone: a load balancer's look at the port is none of our faults."""
+        log.debug("an answer to %s was not taken", client_address, exc_info=True)
+
 
 class _Handler(WSGIRequestHandler):
+    timeout = 30  # seconds, after which a connection on which nothing is asked is closed
+
     def log_message(self, format: str, *args: Any) -> None:
         log.debug(format, *args)

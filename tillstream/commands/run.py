@@ -44,11 +44,9 @@ def run(
 
 def _work(settings: Config, pipeline: "Pipeline") -> bool:
     """Whether it was Ctrl-C that ended it."""
-    from tillstream import metrics
-
     told = Told()
     signal.signal(signal.SIGHUP, lambda number, frame: pipeline.look_at_stores())
-    metrics.ALERT_THRESHOLD.replace(settings.alerts.thresholds())
+    pipeline.claim()  # whoever starts a second `run` hears of the first, and not of its port
     serve_metrics(settings, pipeline.why_not_ready)
     try:
         pipeline.start()
