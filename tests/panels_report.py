@@ -1,7 +1,8 @@
 """What the dashboards show, as a text that a person can read and compare: each panel's answers in its unit and words.
 
 Counts are exact. What depends on the machine and the hour is told roughly: a time as moments, minutes, hours, days or
-years, a rate as some or none. What is there by chance, such as an alert that is pending still, is left out.
+years, a rate over all of it as some or none. What is there by chance, such as an alert that is pending still, is left
+out.
 """
 
 import math
@@ -20,6 +21,7 @@ _OF_THE_MACHINE = re.compile(
 )
 _BY_CHANCE = re.compile(r"ALERTS|_connections|_uncertain_|jvm_gc_|_retries_|topk\(1, ")
 LEAST_OF_A_DATE_SECONDS = 1_000_000_000  # 2001: a date that is less was never set
+ALL_OF_IT = "1d"  # rates are asked over it: one that is over by now was there all the same
 Ask = Callable[[str], Sequence[Sample]]
 
 
@@ -45,7 +47,7 @@ def _lines(dashboards: Mapping[str, Mapping[str, Any]], store: str, ask: Ask) ->
                 shown = [
                     text
                     for query in panel.queries
-                    for text in _series(panel, query, ask(asked(query.expression, store)))
+                    for text in _series(panel, query, ask(asked(query.expression, store, ALL_OF_IT)))
                 ]
                 yield f"* {panel.title}: {'; '.join(shown) or panel.raw['fieldConfig']['defaults']['noValue']}"
 
@@ -77,7 +79,7 @@ def _table(panel: Panel, store: str, ask: Ask) -> Iterator[str]:
                  for each in panel.raw["fieldConfig"]["overrides"]}  # fmt: skip
     rows: dict[str, dict[str, str]] = {}
     for query in panel.queries:
-        for sample in ask(asked(query.expression, store)):
+        for sample in ask(asked(query.expression, store, ALL_OF_IT)):
             row = rows.setdefault(sample.labels.get(labels[0], ""), {})
             row.update({titles[name]: value for name, value in sample.labels.items() if name in titles})
             row[query.legend] = _shown(sample.value, overrides[query.legend], query)
