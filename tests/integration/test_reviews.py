@@ -44,7 +44,7 @@ def test_a_review_is_opened_decided_and_reopened(chain: DecidedChain, capsys: py
     (review,) = listed(chain, capsys)
     assert (review["table"], review["key"], review["column"], review["provisional"]) == ("members", KEY, "name", "王伟")
     assert chain.tillstream("status") == 1
-    assert "1 values wait to be decided by a person" in capsys.readouterr().out
+    assert "1 value waits to be decided by a person" in capsys.readouterr().out
 
     decide(chain, review["id"], "--value", "王维之", "--reason", "asked him")
     assert chain.rows(CENTRAL) == [("王维之", 1, [])]

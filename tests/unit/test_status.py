@@ -1,21 +1,30 @@
 """`tillstream status` as a person sees it: the worst first, in words."""
 
+from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from rich.console import Console
+import pytest
+from rich.console import Console, RenderableType
 
 from tillstream.alerts import Alerts
-from tillstream.commands.status_shown import shown
+from tillstream.commands import status
+from tillstream.commands.config import Output
+from tillstream.commands.status_shown import _Stores, shown, watched
 from tillstream.commands.status_troubles import troubles
+from tillstream.errors import UnreachableError
 
 NOTHING = {
     "reading_anew": [],
     "not_read_anew": [],
     "holds": [],
     "dead_letters": 0,
+    "dead_letters_by_store": {},
     "parked_keys": 0,
+    "parked_keys_by_table": {},
     "reviews": 0,
+    "oldest_review_at": None,
     "anomalies": 0,
 }
 
@@ -24,23 +33,31 @@ def a_store(store: str, state: str = "live", **facts: Any) -> dict[str, Any]:
     ago = facts.pop("ago", 1.0)
     return {
         "id": store, "name": f"name of {store}", "timezone": "Asia/Shanghai", "state": state, "reason": "",
-        "lag_seconds": 0.0, "complete_at": (datetime.now(UTC) - timedelta(seconds=ago)).isoformat(),
-        "complete_seconds_ago": ago, "position": "000001:120", "events": 1234,
+        "lag_seconds": 0.0, "state_seconds": ago, "complete_seconds_ago": ago,
+        "complete_at": (datetime.now(UTC) - timedelta(seconds=ago)).isoformat(),
+        "position": "000001:120", "events": 1234,
         "clock_correction_seconds": 0.0, "clock_moved_at": None, "binlog_hours_left": None, **facts,
     }  # fmt: skip
 
 
-def found(*stores: dict[str, Any], **facts: Any) -> dict[str, Any]:
+def found(*stores: dict[str, Any], alerts: dict[str, Any] | None = None, **facts: Any) -> dict[str, Any]:
     at = min(each["complete_at"] for each in stores)
     all_of_it = {"running": True, "stores": list(stores), "complete_at": at, "waits_for": "s4", **NOTHING, **facts}
-    return {**all_of_it, "needs_a_person": [{"store": e.store, "told": e.told} for e in troubles(all_of_it, Alerts())]}
+    told = troubles(all_of_it, Alerts(**(alerts or {})))
+    return {**all_of_it, "needs_a_person": [asdict(each) for each in told]}
 
 
-def lines(answer: dict[str, Any]) -> list[str]:
-    console = Console(width=200, record=True, force_terminal=False)
+def lines(
+    answer: dict[str, Any], width: int = 200, show: Callable[[dict[str, Any]], RenderableType] = shown
+) -> list[str]:
+    console = Console(width=width, record=True, force_terminal=False)
     with console.capture() as capture:
-        console.print(shown(answer))
+        console.print(show(answer), soft_wrap=True)
     return [line.rstrip() for line in capture.get().splitlines()]
+
+
+def ago(days: float) -> str:
+    return (datetime.now(UTC) - timedelta(days=days)).isoformat()
 
 
 def test_a_chain_without_trouble_needs_nobody() -> None:
@@ -96,11 +113,25 @@ def test_a_log_that_will_be_purged_needs_a_person_while_the_store_is_away() -> N
     assert trouble["told"] == "s1: its MySQL may purge what the warehouse does not have in 2 hours"
 
 
+def test_a_retired_store_needs_nobody() -> None:
+    """It is no store that should be live, and its log may be purged."""
+    answer = found(a_store("s1"), a_store("s2", "retired", ago=9e6, binlog_hours_left=None))
+    assert answer["needs_a_person"] == []
+    assert lines(answer)[0].startswith("1 of 1 store live")
+
+
+def test_what_is_purged_already_is_told_as_that() -> None:
+    """No hours are left of it."""
+    (trouble,) = found(a_store("s1", "unreachable", ago=60.0, binlog_hours_left=-3.0))["needs_a_person"]
+    assert trouble["told"] == "s1: its MySQL may have purged what the warehouse does not have"
+
+
 def test_everything_that_waits_for_a_person_is_told_with_its_command() -> None:
     """Holds, tables that could not be read, reviews, parked keys, dead letters, and that nobody is at work."""
     answer = found(
         a_store("s1", "not running"),
-        running=False, reviews=3, parked_keys=2, dead_letters=1,
+        running=False, reviews=3, oldest_review_at=ago(days=3), parked_keys=2, parked_keys_by_table={"members": 2},
+        dead_letters=1, dead_letters_by_store={"s1": 1},
         holds=[{"store": "s1", "told": "held in members since yesterday: deleted 9 of 9 rows"}],
         not_read_anew=[{"store": "s1", "table": "sale", "reason": "lost rows", "error": "no right to read it"}],
     )  # fmt: skip
@@ -111,5 +142,81 @@ def test_everything_that_waits_for_a_person_is_told_with_its_command() -> None:
         "s1: sale could not be read anew (lost rows): no right to read it",
         "3 values wait to be decided by a person: `tillstream reviews list`",
         "2 keys could not be decided by their rules: `tillstream parked list`",
-        "1 events are set aside: `tillstream dead-letters list`",
+        "1 event is set aside: `tillstream dead-letters list`",
     ]
+
+
+def test_what_alerts_let_pass_needs_nobody_and_is_told_all_the_same() -> None:
+    """By the thresholds of `alerts:`, each of its store or table; one that is switched off lets everything pass."""
+    answer = found(
+        a_store("s1", "refused", reason="store s1: no"),
+        reviews=1, oldest_review_at=ago(days=1), parked_keys=4, parked_keys_by_table={"members": 2, "products": 2},
+        dead_letters=20, dead_letters_by_store={"s1": 10, "s2": 10}, holds=[{"store": "s1", "told": "held"}],
+        alerts={"DeadLetters": 10, "KeysParked": 3, "StoreHeld": False, "StoreRefused": False},
+    )  # fmt: skip
+    assert answer["needs_a_person"] == []
+    assert lines(answer)[-4:] == [
+        "s1: store s1: no",
+        "1 value waits to be decided by a person: `tillstream reviews list`",
+        "4 keys could not be decided by their rules: `tillstream parked list`",
+        "20 events are set aside: `tillstream dead-letters list`",
+    ]
+    more = found(a_store("s1"), dead_letters=21, dead_letters_by_store={"s1": 11}, alerts={"DeadLetters": 10})
+    assert [each["told"] for each in more["needs_a_person"]] == [
+        "11 events are set aside: `tillstream dead-letters list`"
+    ]
+
+
+def test_a_store_with_another_trouble_says_why_it_is_dark() -> None:
+    """One sentence is no reason to leave out another."""
+    answer = found(
+        a_store("s1", "unreachable", ago=60.0, reason="it does not answer"), holds=[{"store": "s1", "told": "held"}]
+    )
+    assert "s1: it does not answer" in lines(answer)
+
+
+@pytest.mark.parametrize(("width", "columns"), [(200, 7), (80, 6), (40, 3)])
+def test_a_narrow_terminal_leaves_out_columns_and_never_part_of_a_word(width: int, columns: int) -> None:
+    """Which store it is and how it stands is told on any."""
+    answer = found(
+        *(a_store(f"s{number:03}", "unreachable", ago=86_400.0 * 3, reason="it does not answer") for number in (1, 2))
+    )
+    _, heading, *rows = lines(answer, width)[:4]
+    assert heading.split()[0] == "store"
+    assert sum(f" {name}" in f" {heading}" for name in _Stores.COLUMNS) == columns
+    assert [row.split()[0] for row in rows] == ["s001", "s002"]
+    assert all("dark for 3 days" in row or "dark for 3 d" in row for row in rows)
+    assert not any("…" in row for row in rows)
+
+
+def test_on_a_wall_what_needs_a_person_stands_above_the_stores() -> None:
+    """A screen cuts off what does not fit on it: those that are well."""
+    stores = [a_store("s99", "refused", reason="store s99: no"), *(a_store(f"s{number}") for number in range(30))]
+    told = lines(found(*stores), show=watched)
+    assert told[1] == "s99: store s99: no"
+    assert told[3].startswith("s99 ")
+
+
+def test_watching_outlives_a_warehouse_that_restarts(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Into a file one answer stands below the other, and why there was none for a while on stderr."""
+    answers: list[Any] = [found(a_store("s1")), UnreachableError("the warehouse did not answer"), found(a_store("s2"))]
+
+    def answer(*given: Any) -> Any:
+        if not answers:
+            raise KeyboardInterrupt
+        each = answers.pop(0)
+        if isinstance(each, Exception):
+            raise each
+        return each
+
+    monkeypatch.setattr(status, "_answer", answer)
+    monkeypatch.setattr(status, "WATCH_SECONDS", 0)
+    with pytest.raises(KeyboardInterrupt):
+        status._watch(None, None, Output.TEXT)  # type: ignore[arg-type]
+    told = capsys.readouterr()
+    assert told.err == "the warehouse did not answer\n"
+    first, second = told.out.split("store  name")[1:]
+    assert "s1" in first
+    assert "s2" in second

@@ -1,17 +1,21 @@
 """tillstream status: the chain at a glance, from what the warehouse knows."""
 
 import json
+import sys
 import time
+from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from tillstream.commands.config import DEFAULT_PATH, ConfigPath, Output, OutputOption, load_all
-from tillstream.commands.status_shown import shown
+from tillstream.commands.status_shown import shown, watched
 from tillstream.commands.status_troubles import troubles
 from tillstream.commands.stores import held_in_words
 from tillstream.config import Config
+from tillstream.errors import TransientError
 
 if TYPE_CHECKING:
     from sinks.resync.requests import Request
@@ -19,8 +23,12 @@ if TYPE_CHECKING:
 
 SILENT_SECONDS = 30.0  # a supervisor reports every five seconds: after six missed ones nobody is at work
 WATCH_SECONDS = 2.0
+PIPE_COLUMNS = 1_000  # nothing is left out or wrapped where programs read
 NEEDS_A_PERSON = 1
 
+_LETTERS = "SELECT store, count(*) FROM tillstream.dead_letters WHERE status = 'open' GROUP BY store"
+_REVIEWS = "SELECT count(*), min(opened_at) FROM tillstream.reviews WHERE closed_at IS NULL"
+_PARKED = "SELECT table_name, count(*) FROM tillstream.parked_keys GROUP BY table_name"
 _ANOMALIES = "SELECT count(*), min(found_at) FROM tillstream.found_anomalies WHERE gone_at IS NULL"
 
 
@@ -42,27 +50,51 @@ def status(
     settings, _ = load_all(config)
     with open_warehouse(settings) as warehouse:
         warehouse.check_version()
-        if watch and output is Output.TEXT:
-            _show_again_and_again(settings, warehouse)
+        if watch:
+            _watch(settings, warehouse, output)
         found = _answer(settings, warehouse)
-    if output is Output.JSON:
-        print(json.dumps(found, ensure_ascii=False))
-    else:
-        from rich.console import Console
-
-        Console().print(shown(found), soft_wrap=True)
+    _print(found, output)
     if found["needs_a_person"]:
         raise typer.Exit(NEEDS_A_PERSON)
 
 
-def _show_again_and_again(settings: Config, warehouse: "Warehouse") -> None:
-    """Ends by Ctrl-C."""
+def _print(found: dict[str, Any], output: Output) -> None:
+    from rich.console import Console
+
+    if output is Output.JSON:
+        print(json.dumps(found, ensure_ascii=False), flush=True)
+    else:
+        console = Console(width=None if sys.stdout.isatty() else PIPE_COLUMNS)
+        console.print(shown(found), soft_wrap=True)
+
+
+def _watch(settings: Config, warehouse: "Warehouse", output: Output) -> NoReturn:
+    """On a terminal in one place, elsewhere one answer after the other; until Ctrl-C."""
     from rich.live import Live
 
-    with Live(shown(_answer(settings, warehouse)), auto_refresh=False, screen=True) as live:
-        while True:
-            time.sleep(WATCH_SECONDS)
-            live.update(shown(_answer(settings, warehouse)), refresh=True)
+    def print_(found: dict[str, Any], trouble: str) -> None:
+        if trouble:
+            print(trouble, file=sys.stderr, flush=True)
+        else:
+            _print(found, output)
+
+    if output is Output.JSON or not sys.stdout.isatty():
+        _again_and_again(settings, warehouse, print_)
+    with Live(auto_refresh=False, screen=True) as live:
+        _again_and_again(settings, warehouse, lambda found, trouble: live.update(watched(found, trouble), refresh=True))
+
+
+def _again_and_again(settings: Config, warehouse: "Warehouse", show: Callable[[dict[str, Any], str], None]) -> NoReturn:
+    """`show` gets what was known last, and why it is not known anew: a warehouse that restarts ends nothing."""
+    found = _answer(settings, warehouse)
+    trouble = ""
+    while True:
+        show(found, trouble)
+        time.sleep(WATCH_SECONDS)
+        try:
+            found, trouble = _answer(settings, warehouse), ""
+        except TransientError as error:
+            trouble = str(error)
 
 
 def _answer(settings: Config, warehouse: "Warehouse") -> dict[str, Any]:
@@ -72,9 +104,9 @@ def _answer(settings: Config, warehouse: "Warehouse") -> dict[str, Any]:
 
     known = {row["store"]: row for row in StoreStates(warehouse).read()}
     with warehouse.transaction() as tx:
-        letters = tx.value("SELECT count(*) FROM tillstream.dead_letters WHERE status = 'open'")
-        reviews = tx.value("SELECT count(*) FROM tillstream.reviews WHERE closed_at IS NULL")
-        parked = tx.value("SELECT count(*) FROM tillstream.parked_keys")
+        letters = dict(tx.rows(_LETTERS))
+        reviews, oldest_review_at = tx.rows(_REVIEWS)[0]
+        parked = dict(tx.rows(_PARKED))
         conflicts = tx.value("SELECT count(*) FROM tillstream.conflicts")
         dirty = tx.value("SELECT count(*) FROM tillstream.dirty_keys")
         chain = tx.rows("SELECT complete_at, waits_for FROM tillstream.chain_watermark")
@@ -99,9 +131,12 @@ def _answer(settings: Config, warehouse: "Warehouse") -> dict[str, Any]:
              "told": held_in_words(each)}
             for each in holds
         ],
-        "dead_letters": letters,
-        "parked_keys": parked,
+        "dead_letters": sum(letters.values()),
+        "dead_letters_by_store": letters,
+        "parked_keys": sum(parked.values()),
+        "parked_keys_by_table": parked,
         "reviews": reviews,
+        "oldest_review_at": oldest_review_at.isoformat() if oldest_review_at else None,
         "anomalies": anomalies,
         "anomalies_since": since.isoformat() if since else None,
         "conflicts": conflicts,
@@ -109,7 +144,7 @@ def _answer(settings: Config, warehouse: "Warehouse") -> dict[str, Any]:
     }  # fmt: skip
     return {
         **found,
-        "needs_a_person": [{"store": each.store, "told": each.told} for each in troubles(found, settings.alerts)],
+        "needs_a_person": [asdict(each) for each in troubles(found, settings.alerts)],
     }
 
 
@@ -123,6 +158,7 @@ def _store(store: str, name: str, timezone: str, row: dict[str, Any] | None) -> 
         "name": name,
         "timezone": timezone,
         "state": state if ago is None or ago < SILENT_SECONDS else "not running",
+        "state_seconds": (now - row["state_since"]).total_seconds() if row and row["state_since"] else None,
         "reason": (row and row["reason"]) or "",
         "lag_seconds": row["lag_seconds"] if row else None,
         "complete_at": _iso(row, "complete_at"),

@@ -4,12 +4,18 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
+from tillstream.commands.config import counted
 from tillstream.commands.resync import left_in_words
+from tillstream.commands.status_troubles import waiting_in_words
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from collections.abc import Sequence
+
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+    from rich.table import Table
 
 BEHIND_SECONDS = 60.0  # less is the way of things
+UNBOUNDED = 10_000  # columns
 
 # The worst first; by state what it is called, and its colour.
 _STATES = {
@@ -28,28 +34,49 @@ _ORDER = list(_STATES)
 
 
 def shown(found: dict[str, Any]) -> "RenderableType":
-    """`found` is what `--output json` prints."""
+    """`found` is what `--output json` prints. What needs a person stands last, where one looks on a terminal."""
+    from rich.console import Group
+
+    return Group(_headline(found), _Stores(found), *_notes(found), *_needs(found))
+
+
+def watched(found: dict[str, Any], trouble: str = "") -> "RenderableType":
+    """The same for a screen that may be too small for all stores: those that are well stand last. `trouble` is why
+    nothing newer is known."""
     from rich.console import Group
     from rich.text import Text
 
-    notes = [*_reasons(found), *_clocks(found), *_readings(found), *_anomalies(found)]
-    return Group(
-        _headline(found),
-        _table(found),
-        *(Text(note) for note in notes),
-        *(Text(each["told"], style="bold") for each in found["needs_a_person"]),
-    )
+    first = Text(trouble, style="bold red") if trouble else _headline(found)
+    return Group(first, *_needs(found), *_notes(found), _Stores(found))
+
+
+def _needs(found: dict[str, Any]) -> list["RenderableType"]:
+    from rich.text import Text
+
+    return [Text(each["told"], style="bold") for each in found["needs_a_person"]]
+
+
+def _notes(found: dict[str, Any]) -> list["RenderableType"]:
+    from rich.text import Text
+
+    notes = [*_reasons(found), *_clocks(found), *_readings(found), *_anomalies(found), *_waiting(found)]
+    return [Text(note) for note in notes]
 
 
 def _headline(found: dict[str, Any]) -> "RenderableType":
     from rich.text import Text
 
-    stores = found["stores"]
-    live = sum(each["state"] == "live" for each in stores)
-    zone = stores[0]["timezone"]
-    line = Text(f"{live} of {len(stores)} stores live", style="bold green" if live == len(stores) else "bold yellow")
+    stores = [each for each in found["stores"] if each["state"] != "retired"]
+    live, paused = (sum(each["state"] == state for each in stores) for state in ("live", "paused"))
+    is_well = live + paused == len(stores)
+    line = Text(f"{live} of {counted(len(stores), 'store')} live", style="bold green" if is_well else "bold yellow")
+    if paused:
+        line.append(f", {paused} paused", style="default")
     if found["complete_at"]:
-        line.append(f", the chain complete as of {_moment(found['complete_at'], zone)}", style="default")
+        line.append(
+            f", the chain complete as of {_moment(found['complete_at'], found['stores'][0]['timezone'])}",
+            style="default",
+        )
         behind = datetime.now(UTC) - datetime.fromisoformat(found["complete_at"])
         if behind > timedelta(seconds=BEHIND_SECONDS):
             line.append(f" because of {found['waits_for']}", style="default")
@@ -58,22 +85,48 @@ def _headline(found: dict[str, Any]) -> "RenderableType":
     return line
 
 
-def _table(found: dict[str, Any]) -> "RenderableType":
-    from rich.table import Table
-    from rich.text import Text
+class _Stores:
+    """A table as wide as there is room: a narrow terminal leaves out columns, never part of a word."""
 
-    table = Table(box=None, pad_edge=False)
-    for heading in ("store", "name", "state", "complete as of", "binlog left", "row changes", "position"):
-        right = heading in ("binlog left", "row changes")
-        table.add_column(heading, justify="right" if right else "left", no_wrap=True)
-    for store in sorted(found["stores"], key=_badness):
-        words, colour = _in_words(store)
-        complete = _moment(store["complete_at"], store["timezone"]) if store["complete_at"] else "-"
-        table.add_row(
-            store["id"], store["name"], Text(words, style=colour), complete, _left(store["binlog_hours_left"]),
-            f"{store['events']:,}", store["position"] or "-",
-        )  # fmt: skip
-    return table
+    COLUMNS = ("store", "name", "state", "complete as of", "binlog left", "row changes", "position")
+    LEFT_OUT_FIRST = ("position", "row changes", "binlog left", "name", "complete as of")
+
+    def __init__(self, found: dict[str, Any]) -> None:
+        self._stores = sorted(found["stores"], key=_badness)
+
+    def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "RenderResult":
+        from rich.measure import Measurement
+
+        out = 0
+        while True:
+            table = self._table([name for name in self.COLUMNS if name not in self.LEFT_OUT_FIRST[:out]])
+            width = Measurement.get(console, options.update_width(UNBOUNDED), table).maximum
+            if width <= options.max_width or out == len(self.LEFT_OUT_FIRST):
+                yield table
+                return
+            out += 1
+
+    def _table(self, columns: "Sequence[str]") -> "Table":
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=None, pad_edge=False)
+        for heading in columns:
+            right = heading in ("binlog left", "row changes")
+            table.add_column(heading, justify="right" if right else "left", no_wrap=True)
+        for store in self._stores:
+            words, colour = _in_words(store)
+            cells: dict[str, RenderableType] = {
+                "store": store["id"],
+                "name": store["name"],
+                "state": Text(words, style=colour),
+                "complete as of": _moment(store["complete_at"], store["timezone"]) if store["complete_at"] else "-",
+                "binlog left": _left(store["binlog_hours_left"]),
+                "row changes": f"{store['events']:,}",
+                "position": store["position"] or "-",
+            }
+            table.add_row(*(cells[name] for name in columns))
+        return table
 
 
 def _badness(store: dict[str, Any]) -> tuple[Any, ...]:
@@ -86,8 +139,8 @@ def _in_words(store: dict[str, Any]) -> tuple[str, str]:
 
     words, colour = _STATES[store["state"]]
     lag = store["lag_seconds"] or 0.0
-    if store["state"] == "unreachable" and store["complete_seconds_ago"] is not None:
-        return f"{words} for {duration(store['complete_seconds_ago'])}", colour
+    if store["state"] == "unreachable" and store["state_seconds"] is not None:
+        return f"{words} for {duration(store['state_seconds'])}", colour
     if store["state"] == "live" and lag > BEHIND_SECONDS:
         return f"{words}, {duration(lag)} behind", "yellow"
     return words, colour
@@ -107,9 +160,18 @@ def _moment(at: str, zone: str) -> str:
 
 
 def _reasons(found: dict[str, Any]) -> list[str]:
-    """Of stores that stand in need of nobody yet."""
-    told = {each["store"] for each in found["needs_a_person"]}
+    """Of stores whose state needs nobody yet."""
+    told = {each["store"] for each in found["needs_a_person"] if each["alert"] in ("StoreRefused", "StoreDark")}
     return [f"{each['id']}: {each['reason']}" for each in found["stores"] if each["reason"] and each["id"] not in told]
+
+
+def _waiting(found: dict[str, Any]) -> list[str]:
+    """What lies there without being too much yet."""
+    counts = {
+        "ReviewsWaitLong": found["reviews"], "KeysParked": found["parked_keys"], "DeadLetters": found["dead_letters"]
+    }  # fmt: skip
+    told = {each["alert"] for each in found["needs_a_person"]}
+    return [words for alert, words in waiting_in_words(counts).items() if alert not in told]
 
 
 def _clocks(found: dict[str, Any]) -> list[str]:
@@ -136,7 +198,7 @@ def _anomalies(found: dict[str, Any]) -> list[str]:
     if not found["anomalies"]:
         return []
     since = datetime.fromisoformat(found["anomalies_since"]).astimezone(UTC)
-    count = f"{found['anomalies']} {'thing' if found['anomalies'] == 1 else 'things'}"
+    count = counted(found["anomalies"], "thing")
     verb = "looks" if found["anomalies"] == 1 else "look"
     return [
         f"{count} in the stores' rows {verb} wrong, the first since {since:%Y-%m-%d %H:%M} UTC: `tillstream anomalies`"
