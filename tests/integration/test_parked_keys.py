@@ -65,7 +65,7 @@ def test_a_key_that_a_condition_fails_on_is_parked(chain: DecidedChain, capsys: 
     assert parked(chain) == [(f"+86{PHONE}", "points", reason)]
 
     assert chain.tillstream("status") == 1
-    assert "1 keys could not be decided by their rules: `tillstream parked list`" in shown(capsys)
+    assert "1 key could not be decided by its rules: `tillstream parked list`" in shown(capsys)
     assert chain.tillstream("parked", "list") == 0
     assert f"members +86{PHONE} points: {reason}; since " in shown(capsys)
     assert chain.tillstream("parked", "retry") == 1
