@@ -16,6 +16,7 @@ from typing import Protocol
 
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exponential_jitter
 
+from conflict.policy import Policy, RuleName
 from sinks.batch import Batch, BatchWriter, Committed, LaneRefused
 from sinks.fold import Lane
 from sinks.parts import cut, halves, is_control
@@ -67,6 +68,7 @@ class Worker:
         self._lanes = lanes
         self._in_force = in_force
         self._writer = BatchWriter(warehouse, shapes)
+        _tell_rules(shapes.policy)
         self._on_commit = on_commit
         self._should_stop: Callable[[], bool] = lambda: False
         self.trouble = ""  # why nothing is written just now, if it is so
@@ -148,6 +150,7 @@ class Worker:
             raise changed
         shapes = self._patience(self._in_force)
         self._writer.take_up(shapes)
+        _tell_rules(shapes.policy)
         log.info("policy %s (version %d) is in force now", shapes.policy_id, shapes.policy.version)
         on_their_way = [*(self._ahead.parts if self._ahead else ()), *parts]
         self._ahead = self._written = None
@@ -307,6 +310,13 @@ class Worker:
         error = state.outcome.exception() if state.outcome else None
         self.trouble = str(error)
         log.warning("%s; trying again in %.1f s", error, state.upcoming_sleep)
+
+
+def _tell_rules(policy: Policy) -> None:
+    """Contests are told as 0 before the first: Prometheus counts from there."""
+    for table, each in policy.tables.items():
+        for rule in {rule.rule for rule in (each.default, *each.columns.values())} - {RuleName.PER_STORE}:
+            metrics.CONFLICTS.labels(table, rule.value)
 
 
 def _without_events(batch: LaneBatch) -> LaneBatch:

@@ -182,6 +182,9 @@ VERIFICATION_TIMESTAMP_SECONDS = Table(
 VERIFICATION_DIFFERENCES = Table("tillstream_verification_differences", "Differences that it found.")
 WAREHOUSE_BYTES = Table("tillstream_warehouse_bytes", "Size of the warehouse's database.")
 WAREHOUSE_CONNECTIONS = Table("tillstream_warehouse_connections", "Connections to it, by state.", ["state"])
+WAREHOUSE_ANSWER_TIMESTAMP_SECONDS = Table(
+    "tillstream_warehouse_answer_timestamp_seconds", "When the warehouse last answered a look."
+)
 LOOK_SECONDS = Gauge(
     "tillstream_look_seconds", "How long the last look at the warehouse took, by what was looked at.", ["look"],
     registry=REGISTRY,

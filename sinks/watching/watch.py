@@ -31,6 +31,8 @@ class Watch(threading.Thread):
         super().__init__(name="watch", daemon=True)
         self._warehouse, self._looks = warehouse, looks
         self._due = {look.name: 0.0 for look in looks}
+        for look in looks:
+            metrics.LOOK_FAILURES.labels(look.name)  # told as 0 before the first: Prometheus counts from there
         self._stopping = threading.Event()
         self._answered_at = float("-inf")
 
@@ -68,4 +70,5 @@ class Watch(threading.Thread):
             metrics.LOOK_FAILURES.labels(look.name).inc()
         else:
             self._answered_at = time.monotonic()
+            metrics.WAREHOUSE_ANSWER_TIMESTAMP_SECONDS.replace({(): time.time()})
             metrics.LOOK_SECONDS.labels(look.name).set(time.monotonic() - began)

@@ -223,8 +223,18 @@ def test_a_look_that_fails_is_counted_and_stops_no_other(empty: Warehouse) -> No
     failing = Look(name="failing", every_seconds=60, tell=lambda tx: tx.value("SELECT nothing FROM nowhere"))
     fine = Look(name="fine", every_seconds=60, tell=lambda tx: looked.append(tx.value("SELECT 1")))
     watch = Watch(empty, [failing, fine])
+    assert told("tillstream_look_failures_total")["failing",] == 0  # what begins with 1 is no increase to Prometheus
     watch.look()
     watch.look()  # neither is due
     assert looked == [1]
     assert told("tillstream_look_failures_total")[("failing",)] == 1
     assert watch.seconds_since_answer < 60
+    (answered_at,) = told("tillstream_warehouse_answer_timestamp_seconds").values()
+    assert time.time() - answered_at < 60
+
+
+def test_a_warehouse_that_does_not_answer_is_told_by_the_time_of_its_last_answer(empty: Warehouse) -> None:
+    """Which stands still, and is told by nobody who never had one."""
+    metrics.WAREHOUSE_ANSWER_TIMESTAMP_SECONDS.replace({})
+    Watch(empty, [Look(name="lost", every_seconds=60, tell=lambda tx: tx.value("SELECT nothing FROM nowhere"))]).look()
+    assert told("tillstream_warehouse_answer_timestamp_seconds") == {}
