@@ -5,17 +5,21 @@ from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models import units
 
 from dashboards.board import Row, board
-from dashboards.limits import ANY_IS_BAD, ANY_IS_WORTH_A_LOOK, COUNTED, Limits, around_zero, falling
+from dashboards.limits import ANY_IS_BAD, ANY_IS_WORTH_A_LOOK, COUNTED, Limits, falling
 from dashboards.links import BUSINESS, CHAIN, CONFLICTS, STORE, to_store
 from dashboards.panels import Panel, bars, lines, number
 from dashboards.queries import NAMED, least, named, or_none, or_zero_each, worst
 from dashboards.table import Column, table
 
 _COVER_DAYS = falling(7, 2)
-_POINTS = around_zero(1, 1000)
 _LINE = to_store("${__field.labels.store}")
 _ROW = to_store("${__data.fields.Store}")
 _UNNAMED = "not named"
+_NO_COVER = "not named, or nothing was sold"
+_TWO_POOLS = (
+    "Zero is to be expected where the agreed balance is the stores' own together (`sum`). Where stores have copies of "
+    "one balance (`latest`, `sum_of_changes`), it is counted in each of them, and the difference is not zero."
+)
 _DIFFERENCE = 'sum(tillstream_points{side="agreed"}) - sum(tillstream_points{side="stores"})'
 
 
@@ -47,7 +51,7 @@ def _now() -> tuple[Panel, ...]:
         number(
             "Scarcest", "In which store something will be gone first, and in how many days, at the last weeks' rate.",
             units.Days, (least("min by (store) (tillstream_stock_cover_days)", 1), NAMED),
-            limits=_COVER_DAYS, alert="StockLow", leads_to=STORE, each=_LINE, by_name=True, nothing=_UNNAMED, width=6,
+            limits=_COVER_DAYS, alert="StockLow", leads_to=STORE, each=_LINE, by_name=True, nothing=_NO_COVER, width=6,
         ),
         number(
             "Price differences", "Prices of stores that differ from the agreed ones.",
@@ -56,9 +60,9 @@ def _now() -> tuple[Panel, ...]:
         ),
         number(
             "Points agreed, less the stores' own",
-            "All members' points as agreed, less the sum of what the stores' own rows say.",
+            f"All members' points as agreed, less the sum of what the stores' own rows say. {_TWO_POOLS}",
             units.Short, (_DIFFERENCE, "points"),
-            limits=_POINTS, alert="BalanceDiffers", leads_to=CONFLICTS, nothing=_UNNAMED, width=6,
+            alert="BalanceDiffers", leads_to=CONFLICTS, nothing=_UNNAMED, width=6,
         ),
     )  # fmt: skip
 
@@ -98,7 +102,7 @@ def _stock() -> tuple[Panel, ...]:
             "How long the scarcest goods last",
             "Of the ten stores where something will be gone first, at the last weeks' rate.",
             units.Days, (least("min by (store) (tillstream_stock_cover_days)"), NAMED),
-            limits=_COVER_DAYS, alert="StockLow", leads_to=STORE, each=_LINE, nothing=_UNNAMED, width=12,
+            limits=_COVER_DAYS, alert="StockLow", leads_to=STORE, each=_LINE, nothing=_NO_COVER, width=12,
         ),
     )  # fmt: skip
 
@@ -116,9 +120,9 @@ def _prices_and_points() -> tuple[Panel, ...]:
             alert="BalanceDiffers", leads_to=CONFLICTS, nothing=_UNNAMED,
         ),
         lines(
-            "What the two differ by", "It comes back to zero by itself, or has to be explained.",
+            "What the two differ by", _TWO_POOLS,
             units.Short, (_DIFFERENCE, "difference"),
-            limits=_POINTS, alert="BalanceDiffers", leads_to=CONFLICTS, nothing=_UNNAMED,
+            alert="BalanceDiffers", leads_to=CONFLICTS, nothing=_UNNAMED,
         ),
     )  # fmt: skip
 

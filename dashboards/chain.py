@@ -15,6 +15,7 @@ from dashboards.table import Column, table
 
 _LINE = to_store("${__field.labels.store}")
 _ROW = to_store("${__data.fields.Store}")
+_BEHIND = 'unless on (store) (tillstream_store_state{state="live"} and on (store) tillstream_store_lag_seconds < 60)'
 
 
 def dashboard() -> model.Dashboard:
@@ -54,10 +55,11 @@ def _now() -> tuple[Panel, ...]:
         ),
         number(
             "Least binlog left",
-            "Which store may be the first to purge what the warehouse does not have, and how soon: then it is gone.",
-            units.Seconds, (least(of_each_store("tillstream_store_binlog_seconds_left"), 1), NAMED),
+            "Which of the stores that are behind may be the first to purge what the warehouse does not have, and how "
+            "soon: then it is gone.",
+            units.Seconds, (least(f"{of_each_store('tillstream_store_binlog_seconds_left')} {_BEHIND}", 1), NAMED),
             limits=limits.BINLOG_LEFT, alert="StoreBinlogExpiryRisk", leads_to=STORE, each=_LINE, by_name=True,
-            nothing="kept for ever", width=7,
+            nothing="none is behind, or it is not known", width=7,
         ),
     )  # fmt: skip
 
@@ -119,7 +121,7 @@ def _stores() -> TablePanel:
         _seconds("Complete until, ago", age("tillstream_store_complete_timestamp_seconds"), limits.COMPLETE),
         _seconds("Last change, ago", age("tillstream_store_last_event_timestamp_seconds")),
         _seconds("Last heartbeat, ago", age("tillstream_store_last_heartbeat_timestamp_seconds"), limits.HEARTBEAT),
-        _seconds("Binlog left", of_each_store("tillstream_store_binlog_seconds_left"), limits.BINLOG_LEFT, "for ever"),
+        _seconds("Binlog left", of_each_store("tillstream_store_binlog_seconds_left"), nothing=limits.NO_BINLOG_LEFT),
         _seconds("Clock ahead by", of_each_store("tillstream_store_clock_offset_seconds"), limits.CLOCK, "unknown"),
         _count("Changes in an hour", of_each_store("tillstream_store_hourly_events")),
         _count("Usual", of_each_store("tillstream_store_usual_hourly_events"), nothing="not known yet"),

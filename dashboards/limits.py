@@ -46,7 +46,8 @@ def around_zero(look: float, bad: float) -> Limits:
 LAG = rising(MINUTE, 10 * MINUTE)
 HEARTBEAT = rising(5 * MINUTE, HOUR)
 COMPLETE = rising(15 * MINUTE, DAY)
-BINLOG_LEFT = falling(3 * DAY, DAY)
+BINLOG_LEFT = falling(3 * DAY, DAY)  # of a store that is behind: what is in already may be purged
+NO_BINLOG_LEFT = "for ever, or not known"
 CLOCK = around_zero(5, MINUTE)
 
 CONDITION = Limits(least=CONDITIONS[0].colour, steps=tuple((each.number, each.colour) for each in CONDITIONS[1:]))

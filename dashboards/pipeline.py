@@ -39,7 +39,7 @@ def _processes() -> tuple[Panel, ...]:
         ),
         number(
             "Lanes", "Stores whose lanes each process brings in. By Kafka the workers share them, and `run` has none.",
-            units.Short, ("max by (job, instance) (tillstream_lanes)", _PROCESS),
+            units.Short, ("max by (job, instance) (tillstream_lanes)", _PROCESS), alert="NobodyBringsLanesIn",
             leads_to=STORE, by_name=True, width=12,
         ),
         lines(
@@ -140,13 +140,19 @@ def _warehouse() -> tuple[Panel, ...]:
             "Time of a look",
             "How long `run` last took to look at the warehouse, by what it looks at. It gives up after 30 s.",
             units.Seconds, ("max by (look) (tillstream_look_seconds)", "{{look}}"),
-            limits=rising(5, 30), alert="WarehouseAway", leads_to=CHAIN, width=12,
+            limits=rising(5, 30), alert="LookFails", leads_to=CHAIN,
         ),
         lines(
             "Looks that failed",
             "Within the hour before. What is shown of that is as old as the last look that did not fail.",
             units.Short, (f"({failed}) or 0 * max by (look) (tillstream_look_seconds)", "{{look}}"),
-            limits=rising(1, 10), alert="WarehouseAway", leads_to=CHAIN, width=12,
+            limits=rising(1, 10), alert="LookFails", leads_to=CHAIN,
+        ),
+        lines(
+            "Since its last answer", "How long ago the warehouse last answered `run`, which asks every few seconds.",
+            units.Seconds,
+            ("time() - max by (job, instance) (tillstream_warehouse_answer_timestamp_seconds)", _PROCESS),
+            limits=rising(15, MINUTE), alert="WarehouseAway", leads_to=CHAIN,
         ),
     )  # fmt: skip
 
@@ -238,16 +244,16 @@ def _kafka_connect() -> tuple[Panel, ...]:
             "`tillstream connectors status` says why.",
             units.Short, ("count by (status) (kafka_connect_connector_status)", "connectors {{status}}"),
             ("count by (status) (kafka_connect_connector_task_status)", "tasks {{status}}"),
-            alert="ConnectorFailed", leads_to=CHAIN,
+            alert="StoreKeepsFailing", leads_to=CHAIN,
         ),
         lines(
             "Tasks running", "By worker of Kafka Connect: one task a store.",
             units.Short, ("sum by (instance) (kafka_connect_worker_connector_running_task_count)", "{{instance}}"),
-            leads_to=CHAIN,
+            alert="ConnectAway", leads_to=CHAIN,
         ),
         lines(
             "Tasks failed", "By connector.",
             units.Short, ("sum by (connector) (kafka_connect_worker_connector_failed_task_count)", "{{connector}}"),
-            limits=ANY_IS_BAD, alert="ConnectorFailed", leads_to=CHAIN,
+            limits=ANY_IS_BAD, alert="StoreKeepsFailing", leads_to=CHAIN,
         ),
     )  # fmt: skip

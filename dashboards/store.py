@@ -77,9 +77,11 @@ def _now() -> tuple[Panel, ...]:
             limits=limits.HEARTBEAT, alert="StoreDark", leads_to=CHAIN, nothing="never",
         ),
         number(
-            "Binlog left", "How soon it may purge what the warehouse does not have: then it is gone.",
+            "Binlog left",
+            "How soon it may purge what the warehouse does not have: then it is gone. Of a store that is not behind: "
+            "for how long it keeps what it writes now.",
             units.Seconds, (_of("tillstream_store_binlog_seconds_left"), "left"),
-            limits=limits.BINLOG_LEFT, alert="StoreBinlogExpiryRisk", leads_to=CHAIN, nothing="kept for ever",
+            alert="StoreBinlogExpiryRisk", leads_to=CHAIN, nothing=limits.NO_BINLOG_LEFT,
         ),
         number(
             "Held tables", "Shared tables in which a guard holds it, until `tillstream stores release`.",
@@ -172,7 +174,7 @@ def _transport() -> tuple[Panel, ...]:
             "Binlog left",
             "How soon it may purge what the warehouse does not have. Dark, it loses a second each second.",
             units.Seconds, (_of("tillstream_store_binlog_seconds_left"), "left"),
-            limits=limits.BINLOG_LEFT, alert="StoreBinlogExpiryRisk", leads_to=CHAIN, nothing="kept for ever",
+            alert="StoreBinlogExpiryRisk", leads_to=CHAIN, nothing=limits.NO_BINLOG_LEFT,
         ),
         lines(
             "Binlog file", "Number of the file that the warehouse stands in.",

@@ -31,7 +31,7 @@ DATABASE = "pos_of_dashboards"
 LIVE_SECONDS = ARRIVE_SECONDS = 60.0
 ANSWER_SECONDS = 60.0  # on a machine that has much else to do
 STORE = "s002"  # that the Store dashboard is of
-NAMES = {"s001": "中山路店", "s002": "人民广场店", "s003": "南京路店"}
+NAMES = {"s001": "中山路店", "s002": "人民广场店", "s003": "南京路店", "s004": "外滩店"}
 
 POLICIES = """\
 version: 1
@@ -107,10 +107,18 @@ TRAFFIC = """\
 INSERT INTO tillstream.traffic (store, hour, events, watched_seconds)
 SELECT store, date_trunc('hour', now()) - week * interval '7 days' - back * interval '1 hour', 120, 3600
 FROM unnest(%s::text[]) AS store, generate_series(1, 3) AS week, generate_series(-1, 2) AS back"""
+# It was all in two days ago, since yesterday nobody has reached it, and it keeps its log for another day.
+DARK = """\
+INSERT INTO tillstream.ledger (store, file, pos, snapshot_done, last_event_at, moved_at)
+VALUES ('s004', 3, 4711, true, now() - interval '50 h', now() - interval '49 h');
+INSERT INTO tillstream.store_states
+  (store, state, state_since, caught_up_at, complete_at, retention_seconds, clock_offset_seconds)
+VALUES ('s004', 'unreachable', now() - interval '49 h', now() - interval '49 h', now() - interval '49 h', 262800, 2)"""
 
 
 class Shops:
-    """Two stores that are followed and one that is closed, `run` on them, and where it tells of itself."""
+    """Two stores that are followed, one that is dark and one that is closed, `run` on them, and where it tells of
+    itself."""
 
     def __init__(self, directory: Path, warehouse_url: str, servers: Mapping[str, MySQLServer]) -> None:
         self._directory, self._servers = directory, servers
@@ -119,7 +127,7 @@ class Shops:
         url = sqlalchemy.make_url(warehouse_url).set(drivername="postgresql")
         self._warehouse = url.render_as_string(hide_password=False)
         self._arrivals = 0
-        ports = {**{store: server.port for store, server in servers.items()}, "s003": free_port()}
+        ports = {store: servers[store].port if store in servers else free_port() for store in NAMES}
         stores = "".join(
             f"  - {{id: {store}, name: {NAMES[store]}, host: 127.0.0.1, port: {port}}}\n"
             for store, port in ports.items()
@@ -146,6 +154,7 @@ class Shops:
         warehouse.dispose()
         with psycopg.connect(self._warehouse) as connection:
             connection.execute(TRAFFIC, [list(self._servers)])
+            connection.execute(DARK)
 
     def on(self, store: str, statements: str) -> None:
         with self._servers[store].connect(DATABASE) as connection, connection.cursor() as cursor:
