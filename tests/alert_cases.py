@@ -10,7 +10,7 @@ MINUTE, HOUR, DAY = 60, 3_600, 86_400
 Value = float | Callable[[float], float | None]  # at a time; None: not told then
 Series = Mapping[str, Value]  # by metric and labels as Prometheus writes them
 
-LIVE, UNREACHABLE, REFUSED = "live", "unreachable", "refused"
+LIVE, STARTING, UNREACHABLE, REFUSED = "live", "starting", "unreachable", "refused"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,13 +49,17 @@ def gone(seconds: float) -> None:
 
 
 def state(store: str, *states: tuple[float, str]) -> Series:
-    """Live, and from each of these times on in another state."""
+    """Live since yesterday, and from each of these times on in another state."""
     names = {LIVE, *(name for _, name in states)}
+    since = then(-DAY, *((at, at) for at, _ in states))
     return {
-        f'tillstream_store_state{{store="{store}",state="{name}"}}': then(
-            1 if name == LIVE else gone, *((since, 1 if each == name else gone) for since, each in states)
-        )
-        for name in names
+        f'tillstream_store_state_since_timestamp_seconds{{store="{store}"}}': since,
+        **{
+            f'tillstream_store_state{{store="{store}",state="{name}"}}': then(
+                1 if name == LIVE else gone, *((at, 1 if each == name else gone) for at, each in states)
+            )
+            for name in names
+        },
     }
 
 
@@ -63,13 +67,14 @@ def of(store: str, **metrics: Value) -> Series:
     return {f'tillstream_store_{name}{{store="{store}"}}': value for name, value in metrics.items()}
 
 
-def threshold(alert: str) -> str:
-    return f'tillstream_alert_threshold{{alert="{alert}"}}'
-
-
 STORES = {"s1": "中山路店", "s2": "外滩店"}
 RUN = 'job="run",instance="run:9464"'
 WORKERS = ('job="work",instance="w1:9464"', 'job="work",instance="w2:9464"')
+
+
+def threshold(alert: str, told_by: str = RUN) -> str:
+    return f'tillstream_alert_threshold{{alert="{alert}",{told_by}}}'
+
 
 S2 = {"job": "run", "instance": "run:9464", "store": "s2", "name": "外滩店"}
 S1 = {**S2, "store": "s1", "name": "中山路店"}
@@ -83,6 +88,9 @@ def healthy() -> dict[str, Value]:
         f"up{{{RUN}}}": 1,
         f"process_start_time_seconds{{{RUN}}}": -DAY,
         f"tillstream_lanes{{{RUN}}}": 0,
+        f"tillstream_warehouse_answer_timestamp_seconds{{{RUN}}}": now,
+        f'tillstream_look_failures_total{{look="stores",{RUN}}}': 0,
+        f'tillstream_look_failures_total{{look="anomalies",{RUN}}}': 0,
         "tillstream_verification_timestamp_seconds": -HOUR,
         "tillstream_verification_differences": 0,
         'tillstream_open_parked_keys{table="members"}': 0,
@@ -95,6 +103,7 @@ def healthy() -> dict[str, Value]:
     for worker in WORKERS:
         series |= {
             f"up{{{worker}}}": 1,
+            f"process_start_time_seconds{{{worker}}}": -DAY,
             f"tillstream_lanes{{{worker}}}": 1,
             f"tillstream_retries_total{{{worker}}}": 0,
             f"tillstream_batch_rows_count{{{worker}}}": growing(2),

@@ -8,6 +8,7 @@ from alert_cases import (
     REFUSED,
     RUN,
     S2,
+    STARTING,
     UNREACHABLE,
     Case,
     Series,
@@ -28,6 +29,21 @@ def dark(since: float, until: float = 100 * DAY) -> Series:
     }
 
 
+def _flapping() -> list[tuple[float, str]]:
+    """From ten minutes on: for half a minute it starts, for a minute it is live."""
+    return [(600 + 90 * number + after, name) for number in range(20) for after, name in ((0, STARTING), (30, LIVE))]
+
+
+_FAILS = (
+    "Store s2 (外滩店) is started again and again and does not get on; the warehouse has had nothing new of it for "
+    "30m 0s."
+)
+_STANDS = (
+    "Store s2 (外滩店) has more to tell, by its log or in its first snapshot, but its position in the warehouse has "
+    "not moved for 15m 0s."
+)
+
+
 def _stores() -> list[Case]:
     late = of("s2", lag_seconds=then(0, (10 * MINUTE, growing(1, 10 * MINUTE))))
     stands = of(
@@ -35,12 +51,22 @@ def _stores() -> list[Case]:
         position_bytes=then(growing(100), (10 * MINUTE, 60_000)),
         last_heartbeat_timestamp_seconds=then(now, (10 * MINUTE, 10 * MINUTE)),
     )
+    unknown = of("s2", complete_timestamp_seconds=gone, lag_seconds=gone)  # before its first snapshot is in
     runs_out = of("s2", binlog_seconds_left=growing(-1, 0, DAY + HOUR))
     return [
         Case(
             alert="StoreDark", when="its line is cut", series=dark(10 * MINUTE, 30 * MINUTE), at=20 * MINUTE,
             fires=("StoreDark",), labels=S2, over=40 * MINUTE,
-            says="Store s2 (外滩店) cannot be reached; the warehouse has had nothing of it for 10m 0s.",
+            says="Store s2 (外滩店) has not been reached for 10m 0s.",
+        ),
+        Case(
+            alert="StoreDark", when="its line is cut in its first snapshot", at=20 * MINUTE,
+            series={**dark(10 * MINUTE), **of("s2", complete_timestamp_seconds=gone)}, fires=("StoreDark",), labels=S2,
+            says="Store s2 (外滩店) has not been reached for 10m 0s.",
+        ),
+        Case(
+            alert="StoreDark", when="it is read anew since yesterday, and its line was away for four minutes",
+            series={**dark(600, 840), **of("s2", complete_timestamp_seconds=-DAY, tables_read_anew=0)}, at=30 * MINUTE,
         ),
         Case(
             alert="StoreDark", when="its line was away for four minutes", series=dark(600, 840), at=30 * MINUTE,
@@ -57,10 +83,11 @@ def _stores() -> list[Case]:
         ),
         Case(
             alert="StoreNeverBegan", when="it was added with an address at which nothing is", at=80 * MINUTE,
-            series={**state("s2", (0, UNREACHABLE)), **of("s2", complete_timestamp_seconds=gone, lag_seconds=gone)},
+            series={**state("s2", (0, UNREACHABLE)), **of("s2", complete_timestamp_seconds=gone, lag_seconds=gone,
+                    last_heartbeat_timestamp_seconds=gone)},
             fires=("StoreNeverBegan",), labels={**S2, "state": "unreachable"},
-            says="Store s2 (外滩店) stands in tillstream.yaml and has been unreachable for an hour; nothing of it has "
-            "ever come in.",
+            says="Store s2 (外滩店) stands in tillstream.yaml and has been unreachable for an hour; its first snapshot "
+            "is not in.",
         ),
         Case(
             alert="StoreNeverBegan", when="its first snapshot takes all night", at=10 * HOUR, step=300,
@@ -71,6 +98,28 @@ def _stores() -> list[Case]:
             series={**state("s2", (HOUR, "paused")), **of("s2", complete_timestamp_seconds=then(now, (HOUR, HOUR)),
                     lag_seconds=gone)}, labels=S2,
             says="Store s2 (外滩店) was paused by a person and has been resting for 1d 5h 0m 0s.",
+        ),
+        Case(
+            alert="StoreKeepsFailing", when="its capture ends whenever it is started", at=40 * MINUTE, over=HOUR,
+            series={**state("s2", (600, STARTING), (2_700, LIVE)),
+                    **of("s2", complete_timestamp_seconds=then(now, (600, 600), (2_700, now)))},
+            fires=("StoreKeepsFailing",), labels=S2,
+            says=_FAILS,
+        ),
+        Case(
+            alert="StoreKeepsFailing", when="it is live for a minute each time", at=40 * MINUTE, step=15,
+            series={**state("s2", *_flapping()), **of("s2", complete_timestamp_seconds=then(now, (600, 600)))},
+            fires=("StoreKeepsFailing",), labels=S2,
+            says=_FAILS,
+        ),
+        Case(
+            alert="StoreKeepsFailing", when="it has been away for ten hours, and catches up in eight minutes", step=15,
+            series={**state("s2", (600, STARTING), (690, LIVE)),
+                    **of("s2", complete_timestamp_seconds=then(-10 * HOUR, (1_170, now)))}, at=40 * MINUTE,
+        ),
+        Case(
+            alert="StorePaused", when="it had been dark for days before it was paused", at=10 * HOUR, step=300,
+            series={**state("s2", (0, "paused")), **of("s2", complete_timestamp_seconds=-3 * DAY, lag_seconds=gone)},
         ),
         Case(
             alert="StorePaused", when="it was paused for an afternoon", at=10 * HOUR, step=300,
@@ -108,7 +157,17 @@ def _stores() -> list[Case]:
         Case(
             alert="StoreStalled", when="its log goes on and nothing of it arrives", at=25 * MINUTE,
             series={**late, **stands}, fires=("StoreStalled", "StoreLagging"), labels=S2,
-            says="The log of store s2 (外滩店) goes on, but its position in the warehouse has not moved for 15m 0s.",
+            says=_STANDS,
+        ),
+        Case(
+            alert="StoreStalled", when="its first snapshot waits for a lock", at=25 * MINUTE,
+            series={**stands, **state("s2", (0, "snapshot")), **unknown}, fires=("StoreStalled",), labels=S2,
+            says=_STANDS,
+        ),
+        Case(
+            alert="StoreStalled", when="its first snapshot goes on after a night without `run`", at=30 * MINUTE,
+            series={**state("s2", (600, STARTING), (660, "snapshot")), **unknown,
+                    **of("s2", last_heartbeat_timestamp_seconds=then(-8 * HOUR, (1_140, now)))},
         ),
         Case(alert="StoreStalled", when="nobody writes in it", at=30 * MINUTE, series=stands),
         Case(
@@ -121,8 +180,8 @@ def _stores() -> list[Case]:
             series=of("s2", hourly_events=0, usual_hourly_events=12),
         ),
         Case(
-            alert="StoreSilent", when="it was dark for an hour and has just come back", at=80 * MINUTE,
-            series={**state("s2", (0, UNREACHABLE), (30 * MINUTE, LIVE)), **of("s2", hourly_events=0)},
+            alert="StoreSilent", when="it was paused for half an hour and has been let go on", at=80 * MINUTE,
+            series={**state("s2", (0, "paused"), (30 * MINUTE, LIVE)), **of("s2", hourly_events=0)},
         ),
         Case(
             alert="StoreSilent", when="nobody counted, as `run` began half an hour ago", at=50 * MINUTE,

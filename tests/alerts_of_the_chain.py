@@ -15,9 +15,26 @@ from alert_cases import (
     gone,
     growing,
     healthy,
+    now,
+    state,
     then,
+    threshold,
 )
 from alerts_of_stores import OF_STORES
+
+from tillstream.alerts import Alerts
+
+
+def _started_anew(since: float, conflicts: Value) -> Series:
+    """Two more workers, and what each tells of conflicts."""
+    series: dict[str, Value] = {}
+    for worker in ('job="work",instance="w3:9464"', 'job="work",instance="w4:9464"'):
+        counter = f'tillstream_conflicts_total{{table="members",rule="latest",{worker}}}'
+        series |= {
+            f"process_start_time_seconds{{{worker}}}": then(gone, (since, since)),
+            counter: then(gone, (since, conflicts)),
+        }
+    return series
 
 
 def _decisions() -> list[Case]:
@@ -59,7 +76,28 @@ def _decisions() -> list[Case]:
             alert="ConflictRateJumps", when="a POS copies its members everywhere", at=3 * DAY + 2 * HOUR, step=300,
             series=conflicts(then(growing(5 / HOUR), (3 * DAY, growing(100 / HOUR, 3 * DAY, 360)))),
             fires=("ConflictRateJumps",), labels={"table": "members"},
-            says="There were 20 times as many conflicts about members within an hour as in an hour of the week before.",
+            says="There were 200 conflicts about members within an hour, many times more than in an hour of the week "
+            "before.",
+        ),
+        Case(
+            alert="ConflictRateJumps", when="stores that never differed do all at once", at=3 * DAY + HOUR, step=300,
+            series=conflicts(then(0, (3 * DAY, growing(4_800 / HOUR, 3 * DAY)))),
+            fires=("ConflictRateJumps",), labels={"table": "members"},
+            says="There were 9600 conflicts about members within an hour, many times more than in an hour of the week "
+            "before.",
+        ),
+        Case(
+            alert="ConflictRateJumps", when="they are all in the first batch of workers that were started anew",
+            series={**conflicts(then(growing(5 / HOUR), (3 * DAY, gone))), **_started_anew(3 * DAY, 4_800)},
+            at=3 * DAY + HOUR / 2, over=3 * DAY + 2 * HOUR, step=300,
+            fires=("ConflictRateJumps",), labels={"table": "members"},
+            says="There were 9605 conflicts about members within an hour, many times more than in an hour of the week "
+            "before.",
+        ),
+        Case(
+            alert="ConflictRateJumps", when="workers are started anew where stores always differ", step=300,
+            series={**conflicts(then(growing(100 / HOUR), (3 * DAY, gone))),
+                    **_started_anew(3 * DAY, growing(100 / HOUR, 3 * DAY, 0))}, at=3 * DAY + 2 * HOUR,
         ),
         Case(
             alert="ConflictRateJumps", when="there are eight times as many, and still few", at=3 * DAY + 2 * HOUR,
@@ -145,11 +183,16 @@ def _business() -> list[Case]:
 def _processes() -> list[Case]:
     first, second = WORKERS
     silent: dict[str, Value] = {name: then(value, (600, gone)) for name, value in healthy().items() if "up" not in name}
-    failures = f'tillstream_look_failures_total{{look="stores",{RUN}}}'
+    answer = f"tillstream_warehouse_answer_timestamp_seconds{{{RUN}}}"
+
+    def failures(look: str) -> str:
+        return f'tillstream_look_failures_total{{look="{look}",{RUN}}}'
+
     bucket = 'tillstream_commit_latency_seconds_bucket{{le="{}",{}}}'
-    failed = (
-        'kafka_connect_worker_connector_failed_task_count{connector="tillstream.s1.0",job="connect",instance="c:1"}'
-    )
+    connect = 'up{{job="connect",instance="c{}:9404"}}'
+    flat = {name: 0 for name in healthy() if "latency" in name}
+    coming_back = {bucket.format("+Inf", second): then(0, (600, growing(20, 600)), (840, 4_800))}
+    no_thresholds = {threshold(alert): gone for (alert,) in Alerts().thresholds()}
 
     def heap(full: float, collected: float) -> Series:
         place = 'area="heap",job="connect",instance="c:1"'
@@ -198,12 +241,22 @@ def _processes() -> list[Case]:
         Case(
             alert="NobodyBringsLanesIn", when="all workers are gone", at=30 * MINUTE, labels=CHAIN,
             series={**workers_gone, **no_lanes}, fires=("NobodyBringsLanesIn", "WorkerDown"),
-            says="2 stores are captured and no worker brings them into the warehouse.",
+            says="2 stores are captured and no worker brings any of them into the warehouse.",
         ),
         Case(
-            alert="NobodyBringsLanesIn", when="one lane is left over by a rebalance", at=30 * MINUTE, labels=CHAIN,
-            series={f"tillstream_lanes{{{second}}}": then(1, (600, 0))}, fires=("NobodyBringsLanesIn",),
-            says="1 stores are captured and no worker brings them into the warehouse.",
+            alert="NobodyBringsLanesIn", when="no worker was ever started", at=30 * MINUTE, labels=CHAIN,
+            series={**{f"up{{{worker}}}": 0 for worker in WORKERS}, **dict.fromkeys(no_lanes, gone),
+                    **state("s1", (0, "snapshot")), **state("s2", (0, "snapshot"))}, fires=("NobodyBringsLanesIn",),
+            says="2 stores are captured and no worker brings any of them into the warehouse.",
+        ),
+        Case(
+            alert="NobodyBringsLanesIn", when="one lane is left over by a rebalance", at=30 * MINUTE,
+            series={f"tillstream_lanes{{{second}}}": then(1, (600, 0))},
+        ),
+        Case(
+            alert="NobodyBringsLanesIn", when="`run` waits for the first rows of snapshots", at=30 * MINUTE,
+            series={**{f"up{{{worker}}}": gone for worker in WORKERS}, **dict.fromkeys(no_lanes, gone),
+                    **state("s1", (0, "snapshot")), **state("s2", (0, "snapshot"))},
         ),
         Case(
             alert="NobodyBringsLanesIn", when="`run` brings them in itself", at=30 * MINUTE,
@@ -212,19 +265,32 @@ def _processes() -> list[Case]:
         ),
         Case(
             alert="WarehouseAway", when="it refuses `run`", at=20 * MINUTE, over=40 * MINUTE, labels=CHAIN,
-            series={failures: then(0, (600, growing(0.2, 600)), (1_500, 180))}, fires=("WarehouseAway",),
-            says="run:9464 has had no answer of the warehouse for minutes, 12 times lately.",
+            series={answer: then(now, (600, 600), (1_500, now))}, fires=("WarehouseAway",),
+            says="run:9464 has had no answer of the warehouse for minutes.",
         ),
         Case(
             alert="WarehouseAway", when="a worker tries in vain", at=30 * MINUTE,
             labels={"job": "work", "instance": "w1:9464"}, fires=("WarehouseAway",),
             series={f"tillstream_retries_total{{{first}}}": then(0, (600, growing(1 / 60, 600))),
                     f"tillstream_batch_rows_count{{{first}}}": then(growing(2), (600, 1_200))},
-            says="w1:9464 has had no answer of the warehouse for minutes, 5 times lately.",
+            says="w1:9464 has had no answer of the warehouse for minutes.",
         ),
         Case(
             alert="WarehouseAway", when="it fails over in a minute", at=30 * MINUTE,
-            series={failures: then(0, (600, growing(0.2, 600)), (660, 12))},
+            series={answer: then(now, (600, 600), (660, now))},
+        ),
+        Case(
+            alert="WarehouseAway", when="a column under `business:` is not there", at=30 * MINUTE,
+            series={failures("anomalies"): growing(1 / 60)},
+        ),
+        Case(
+            alert="LookFails", when="a column under `business:` is not there", at=2 * HOUR, fires=("LookFails",),
+            series={failures("anomalies"): growing(1 / 60)}, labels={**CHAIN, "look": "anomalies"},
+            says="run:9464 looks at anomalies in vain, 60 times within an hour: what it tells of that is old.",
+        ),
+        Case(
+            alert="LookFails", when="the warehouse failed over in a minute", at=2 * HOUR,
+            series={failures("stores"): then(0, (600, growing(0.2, 600)), (660, 12))},
         ),
         Case(
             alert="WarehouseAway", when="batches meet a deadlock now and then", at=30 * MINUTE,
@@ -236,8 +302,20 @@ def _processes() -> list[Case]:
             says="Half of what the stores commit is in the warehouse only after 3m 0s.",
         ),
         Case(
-            alert="LatencyHigh", when="one store in two comes back after a day", at=40 * MINUTE,
-            series={bucket.format(le, second): 0 for le in ("0.1", "60", "300")},
+            alert="LatencyHigh", when="the warehouse's disk is slow, and `run` is away", at=40 * MINUTE,
+            series={**{bucket.format(le, worker): 0 for le in ("0.1", "60") for worker in WORKERS},
+                    **no_thresholds, f"up{{{RUN}}}": 0, **{name: gone for name in silent if RUN in name}},
+            fires=("LatencyHigh", "RunDown"),
+            says="Half of what the stores commit is in the warehouse only after 3m 0s.",
+        ),
+        Case(
+            alert="LatencyHigh", when="one store comes back after a day and is all that is written", at=40 * MINUTE,
+            series={**flat, **coming_back},
+        ),
+        Case(
+            alert="LatencyHigh", when="of three batches one is of a store that comes back", at=40 * MINUTE,
+            series={**{bucket.format(le, second): 0 for le in ("0.1", "60", "300")},
+                    bucket.format("+Inf", second): growing(1)},
         ),
         Case(
             alert="HeapFull", when="there are more stores than it was made for", at=HOUR, series=heap(930e6, 940e6),
@@ -246,13 +324,22 @@ def _processes() -> list[Case]:
         ),
         Case(alert="HeapFull", when="a collection frees half of it", at=30 * MINUTE, series=heap(990e6, 400e6)),
         Case(
-            alert="ConnectorFailed", when="its task cannot go on", at=20 * MINUTE, series={failed: then(0, (600, 1))},
-            fires=("ConnectorFailed",), labels={"connector": "tillstream.s1.0"},
-            says="1 tasks of the connector tillstream.s1.0 have failed and do not come back.",
+            alert="ConnectAway", when="both of its workers are killed", at=20 * MINUTE, over=40 * MINUTE,
+            series={connect.format(number): then(1, (600, 0), (1_800, 1)) for number in (1, 2)}, fires=("ConnectAway",),
+            says="No worker of Kafka Connect answers, so no store is captured.",
         ),
         Case(
-            alert="ConnectorFailed", when="it is started again after a minute", at=30 * MINUTE,
-            series={failed: then(0, (600, 1), (660, 0))},
+            alert="ConnectAway", when="it is stopped, and its name leads nowhere", at=HOUR, fires=("ConnectAway",),
+            series={connect.format(1): then(1, (600, gone))},
+            says="No worker of Kafka Connect answers, so no store is captured.",
+        ),
+        Case(
+            alert="ConnectAway", when="one of two workers is killed", at=30 * MINUTE,
+            series={connect.format(1): then(1, (600, 0)), connect.format(2): 1},
+        ),
+        Case(
+            alert="ConnectAway", when="it is started anew under another address", at=30 * MINUTE,
+            series={connect.format(1): then(1, (600, gone)), connect.format(2): then(gone, (660, 1))},
         ),
     ]  # fmt: skip
 

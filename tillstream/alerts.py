@@ -47,12 +47,15 @@ class Alerts(Entry):
     StoreDark: Duration = threshold("5m", "How long a store may be out of reach.")
     StoreRefused: Switch = threshold(True, "A store cannot be captured until a person has seen to it.")
     StoreNeverBegan: Switch = threshold(True, "A store of tillstream.yaml has not come in for an hour.")
+    StoreKeepsFailing: Duration = threshold(
+        "10m", "How long nothing may come of a store whose capture fails as often as it is started."
+    )
     StorePaused: Duration = threshold("1d", "How long a store may rest before somebody is reminded.")
     StoreBinlogExpiryRisk: Duration = threshold(
         "1d", "How soon a store that is behind may purge what the warehouse does not have."
     )
     StoreLagging: Duration = threshold("5m", "How long a store's log may be ahead.")
-    StoreStalled: Duration = threshold("10m", "How long nothing may move of a store whose log is ahead.")
+    StoreStalled: Duration = threshold("10m", "How long nothing may move of a store that has more to tell.")
     StoreSilent: More = threshold(20, "Row changes that are usual in this hour, if there was none at all.")
     StoreVolumeUnusual: More = threshold(5, "How many times more, or less, than is usual in this hour of the week.")
     StoreClockOff: Duration = threshold("5m", "How far a store's clock may be off.")
@@ -77,10 +80,11 @@ class Alerts(Entry):
     ValuesFlipFlop: More = threshold(0, "Values that may go to and fro between stores.")
     WorkerDown: Switch = threshold(True, "There are fewer workers than within the last hour.")
     NobodyBringsLanesIn: Switch = threshold(True, "Stores are captured, and nobody brings them in.")
-    WarehouseAway: Switch = threshold(True, "The warehouse does not answer.")
+    WarehouseAway: Duration = threshold("1m", "How long the warehouse may not answer `run`.")
+    LookFails: More = threshold(0, "Times in an hour, and in the one before, that `run` may look at something in vain.")
     LatencyHigh: Duration = threshold("1m", "How late half of the stores' changes may be in the warehouse.")
     HeapFull: More = threshold(90, "Percent of the JVM's heap that may stay in use for half an hour.")
-    ConnectorFailed: Switch = threshold(True, "A connector or task in Kafka Connect stays failed.")
+    ConnectAway: Switch = threshold(True, "No worker of Kafka Connect answers.")
 
     def thresholds(self) -> dict[tuple[str, ...], float]:
         """By alert; durations in seconds. One that is switched off is not among them."""

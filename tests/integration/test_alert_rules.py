@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 import yaml
-from alert_cases import HOUR, SCENES, Case, Series, Value, healthy, threshold
+from alert_cases import HOUR, RUN, SCENES, WORKERS, Case, Series, Value, healthy, threshold
 from alerts_of_the_chain import CASES
 
 from tillstream.alerts import Alerts
-from tillstream.rehearsal.prometheus import DOCKER, RULES, Tools
+from tillstream.rehearsal.prometheus import RULES, Tools
 
 ALL_RULES = [
     rule
@@ -20,7 +20,7 @@ ALL_RULES = [
 ]
 ALERTS = {rule["alert"]: rule for rule in ALL_RULES if "alert" in rule}
 LONG = 2 * HOUR
-TOLD_BY_RUN = 'job="run",instance="run:9464"'
+RUNBOOKS_AT = '{{ or $externalLabels.runbooks "dashboards/runbooks.md" }}'
 
 
 def test_the_rules_are_valid(prometheus_tools: Tools) -> None:
@@ -29,10 +29,14 @@ def test_the_rules_are_valid(prometheus_tools: Tools) -> None:
     assert "SUCCESS" in done
 
 
-def test_alertmanager_s_file_is_valid(prometheus_tools: Tools) -> None:
-    """And what is critical is told at any hour."""
-    file = str(DOCKER / "alertmanager" / "alertmanager.yml")
-    assert "SUCCESS" in _call(*prometheus_tools.amtool, "check-config", file)
+def test_runbooks_are_linked_to_where_people_read_them(prometheus_tools: Tools, tmp_path: Path) -> None:
+    """By one line of prometheus.yml; without it a message names the file."""
+    case = next(case for case in CASES if case.fires)
+    played = _played(case)
+    (expected,) = played["alert_rule_test"][0]["exp_alerts"]
+    expected["exp_annotations"]["runbook_url"] = f"https://example.com/runbooks.md#{case.alert.lower()}"
+    linked = {**played, "external_labels": {"runbooks": "https://example.com/runbooks.md"}}
+    _require(prometheus_tools, tmp_path, case.step, [linked], only=case.alert)
 
 
 def test_alerts_fire_when_they_should_and_say_what_happened(prometheus_tools: Tools, tmp_path: Path) -> None:
@@ -86,7 +90,8 @@ def _played(case: Case) -> dict[str, Any]:
         summary = rule["annotations"]["summary"]
         for label, value in case.labels.items():
             summary = summary.replace(f"{{{{ $labels.{label} }}}}", value)
-        annotations = {**rule["annotations"], "summary": summary, "description": case.says}
+        runbook = rule["annotations"]["runbook_url"].replace(RUNBOOKS_AT, "dashboards/runbooks.md")
+        annotations = {"summary": summary, "description": case.says, "runbook_url": runbook}
         expected = [{"exp_labels": {**rule["labels"], **case.labels}, "exp_annotations": annotations}]
     end = case.over or case.at
     found: dict[str, Any] = {
@@ -104,7 +109,8 @@ def _played(case: Case) -> dict[str, Any]:
 
 
 def _switched_off(case: Case) -> dict[str, Any]:
-    off = Case(**{**_fields(case), "series": {**case.series, threshold(case.alert): _absent}})
+    untold = {threshold(case.alert, each): _absent for each in (RUN, *WORKERS)}
+    off = Case(**{**_fields(case), "series": {**case.series, **untold}})
     return {
         "interval": f"{case.step:g}s",
         "name": f"{case.alert} is off: {case.when}",
@@ -131,7 +137,9 @@ def _ever(case: Case, fires: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _input(case: Case, end: float) -> Iterator[dict[str, str]]:
-    thresholds = {threshold(alert): value for (alert,), value in Alerts().thresholds().items()}
+    thresholds = {
+        threshold(alert, each): value for (alert,), value in Alerts().thresholds().items() for each in (RUN, *WORKERS)
+    }
     series: Series = {**thresholds, **healthy(), **case.series}
     for name, value in series.items():
         yield {"series": _placed(name), "values": _values(value, end, case.step)}
@@ -142,7 +150,7 @@ def _placed(name: str) -> str:
     if "job=" in name:
         return name
     metric, _, labels = name.removesuffix("}").partition("{")
-    return f"{metric}{{{labels}{',' if labels else ''}{TOLD_BY_RUN}}}"
+    return f"{metric}{{{labels}{',' if labels else ''}{RUN}}}"
 
 
 def _values(value: Value, end: float, step: float) -> str:
