@@ -259,8 +259,10 @@ def _clock() -> tuple[Panel, ...]:
 def _schema() -> tuple[Panel, ...]:
     return (
         timeline(
-            "Condition over time", "Its state in one word.", units.NoUnit, (condition_of(OF_STORE), "condition"),
-            limits=limits.CONDITION, words=in_words(), leads_to=CHAIN,
+            "Condition over time",
+            "Its state in one word. One that is started again and again shows as a comb.",
+            units.NoUnit, (condition_of(OF_STORE), "condition"),
+            limits=limits.CONDITION, words=in_words(), alert="StoreKeepsFailing", leads_to=CHAIN,
         ),
         lines(
             "Shapes of its tables", "That they have had so far. A step is a change of schema.",
