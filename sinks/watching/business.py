@@ -25,7 +25,7 @@ from sinks.warehouse import Transaction, mapped_errors
 from sinks.watching.watch import Look
 from tillstream import metrics
 from tillstream.business_file import Business, PointsEntry, PriceEntry, StockEntry
-from tillstream.errors import RefusedError, TillstreamError
+from tillstream.errors import TillstreamError
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ def business_looks(business: Business, stores: Stores, written: Policy = EMPTY_P
     """`written` are the policies of the file; those in force are looked up each time."""
 
     def look(name: str, tell: Tell) -> Look:
-        return Look(name=name, every_seconds=business.every, tell=_Paced(name, tell, written))
+        return Look(name=name, every_seconds=business.every, tell=_Paced(tell, written))
 
     looks = []
     if (lines := business.sale_lines) is not None:
@@ -59,8 +59,8 @@ def business_looks(business: Business, stores: Stores, written: Policy = EMPTY_P
 class _Paced:
     """Nothing before a store has been read; then whenever it is due, but in no more than its share of the time."""
 
-    def __init__(self, name: str, tell: Tell, written: Policy) -> None:
-        self._name, self._tell, self._written = name, tell, written
+    def __init__(self, tell: Tell, written: Policy) -> None:
+        self._tell, self._written = tell, written
         self._free_at = 0.0  # time.monotonic()
 
     def __call__(self, tx: Transaction) -> None:
@@ -71,9 +71,6 @@ class _Paced:
             catalog = Catalog()
             catalog.load(tx)
             self._tell(tx, catalog, in_warehouse_names(policy_in_force(tx, self._written)))
-        except RefusedError as error:  # such as a column that is not there: a person has to know
-            log.warning("looking at %s: %s", self._name, error)
-            raise
         finally:
             ended = time.monotonic()
             self._free_at = ended + (ended - began) * (1 / SHARE - 1)

@@ -33,6 +33,7 @@ class Watch(threading.Thread):
         self._due = {look.name: 0.0 for look in looks}
         for look in looks:
             metrics.LOOK_FAILURES.labels(look.name)  # told as 0 before the first: Prometheus counts from there
+        self._failing: set[Look] = set()
         self._stopping = threading.Event()
         self._answered_at = float("-inf")
 
@@ -62,13 +63,18 @@ class Watch(threading.Thread):
             with self._warehouse.transaction() as tx:
                 tx.execute(f"SET LOCAL statement_timeout = '{MOST_SECONDS}s'")
                 look.tell(tx)
-        except TillstreamError as error:  # the warehouse is away: the worker says so, and waits
-            log.debug("looking at %s: %s", look.name, error)
-            metrics.LOOK_FAILURES.labels(look.name).inc()
+        except TillstreamError as error:  # said once: it may go on for days
+            log.log(logging.DEBUG if look in self._failing else logging.WARNING, "looking at %s: %s", look.name, error)
+            self._failed(look)
         except Exception:
             log.exception("looking at %s: unexpected", look.name)
-            metrics.LOOK_FAILURES.labels(look.name).inc()
+            self._failed(look)
         else:
+            self._failing.discard(look)
             self._answered_at = time.monotonic()
             metrics.WAREHOUSE_ANSWER_TIMESTAMP_SECONDS.replace({(): time.time()})
             metrics.LOOK_SECONDS.labels(look.name).set(time.monotonic() - began)
+
+    def _failed(self, look: Look) -> None:
+        self._failing.add(look)
+        metrics.LOOK_FAILURES.labels(look.name).inc()

@@ -224,6 +224,17 @@ def test_a_table_that_differs_from_the_fleets_is_told(empty: Warehouse) -> None:
     assert told("tillstream_store_schema_versions") == {("s1",): 3, ("s2",): 3, ("s3",): 3}
 
 
+def test_a_look_that_fails_is_told_once_until_it_does_not(empty: Warehouse, caplog: pytest.LogCaptureFixture) -> None:
+    """With its name and the reason: the runbook of LookFails sends people to the log of `run`."""
+    answers = iter(["nothing", "nothing", "1", "nothing"])
+    watch = Watch(empty, [Look(name="odd", every_seconds=0, tell=lambda tx: tx.value(f"SELECT {next(answers)}"))])
+    for times in (1, 1, 1, 2):
+        watch.look()
+        warnings = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
+        assert len(warnings) == times
+        assert all('looking at odd: the warehouse refuses (42703): column "nothing"' in each for each in warnings)
+
+
 def test_a_look_that_fails_is_counted_and_stops_no_other(empty: Warehouse) -> None:
     """Nor is anything of it half told."""
     looked = []
