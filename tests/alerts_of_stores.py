@@ -34,6 +34,14 @@ def _flapping() -> list[tuple[float, str]]:
     return [(600 + 90 * number + after, name) for number in range(20) for after, name in ((0, STARTING), (30, LIVE))]
 
 
+def _beginning_anew() -> list[tuple[float, str]]:
+    return [(600 * number + after, name) for number in range(10) for after, name in ((0, STARTING), (60, "snapshot"))]
+
+
+_NEVER = (
+    "For an hour the first snapshot of store s2 (外滩店) has not got going: it cannot be reached, or begins again and "
+    "again."
+)
 _FAILS = (
     "Store s2 (外滩店) is started again and again and does not get on; the warehouse has had nothing new of it for "
     "30m 0s."
@@ -85,9 +93,12 @@ def _stores() -> list[Case]:
             alert="StoreNeverBegan", when="it was added with an address at which nothing is", at=80 * MINUTE,
             series={**state("s2", (0, UNREACHABLE)), **of("s2", complete_timestamp_seconds=gone, lag_seconds=gone,
                     last_heartbeat_timestamp_seconds=gone)},
-            fires=("StoreNeverBegan",), labels={**S2, "state": "unreachable"},
-            says="Store s2 (外滩店) stands in tillstream.yaml and has been unreachable for an hour; its first snapshot "
-            "is not in.",
+            fires=("StoreNeverBegan",), labels=S2, says=_NEVER,
+        ),
+        Case(
+            alert="StoreNeverBegan", when="its first snapshot fails every ten minutes", at=80 * MINUTE,
+            series={**state("s2", *_beginning_anew()), **of("s2", complete_timestamp_seconds=gone)},
+            fires=("StoreNeverBegan",), labels=S2, says=_NEVER,
         ),
         Case(
             alert="StoreNeverBegan", when="its first snapshot takes all night", at=10 * HOUR, step=300,

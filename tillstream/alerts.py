@@ -46,7 +46,7 @@ def threshold(default: str | float, description: str) -> Any:
 class Alerts(Entry):
     StoreDark: Duration = threshold("5m", "How long a store may be out of reach.")
     StoreRefused: Switch = threshold(True, "A store cannot be captured until a person has seen to it.")
-    StoreNeverBegan: Switch = threshold(True, "A store of tillstream.yaml has not come in for an hour.")
+    StoreNeverBegan: Switch = threshold(True, "The first snapshot of a store has not got going for an hour.")
     StoreKeepsFailing: Duration = threshold(
         "10m", "How long nothing may come of a store whose capture fails as often as it is started."
     )
