@@ -56,8 +56,8 @@ Told = Callable[[str], None]
 class Shops:
     """Three stores, `run` on them, and where it tells of itself."""
 
-    def __init__(self, directory: Path, warehouse_url: str) -> None:
-        self.directory, self.metrics = directory, f"127.0.0.1:{free_port()}"
+    def __init__(self, directory: Path, warehouse_url: str, metrics: str) -> None:
+        self.directory, self.metrics = directory, metrics
         install = find_install("5.6")
         self.servers = {
             store: MySQLServer(install, directory / store, server_id=number) for number, store in enumerate(STORES, 1)
@@ -146,38 +146,51 @@ class Shops:
 
 
 @pytest.fixture(scope="module")
-def shops(warehouse_url: str) -> Iterator[Shops]:
+def address() -> str:
+    """Where `run` is going to tell of itself."""
+    return f"127.0.0.1:{free_port()}"
+
+
+@contextmanager
+def monitored(address: str, tools: Tools, faster: float) -> Iterator[Monitoring]:
+    with directory_for_servers() as directory:
+        monitoring = Monitoring(directory / "monitoring", tools, faster=faster)
+        monitoring.scrape({"run": [address]})
+        with monitoring:
+            yield monitoring
+
+
+@pytest.fixture(scope="module")
+def monitoring(address: str, prometheus_tools: Tools) -> Iterator[Monitoring]:
+    with monitored(address, prometheus_tools, FASTER) as monitoring:
+        yield monitoring
+
+
+@pytest.fixture(scope="module")
+def slower(address: str, prometheus_tools: Tools) -> Iterator[Monitoring]:
+    with monitored(address, prometheus_tools, SLOWER) as monitoring:
+        yield monitoring
+
+
+@pytest.fixture(scope="module")
+def shops(warehouse_url: str, address: str, monitoring: Monitoring, slower: Monitoring) -> Iterator[Shops]:
+    """Opened last: Prometheus scrapes nobody for five seconds, however much faster its rules are."""
     with (
         directory_for_servers() as directory,
-        closing(Shops(directory, fresh_warehouse(warehouse_url, "alerts"))) as all_,
+        closing(Shops(directory, fresh_warehouse(warehouse_url, "alerts"), address)) as all_,
     ):
         all_.open()
         yield all_
 
 
 @contextmanager
-def monitored(shops: Shops, tools: Tools, faster: float) -> Iterator[Monitoring]:
-    with directory_for_servers() as directory:
-        monitoring = Monitoring(directory / "monitoring", tools, faster=faster)
-        monitoring.scrape({"run": [shops.metrics]})
-        with monitoring:
-            yield monitoring
-
-
-@contextmanager
 def alarm_of(monitoring: Monitoring) -> Iterator[Alarm]:
-    """From when `run` is scraped, which begins after five seconds however much faster the rules are."""
+    """From when `run` is scraped and nothing is wrong."""
     with Alarm(monitoring) as alarm:
         alarm.wait_for(lambda: bool(monitoring.query('up{job="run"} == 1')) and not alarm.now, "it is scraped")
         alarm.forget()
         yield alarm
         assert monitoring.rule_failures() == []
-
-
-@pytest.fixture(scope="module")
-def monitoring(shops: Shops, prometheus_tools: Tools) -> Iterator[Monitoring]:
-    with monitored(shops, prometheus_tools, FASTER) as monitoring:
-        yield monitoring
 
 
 @pytest.fixture(scope="module")
@@ -215,16 +228,15 @@ def play(alarm: Alarm, told: Told) -> Callable[..., None]:
     return one
 
 
-@pytest.mark.usefixtures("monitoring")  # which gets going meanwhile
 def test_a_restart_a_quiet_time_and_a_night_raise_none(
-    shops: Shops, prometheus_tools: Tools, request: pytest.FixtureRequest
+    shops: Shops, slower: Monitoring, request: pytest.FixtureRequest
 ) -> None:
     """`run` is restarted under one alarm; then, by the rules' time, five minutes of sales and nine in which nobody
     writes. Whole hours and nights are in tests/integration/test_alert_rules.py."""
-    with monitored(shops, prometheus_tools, SLOWER) as slowly, alarm_of(slowly) as slow:
+    with alarm_of(slower) as slow:
         shops.stop()
         shops.start()
-        alarm: Alarm = request.getfixturevalue("alarm")  # a restart is not as much faster as its rules are
+        alarm: Alarm = request.getfixturevalue("alarm")  # a restart is not twenty times faster
         until = time.monotonic() + SALES_SECONDS
         while time.monotonic() < until:
             for store in STORES:
