@@ -4,6 +4,7 @@ from types import MappingProxyType
 from typing import cast
 
 from conflict.policy import ColumnRule, Policy, RuleName, TablePolicy
+from sinks.policy_versions import PolicyChangedError
 from sinks.row_codec import Shapes
 from sinks.warehouse import Warehouse
 from sinks.worker import Lanes, Worker
@@ -23,6 +24,14 @@ def test_conflicts_that_there_may_be_are_told_as_none() -> None:
         cast(Warehouse, None), cast(Lanes, None), shapes("told_first", RuleName.SUM, RuleName.PER_STORE, RuleName.SUM)
     )
     assert _conflicts("told_first") == {"latest": 0, "sum": 0}
+
+
+def test_so_are_those_of_a_policy_that_is_switched_to() -> None:
+    """From the moment on at which the worker takes it up."""
+    warehouse, lanes = cast(Warehouse, None), cast(Lanes, None)
+    worker = Worker(warehouse, lanes, shapes("told_before"), in_force=lambda: shapes("told_after", RuleName.MAX))
+    worker._take_up_policy([], PolicyChangedError("another policy is in force"))
+    assert _conflicts("told_after") == {"latest": 0, "max": 0}
 
 
 def _conflicts(table: str) -> dict[str, float]:
