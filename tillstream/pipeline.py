@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
+from urllib.parse import quote
 
 import psycopg
 
@@ -46,6 +47,7 @@ log = logging.getLogger(__name__)
 # Debezium's classes and one engine's batches; then what waits per store (see QUEUE_BYTES and max_batch_rows).
 HEAP_MEGABYTES, HEAP_MEGABYTES_PER_STORE = 160, 12
 READY_SECONDS = 30.0
+_TLS = ("sslmode", "sslrootcert", "sslcert", "sslkey")  # psycopg and JDBC mean the same by them
 LEAST_STORES = 3  # room for some that are added while it runs
 _ONLY_ONE = "SELECT pg_try_advisory_lock(hashtextextended('tillstream run', 0))"
 
@@ -253,8 +255,9 @@ def is_at_work(warehouse: Warehouse) -> bool:
 
 def _offset_store(warehouse: Warehouse) -> OffsetStore:
     url = warehouse.url
+    tls = "".join(f"&{name}={quote(str(value))}" for name, value in url.query.items() if name in _TLS)
     return OffsetStore(
-        jdbc_url=f"jdbc:postgresql://{url.host}:{url.port or 5432}/{url.database}?currentSchema=debezium",
+        jdbc_url=f"jdbc:postgresql://{url.host}:{url.port or 5432}/{url.database}?currentSchema=debezium{tls}",
         user=url.username or "",
         password=url.password or "",
     )
