@@ -33,4 +33,6 @@ def test_tls_is_asked_for_as_in_the_url(mode: str) -> None:
 def test_certificates_are_those_of_the_url() -> None:
     """Files keep their names, with whatever letters; what psycopg alone knows is left out."""
     url = jdbc_url("?sslmode=verify-full&sslrootcert=/a%26b/ca.pem&sslcert=/c.pem&sslkey=/k.pem&keepalives_idle=5")
-    assert url.endswith("?currentSchema=debezium&sslmode=verify-full&sslrootcert=/a%26b/ca.pem&sslcert=/c.pem&sslkey=/k.pem")
+    assert url.endswith(
+        "?currentSchema=debezium&sslmode=verify-full&sslrootcert=/a%26b/ca.pem&sslcert=/c.pem&sslkey=/k.pem"
+    )
