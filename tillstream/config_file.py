@@ -95,7 +95,7 @@ def _capture_mapping(given: Any) -> Any:
 
 
 def _http_url(url: str) -> str:
-    if not re.fullmatch(r"https?://[^/\s]+(/[^\s]*)?", url):
+    if not re.fullmatch(r"https?://[^/\s,]+(/[^\s]*)?", url):
         raise ValueError("must be the URL of Kafka Connect's REST interface, such as http://connect:8083")
     return url.rstrip("/")
 
