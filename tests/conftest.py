@@ -3,6 +3,7 @@
 import os
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -16,6 +17,17 @@ from tillstream.rehearsal.kafka import KafkaServers
 from tillstream.rehearsal.kafka_jars import kafka_jars
 from tillstream.rehearsal.mysql import MySQLServer, find_install
 from tillstream.rehearsal.prometheus import Tools, find_tools
+
+
+@contextmanager
+def left_out_without(server: str) -> Iterator[None]:
+    """Who cannot have it leaves its tests out, and is told why; in CI that is an error."""
+    try:
+        yield
+    except TillstreamError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(f"no {server} here: {error}")
 
 
 @pytest.fixture
@@ -54,20 +66,18 @@ def mariadb1011() -> Iterator[MySQLServer]:
 @pytest.fixture(scope="session")
 def kafka() -> Iterator[KafkaServers]:
     """A broker and Kafka Connect for the whole session. Without Maven or Java its tests are left out, but not in CI."""
-    try:
+    with left_out_without("Kafka"):
         jars = kafka_jars()
-    except TillstreamError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(f"no Kafka here: {error}")
     with directory_for_servers() as directory, KafkaServers(directory, jars) as servers:
         yield servers
 
 
 @pytest.fixture(scope="session")
 def prometheus_tools() -> Tools:
-    """Prometheus, Alertmanager and their tools, to be started by `Monitoring` or called."""
-    return find_tools()
+    """Prometheus, Alertmanager and their tools, to be started by `Monitoring` or called. Where Debian's cannot be
+    fetched the tests are left out, but not in CI."""
+    with left_out_without("Prometheus"):
+        return find_tools()
 
 
 @pytest.fixture(scope="session")

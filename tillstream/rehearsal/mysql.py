@@ -108,7 +108,7 @@ def _docker_runs() -> bool:
 def _installed(mysqld: Path) -> MySQLInstall:
     install = MySQLInstall(mysqld=mysqld, version=_version_of([str(mysqld)], {}))
     if install.version < (5, 7, 0):
-        raise downloads.nothing_to_be_had(f"{mysqld} is older than 5.7 and cannot make a data directory")
+        raise downloads.NoServerError(f"{mysqld} is older than 5.7 and cannot make a data directory")
     return install
 
 
@@ -178,11 +178,11 @@ def _version_of(command: list[str], environment: Mapping[str, str], *, mariadb: 
         asking = [*command, "--no-defaults", "--version"]
         said = processes.run(asking, directory=Path("/"), environment=environment)
     except OSError as error:
-        raise downloads.nothing_to_be_had(f"{command[-1]} cannot be started: {error}") from error
+        raise downloads.NoServerError(f"{command[-1]} cannot be started: {error}") from error
     found = re.search(r"Ver (\d+)\.(\d+)\.(\d+)", said.stdout)
     if not found or ("MariaDB" in said.stdout) != mariadb:
         wanted = "MariaDB" if mariadb else "MySQL"
-        raise downloads.nothing_to_be_had(f"{command[-1]} is not a {wanted} server: {said.stdout.strip()[:200]}")
+        raise downloads.NoServerError(f"{command[-1]} is not a {wanted} server: {said.stdout.strip()[:200]}")
     return int(found[1]), int(found[2]), int(found[3])
 
 

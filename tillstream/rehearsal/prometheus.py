@@ -42,8 +42,11 @@ class Tools:
 
 
 def find_tools() -> Tools:
-    """Debian's, each on the C library that it was built with."""
-    first, second = downloads.prometheus_242(), downloads.alertmanager_025()
+    """Debian's, each on the C library that it was built with. RefusedError where they cannot be fetched."""
+    try:
+        first, second = downloads.prometheus_242(), downloads.alertmanager_025()
+    except downloads.NoServerError as error:  # it tells of ways to a MySQL server
+        raise RefusedError(f"Prometheus and Alertmanager come from Debian, by apt-get: {error.reason}") from error
     return Tools(
         prometheus=_program(first, "prometheus"),
         promtool=_program(first, "promtool"),
