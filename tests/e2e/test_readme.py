@@ -1,9 +1,10 @@
 """Each block of the README does what the README says, in its order, against a real store."""
 
 import re
+import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from invocation import TILLSTREAM, environment
 from shown import require_shown
 
 from tillstream.commands import build_app
+from tillstream.commands.config import counted
 from tillstream.rehearsal.mysql import MySQLServer
 
 README = Path(__file__).parents[2] / "README.md"
@@ -45,28 +47,27 @@ def test_both_make_targets_exist() -> None:
 
 @pytest.mark.timeout(200)
 def test_the_first_store_in_ten_minutes(open_shop: Callable[..., MySQLServer], server_directory: Path) -> None:
-    """The grants and every command as they stand there lead to a captured and verified store, with the output that
-    stands there; the later policy is accepted and taken up by the next run."""
-    here = server_directory / "chain"
-    here.mkdir()
-    server = open_shop(1, options={"default-time-zone": "+08:00"})
-    server.execute("CREATE TABLE pos.members (id INT PRIMARY KEY, phone VARCHAR(20), points DECIMAL(8,2), level INT,"
-                   " birthday DATE, updated_at DATETIME, password VARCHAR(20))")  # fmt: skip
-    server.execute("CREATE TABLE pos.sales (id INT PRIMARY KEY, sold_at DATETIME, amount DECIMAL(8,2))")
-    server.execute("INSERT INTO pos.members VALUES (1, '138 0013 8000', 12.50, 2, NULL, NOW(), 'x')")
-    server.execute("INSERT INTO pos.sales VALUES (1, NOW(), 9.90)")
-    server.execute("DROP USER 'tillstream'@'%'")
-    environment_ = {**environment(), "PATH": f"{TILLSTREAM.parent}:{environment()['PATH']}"}
+    """From the source to a second store: the grants and every command as they stand there lead to captured and verified
+    stores, with the output that stands there; the later policy is accepted and taken up by the next run."""
+    server, second = (_with_tables(open_shop(number, options={"default-time-zone": "+08:00"})) for number in (1, 2))
+    here, environment_ = server_directory, {**environment(), "HOME": str(server_directory)}
     with ExitStack() as running:
-        answer = fragment = ""
+        answer = fragment = grants = ""
         for language, note, text in _blocks():
             # integration/test_readme_policies.py, unit/test_policy_test.py, integration/test_parked_keys.py
             # integration/test_business.py, e2e/test_kafka_demo.py
             if note in ("two-stores", "policy-tests", "own-rules", "business", "past-one-machine"):
                 continue
-            if language == "sql":
-                for statement in filter(None, (part.strip() for part in text.split(";"))):
-                    server.execute(statement)
+            if note == "setup":
+                here, path = _set_up(text, environment_)
+                environment_["PATH"] = path
+            elif language == "sql":
+                grants = text
+                _execute(grants, server)
+            elif note == "stores":
+                _execute(grants, second)
+                _write_line(text, here / "tillstream.yaml", {"10.0.1.5": server, "10.0.2.5": second})
+                _wait_until_live(here, environment_, stores=2)
             elif note == "fragment":
                 fragment = text
             elif language == "yaml":
@@ -88,6 +89,40 @@ def test_the_first_store_in_ten_minutes(open_shop: Callable[..., MySQLServer], s
     (here / "tillstream.yaml").write_text(whole.replace("tables:\n", fragment, 1))
     answer = _run("tillstream config validate", here, environment_)
     assert "2 shared tables" in answer
+
+
+def _with_tables(server: MySQLServer) -> MySQLServer:
+    """And without the user that captures: the README makes it."""
+    server.execute("CREATE TABLE pos.members (id INT PRIMARY KEY, phone VARCHAR(20), points DECIMAL(8,2), level INT,"
+                   " birthday DATE, updated_at DATETIME, password VARCHAR(20))")  # fmt: skip
+    server.execute("CREATE TABLE pos.sales (id INT PRIMARY KEY, sold_at DATETIME, amount DECIMAL(8,2))")
+    server.execute("INSERT INTO pos.members VALUES (1, '138 0013 8000', 12.50, 2, NULL, NOW(), 'x')")
+    server.execute("INSERT INTO pos.sales VALUES (1, NOW(), 9.90)")
+    server.execute("DROP USER 'tillstream'@'%'")
+    return server
+
+
+def _set_up(script: str, env: dict[str, str]) -> tuple[Path, str]:
+    """Where a terminal stands after it, and its PATH, by which `tillstream` is found."""
+    said = _run(f"{script}\npwd\nprintenv PATH", README.parent, env)
+    directory, path = said.splitlines()[-2:]
+    assert shutil.which("tillstream", path=path) == str(README.parent / ".venv" / "bin" / "tillstream")
+    return Path(directory), path
+
+
+def _execute(script: str, server: MySQLServer) -> None:
+    for statement in filter(None, (part.strip() for part in script.split(";"))):
+        server.execute(statement)
+
+
+def _write_line(shown: str, config: Path, servers: Mapping[str, MySQLServer]) -> None:
+    """All but the last line are what `init` wrote; that one is new. Servers are where they are here."""
+    for host, server in servers.items():
+        shown = shown.replace(f"host: {host}", f"host: 127.0.0.1, port: {server.port}")
+    *there, _ = shown.splitlines(keepends=True)
+    written = config.read_text()
+    assert "".join(there) in written
+    config.write_text(written.replace("".join(there), shown))
 
 
 def _require_policies(shown: str, directory: Path) -> None:
@@ -122,9 +157,10 @@ def _run(script: str, directory: Path, env: dict[str, str]) -> str:
     return answer.stdout
 
 
-def _wait_until_live(directory: Path, env: dict[str, str]) -> None:
+def _wait_until_live(directory: Path, env: dict[str, str], *, stores: int = 1) -> None:
     deadline = time.monotonic() + 60
-    while " live " not in _run("tillstream status || true", directory, env):  # 1 before `run` has reported
+    told = f"{stores} of {counted(stores, 'store')} live, the chain complete as of "
+    while told not in _run("tillstream status || true", directory, env):  # 1 before `run` has reported
         assert time.monotonic() < deadline, _log(directory)
         time.sleep(1)
 
