@@ -1,7 +1,7 @@
 """The command `tillstream`: one file a verb, and one place that turns errors into exit codes.
 
     0 done   1 a fault or a difference was found   2 used wrongly
-    3 something could not be reached and nothing was judged   130 interrupted
+    3 something could not be reached and nothing, or not everything, was judged   130 interrupted
 
 A verb raises; it prints no error itself. Data goes to stdout, everything else to stderr.
 """
