@@ -5,7 +5,7 @@ import re
 import threading
 import time
 from collections.abc import MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from tenacity import RetryCallState
@@ -25,6 +25,7 @@ PROBE_SECONDS = 5.0
 HEADER_BYTES = 157  # of a file's own events: its format, and the GTIDs before it
 LOOKS_APART = 6  # probes: every half minute the store is looked at in full
 LOST_ROW = "Received DML"  # Debezium's only word for a row that was written as a statement
+MOST_LOG_ENDS = 1_000
 STALLED_SECONDS = 30.0  # the log goes on, the engine does not: a reconnect that fails is not always reported
 
 
@@ -90,26 +91,35 @@ class Bookkeeping(HistoryBooks, Protocol):
 class Freshness:
     """Since when the store's log has been ahead of what it is compared with: the warehouse, or what was captured."""
 
-    behind_since: float | None = None
-    target: tuple[int, int] | None = None
     complete_at: float | None = None  # all that the log had then has been reached
+    _ahead: list[tuple[tuple[int, int], float]] = field(default_factory=list)  # log ends not reached, and when seen
+    _apart_seconds: float = 0.0  # at least, that they are kept
+
+    @property
+    def is_caught_up(self) -> bool:
+        return not self._ahead
 
     def lag_seconds(self, head: tuple[int, int] | None, reached: tuple[int, int], now: float) -> float:
         """The age of the oldest log end, seen by a probe, that is not reached; `head` was read after `now`."""
-        if head is not None and head[1] <= HEADER_BYTES:
-            head = (head[0], LOG_BEGIN)  # a new file without an event: an engine stands at its beginning
-        if self.target is not None and reached >= self.target:
-            self.complete_at = self.behind_since
-            self.target = self.behind_since = None
-        if head is not None and head > reached and self.target is None:
-            self.target, self.behind_since = head, now
-        if head is not None and head <= reached:
-            self.complete_at = now
+        while self._ahead and self._ahead[0][0] <= reached:
+            self.complete_at = self._ahead.pop(0)[1]
+        if head is not None:
+            if head[1] <= HEADER_BYTES:
+                head = (head[0], LOG_BEGIN)  # a new file without an event: an engine stands at its beginning
+            if head <= reached:
+                self.complete_at = now
+            elif not self._ahead or (head > self._ahead[-1][0] and now >= self._ahead[-1][1] + self._apart_seconds):
+                self._ahead.append((head, now))
+        if len(self._ahead) > MOST_LOG_ENDS:  # of a day it need not be known to the second
+            del self._ahead[1::2]
+            self._apart_seconds = 2 * max(self._apart_seconds, (now - self._ahead[0][1]) / MOST_LOG_ENDS)
+        elif not self._ahead:
+            self._apart_seconds = 0.0
         return self.last_lag_seconds(now) or 0.0
 
     def last_lag_seconds(self, now: float) -> float | None:
         """By what was seen last; None where nothing was ahead then, which tells nothing of now."""
-        return now - self.behind_since if self.behind_since is not None else None
+        return now - self._ahead[0][1] if self._ahead else None
 
 
 class Supervisor(threading.Thread):
@@ -215,7 +225,7 @@ class Supervisor(threading.Thread):
                 return
             snapshot_done, reached = self._books.reached(self._store.id)
             looked_at = time.monotonic()
-            head = self._head(reached)
+            head = self._head(reached, snapshot_done)
             if head is None:
                 continue
             if head < reached or time.monotonic() >= self._look_at:
@@ -230,6 +240,7 @@ class Supervisor(threading.Thread):
                 lag_seconds=lag,
                 capture_lag_seconds=self._captured.lag_seconds(head, stands, looked_at),
                 is_complete=snapshot_done,
+                is_caught_up=snapshot_done and self._freshness.is_caught_up,
             )
             now = time.monotonic()
             if not lag or stands != stood:
@@ -274,14 +285,14 @@ class Supervisor(threading.Thread):
             )
             self._lost.discard(message)  # only once that is noted
 
-    def _head(self, reached: tuple[int, int]) -> tuple[int, int] | None:
+    def _head(self, reached: tuple[int, int], is_complete: bool) -> tuple[int, int] | None:
         """Where the store's log ends; None, and told, if the store cannot be asked. The engine goes on trying."""
         try:
             return preflight.read_head(self._store)
         except TillstreamError as error:
             state = StoreState.UNREACHABLE if isinstance(error, StoreUnreachableError) else StoreState.REFUSED
-            lag = self._freshness.lag_seconds(None, reached, time.monotonic())
-            self._tell(state, str(error), lag_seconds=lag, capture_lag_seconds=lag)
+            self._freshness.lag_seconds(None, reached, time.monotonic())  # what was captured may still come in
+            self._tell(state, str(error), is_complete=is_complete)
             return None
 
     def _wait_after(self, state: StoreState, error: Exception) -> None:
@@ -310,6 +321,7 @@ class Supervisor(threading.Thread):
         lag_seconds: float | None = None,
         capture_lag_seconds: float | None = None,
         is_complete: bool = False,
+        is_caught_up: bool = False,
     ) -> None:
         complete_at = self._freshness.complete_at if is_complete else None
         if lag_seconds is None:  # not asked now: a store whose engine fails again and again is behind all the same
@@ -325,7 +337,8 @@ class Supervisor(threading.Thread):
             head=head,
             lag_seconds=lag_seconds,
             capture_lag_seconds=capture_lag_seconds,
-            complete_seconds_ago=time.monotonic() - complete_at if complete_at is not None else None,
+            is_caught_up=is_caught_up,
+            complete_at=complete_at,
             retention_seconds=self._looked.retention_seconds if self._looked else None,
             clock_offset_seconds=self._looked.clock.offset_seconds if self._looked else None,
             clock_uncertainty_seconds=self._looked.clock.uncertainty_seconds if self._looked else None,

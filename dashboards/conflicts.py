@@ -103,8 +103,10 @@ def _undecided() -> tuple[Panel, ...]:
         lines(
             "Uncertain decisions",
             "Column values decided within the day before, between times that the clocks cannot tell apart: "
-            "`_uncertain` in central rows.",
+            "`_uncertain` in central rows. And how often a store's clock was found to be "
+            "another than it was taken for.",
             units.Short, (counted("tillstream_uncertain_decisions_total"), "values"),
+            (counted("tillstream_clock_corrections_total"), "clocks put right"),
             alert="StoreClockOff", leads_to=CHAIN, width=12,
         ),
         lines(

@@ -247,12 +247,6 @@ def _clock() -> tuple[Panel, ...]:
             units.Seconds, (_of("tillstream_store_clock_offset_seconds"), "ahead of ours"),
             limits=limits.CLOCK, alert="StoreClockOff", leads_to=CHAIN,
         ),
-        lines(
-            "Found to be another",
-            "How often within the day before its clock was found to be another than it was taken for.",
-            units.Short, (or_zero(counted("tillstream_clock_corrections_total", matching=OF_STORE)), "corrections"),
-            limits=ANY_IS_WORTH_A_LOOK, alert="StoreClockOff", leads_to=CHAIN,
-        ),
     )  # fmt: skip
 
 

@@ -189,7 +189,7 @@ def _missing(day: BusinessDay, complete_at: dt.datetime | None, set_aside: int, 
     if set_aside:
         why.append(f"{set_aside} of its events {'is' if set_aside == 1 else 'are'} set aside")
     if reading_anew:
-        why.append(f"{reading_anew} of its tables {'is' if reading_anew == 1 else 'are'} being read anew")
+        why.append(f"{reading_anew} of its tables {'is' if reading_anew == 1 else 'are'} yet to be read anew")
     return ", ".join(why)
 
 

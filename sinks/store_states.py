@@ -1,17 +1,18 @@
 """How each store is doing, kept where `status` finds it."""
 
 from collections.abc import Collection, Iterable
+from time import monotonic
 from typing import Any
 
 from sinks.warehouse import Warehouse
-from tillstream.states import StoreReport, StoreState
+from tillstream.states import StoreReport
 
 _REPORT = """\
 INSERT INTO tillstream.store_states AS s (store, name, state, reason, head_file, head_pos, lag_seconds, reported_at,
   caught_up_at, complete_at, capture_lag_seconds, retention_seconds, clock_offset_seconds, clock_uncertainty_seconds)
 VALUES (%(store)s, %(name)s, %(state)s, %(reason)s, %(file)s, %(pos)s, %(lag)s, clock_timestamp(),
   CASE WHEN %(caught_up)s THEN clock_timestamp() END,
-  clock_timestamp() - %(complete_seconds_ago)s * interval '1 second', %(capture_lag)s,
+  statement_timestamp() - %(complete_seconds_ago)s * interval '1 second', %(capture_lag)s,
   %(retention)s, %(offset)s, %(uncertainty)s)
 ON CONFLICT (store) DO UPDATE SET name = EXCLUDED.name, state = EXCLUDED.state, reason = EXCLUDED.reason,
   state_since = CASE WHEN s.state = EXCLUDED.state THEN s.state_since ELSE clock_timestamp() END,
@@ -19,8 +20,8 @@ ON CONFLICT (store) DO UPDATE SET name = EXCLUDED.name, state = EXCLUDED.state, 
   lag_seconds = EXCLUDED.lag_seconds, reported_at = EXCLUDED.reported_at,
   caught_up_at = coalesce(EXCLUDED.caught_up_at, s.caught_up_at),
   -- what is to be read anew may lack what was committed long before
-  complete_at = CASE WHEN EXISTS (SELECT FROM tillstream.resyncs r WHERE r.store = s.store
-                                  AND r.state IN ('waiting', 'reading') AND r.condition IS NULL) THEN s.complete_at
+  complete_at = CASE WHEN EXISTS (SELECT FROM tillstream.tables_to_read r
+                                  WHERE r.store = s.store AND r.condition IS NULL) THEN s.complete_at
                      ELSE greatest(EXCLUDED.complete_at, s.complete_at) END,
   capture_lag_seconds = EXCLUDED.capture_lag_seconds,
   -- both come of one look; without it nothing new is known, and with it no retention is for ever
@@ -69,8 +70,9 @@ class StoreStates:
                     "file": file,
                     "pos": pos,
                     "lag": report.lag_seconds,
-                    "caught_up": report.state is StoreState.LIVE and report.lag_seconds == 0.0,
-                    "complete_seconds_ago": report.complete_seconds_ago,
+                    "caught_up": report.is_caught_up,
+                    # reckoned here: a wait for the warehouse would make the watermark later than it is
+                    "complete_seconds_ago": None if report.complete_at is None else monotonic() - report.complete_at,
                     "capture_lag": report.capture_lag_seconds,
                     "retention": report.retention_seconds,
                     "offset": report.clock_offset_seconds,

@@ -139,7 +139,7 @@ STORE_BINLOG_SECONDS_LEFT = Table(
 STORE_CLOCK_OFFSET_SECONDS = Table("tillstream_store_clock_offset_seconds", "The store's clock minus ours.", ["store"])
 CLOCK_CORRECTIONS = Counter(
     "tillstream_clock_corrections", "Times that a store's clock was found to be another than it was taken for.",
-    ["store"], registry=REGISTRY,
+    registry=REGISTRY,
 )  # fmt: skip
 STORE_SCHEMA_VERSIONS = Table(
     "tillstream_store_schema_versions", "Shapes that the store's tables have had: one more for each change.", ["store"]

@@ -24,7 +24,8 @@ class StoreReport:
     head: tuple[int, int] | None = None  # where the store's log ends: (file number, position)
     lag_seconds: float | None = None  # how long that has been ahead of the warehouse; None: not known yet
     capture_lag_seconds: float | None = None  # and ahead of what was captured
-    complete_seconds_ago: float | None = None  # all that was committed until then is in the warehouse
+    is_caught_up: bool = False  # the warehouse has all that the log has
+    complete_at: float | None = None  # by time.monotonic(): all that was committed until then is in the warehouse
     retention_seconds: int | None = None  # how long the store keeps its log; None: for ever, or not known
     clock_offset_seconds: float | None = None  # the store's clock minus ours
     clock_uncertainty_seconds: float | None = None

@@ -80,7 +80,7 @@ LEDGER = "SELECT epoch, file, pos, snapshot_done FROM tillstream.ledger WHERE st
 LETTERS = "SELECT pk, op FROM tillstream.dead_letters WHERE store = %s AND table_name = %s AND status = 'open'"
 IS_CAPTURED = "SELECT EXISTS (SELECT FROM tillstream.schema_versions WHERE store = %s)"
 TABLES = "SELECT DISTINCT table_name FROM tillstream.schema_versions"
-RECORD = "INSERT INTO tillstream.verification_runs (started_at, result) VALUES (%s, %s)"
+RECORD = "INSERT INTO tillstream.verification_runs (started_at, result, is_whole) VALUES (%s, %s, %s)"
 
 
 # --- central.* ---------------------------------------------------------------------------------------------

@@ -96,7 +96,8 @@ class Verification:
             found = list(pool.map(lambda source: self._verify_store(source, tables), wanted))
         central = self._verify_central(stores, tables)
         result = _result(found, central, monotonic() - began)
-        self._record(started, result)
+        is_whole = stores is None and tables is None and bool(result.tables or not wanted)
+        self._record(started, result, is_whole=is_whole)
         return result
 
     # --- stores -----------------------------------------------------------------------------------------
@@ -187,9 +188,9 @@ class Verification:
             found.unreachable = str(error)
         return found
 
-    def _record(self, started: datetime, result: VerificationResult) -> None:
+    def _record(self, started: datetime, result: VerificationResult, *, is_whole: bool) -> None:
         with self._warehouse.transaction() as tx:
-            tx.execute(statements.RECORD, [started, msgspec.json.encode(result.as_json()).decode()])
+            tx.execute(statements.RECORD, [started, msgspec.json.encode(result.as_json()).decode(), is_whole])
 
 
 def _those_in(version: TableVersion, names: Collection[str]) -> tuple[DeclaredColumn, ...]:

@@ -22,7 +22,7 @@ ORDER BY table_name"""
 _CONTESTED = sql.SQL("SELECT coalesce(sum(cardinality(_contested)), 0) FROM central.{table} WHERE _contested <> '{{}}'")
 _VERIFIED = """\
 SELECT extract(epoch FROM finished_at)::float8, (result->>'differences')::float8
-FROM tillstream.verification_runs ORDER BY id DESC LIMIT 1"""
+FROM tillstream.verification_runs WHERE is_whole ORDER BY id DESC LIMIT 1"""
 
 
 def tell_waiting(tx: Transaction) -> None:

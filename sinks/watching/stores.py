@@ -1,5 +1,6 @@
 """How each store is doing, in figures."""
 
+import math
 from collections.abc import Mapping
 
 from sinks.store_states import BINLOG_SECONDS_LEFT
@@ -8,20 +9,16 @@ from tillstream import metrics
 
 # The state is what `run` itself reports, so it is told as it stands however long ago that was: `up` tells of `run`.
 _STORES = f"""\
-SELECT s.store, s.name, s.state, s.lag_seconds, s.capture_lag_seconds, extract(epoch FROM s.complete_at)::float8,
+SELECT s.store, s.name, s.state, s.lag_seconds, s.capture_lag_seconds, floor(extract(epoch FROM s.complete_at))::float8,
        s.clock_offset_seconds,
        {BINLOG_SECONDS_LEFT},
-       l.epoch, l.file, l.pos, extract(epoch FROM l.last_event_at)::float8, extract(epoch FROM l.moved_at)::float8,
-       extract(epoch FROM s.state_since)::float8
+       l.epoch, l.file, l.pos, floor(extract(epoch FROM l.last_event_at))::float8,
+       floor(extract(epoch FROM l.moved_at))::float8,
+       floor(extract(epoch FROM s.state_since))::float8
 FROM tillstream.store_states s LEFT JOIN tillstream.ledger l USING (store) WHERE s.listed"""
-_CHAIN = "SELECT extract(epoch FROM complete_at)::float8 FROM tillstream.chain_watermark"
-_READ_ANEW = """\
-SELECT store, count(*) FROM tillstream.resyncs WHERE state IN ('waiting', 'reading') GROUP BY store"""
-_NOT_READ_ANEW = """\
-SELECT store, count(*) FROM tillstream.resyncs r WHERE state = 'failed' AND condition IS NULL AND NOT EXISTS (
-  SELECT FROM tillstream.resyncs d
-  WHERE d.store = r.store AND d.table_name = r.table_name AND d.condition IS NULL AND d.id > r.id)
-GROUP BY store"""
+_CHAIN = "SELECT floor(extract(epoch FROM complete_at))::float8 FROM tillstream.chain_watermark"
+_READ_ANEW = "SELECT store, count(*) FROM tillstream.tables_to_read WHERE state <> 'failed' GROUP BY store"
+_NOT_READ_ANEW = "SELECT store, count(*) FROM tillstream.tables_to_read WHERE state = 'failed' GROUP BY store"
 _HELD = "SELECT store, count(*) FROM tillstream.holds WHERE released_at IS NULL GROUP BY store"
 
 _BY_COLUMN = (
@@ -37,7 +34,7 @@ def tell_stores(tx: Transaction) -> None:
     metrics.STORE_INFO.replace({(store, name): 1 for store, name, *_ in rows})
     metrics.STORE_STATE.replace({(store, state): 1 for store, _, state, *_ in rows})
     for at, metric in enumerate(_BY_COLUMN, start=3):
-        metric.replace({(row[0],): row[at] for row in rows if row[at] is not None})
+        metric.replace({(row[0],): _in_tenths(row[at]) for row in rows if row[at] is not None})
     complete_at = tx.value(_CHAIN) if rows else None
     metrics.CHAIN_COMPLETE_TIMESTAMP_SECONDS.replace({} if complete_at is None else {(): complete_at})
     stores = [row[0] for row in rows]
@@ -45,6 +42,11 @@ def tell_stores(tx: Transaction) -> None:
     metrics.STORE_TABLES_READ_ANEW.replace(_counted(tx, _READ_ANEW, stores))
     metrics.STORE_TABLES_NOT_READ_ANEW.replace(_counted(tx, _NOT_READ_ANEW, stores))
     metrics.STORE_HELD_TABLES.replace(_counted(tx, _HELD, stores))
+
+
+def _in_tenths(seconds: float) -> float:
+    """What a thousand stores tell is to stay small."""
+    return math.floor(seconds * 10) / 10
 
 
 def _counted(tx: Transaction, statement: str, stores: list[str]) -> Mapping[tuple[str, ...], float]:

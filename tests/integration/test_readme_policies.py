@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def test_its_blocks_do_what_it_says(
 def _fill(chain: DecidedChain) -> None:
     first, second = chain.stores.values()
     for store in chain.stores:
-        report = StoreReport(store=store, name=store, state=StoreState.LIVE, complete_seconds_ago=1.0)
+        report = StoreReport(store=store, name=store, state=StoreState.LIVE, complete_at=time.monotonic() - 1.0)
         StoreStates(chain.warehouse).report(report)
     for store in (first, second):
         store.snapshot()

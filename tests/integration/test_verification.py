@@ -762,6 +762,9 @@ def test_each_run_is_kept(shop: Shop) -> None:
         (kept,) = tx.rows("SELECT result FROM tillstream.verification_runs")
     assert kept[0] == json.loads(json.dumps(result.as_json()))
     assert kept[0]["schema"] == 1
+    shop.verify(tables=["members"])
+    with shop.warehouse.transaction() as tx:
+        assert tx.rows("SELECT is_whole FROM tillstream.verification_runs ORDER BY id") == [(True,), (False,)]
 
 
 # --- central.* ---------------------------------------------------------------------------------------------------

@@ -133,7 +133,7 @@ class OfAllStores(Collector):
     def _filled(self, name: str, labels: Sequence[str]) -> Metric:
         family = GaugeMetricFamily(name, name, labels=labels)
         if "store" in labels:
-            value = 1764538857.123 if "timestamp" in name else 123.456789 if "seconds" in name else 123456
+            value = 1764538857 if "timestamp" in name else 123.4 if "seconds" in name else 123456
             for store in self._stores:
                 for others in product(*(TOLD_BY[label] for label in labels if label != "store")):
                     told_by = iter(others)

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from connectors import preflight
-from connectors.supervisor import Bookkeeping, Capture, Supervisor
+from connectors.supervisor import MOST_LOG_ENDS, Bookkeeping, Capture, Freshness, Supervisor
 from tillstream.config import load_config
 from tillstream.errors import StoreUnreachableError, TransientError, UnreachableError
 from tillstream.states import StoreReport, StoreState
@@ -115,3 +115,39 @@ def test_a_store_whose_engine_fails_again_and_again_stays_behind(told: Callable[
     assert lags == sorted(lags, key=lambda lag: lag or 0.0)
     assert None not in lags
     assert 0.0 not in lags[1:]
+
+
+def test_lag_is_the_age_of_the_oldest_log_end_that_is_not_in() -> None:
+    """A store that stays an hour behind is told to be an hour behind, and complete as of an hour ago, at each look; it
+    is not caught up when its log is first seen ahead."""
+    freshness = Freshness()
+    assert freshness.lag_seconds((1, 1_000), (1, 1_000), 0.0) == 0.0
+    assert freshness.is_caught_up
+    for minute in range(1, 61):
+        lag = freshness.lag_seconds((1, 1_000 + minute), (1, 1_000), 60.0 * minute)
+        assert lag == 60.0 * (minute - 1)
+        assert not freshness.is_caught_up
+    for minute in range(61, 200):
+        lag = freshness.lag_seconds((1, 1_000 + minute), (1, 1_000 + minute - 60), 60.0 * minute)
+        assert lag == 60.0 * 59
+        assert freshness.complete_at == 60.0 * (minute - 60)
+    assert freshness.lag_seconds((1, 1_199), (1, 1_199), 60.0 * 200) == 0.0
+    assert (freshness.is_caught_up, freshness.complete_at) == (True, 60.0 * 200)
+
+
+def test_a_store_that_is_behind_for_days_takes_no_more_memory_than_for_hours() -> None:
+    """And what is told of it stays true."""
+    freshness = Freshness()
+    for look in range(20 * MOST_LOG_ENDS):
+        assert freshness.lag_seconds((1, 1_000 + look), (1, 0), 5.0 * look) == 5.0 * look
+    assert len(freshness._ahead) <= MOST_LOG_ENDS
+    freshness.lag_seconds(None, (1, 11_000), 1e6)
+    assert 5.0 * 9_000 < (freshness.complete_at or 0.0) <= 5.0 * 10_000
+
+
+def test_what_a_dark_store_had_captured_before_may_still_come_in() -> None:
+    """Its watermark goes on to the last log end that was seen."""
+    freshness = Freshness()
+    freshness.lag_seconds((1, 2_000), (1, 1_000), 50.0)
+    freshness.lag_seconds(None, (1, 2_000), 90.0)
+    assert (freshness.complete_at, freshness.last_lag_seconds(91.0)) == (50.0, None)
