@@ -109,7 +109,11 @@ class Fleet(threading.Thread):
                 log.info("store %s (%s) was added to %s", each.id, each.name, self._file.name)
         for gone in known - {each.id for each in fresh.stores}:
             log.info("store %s is no more in %s; its rows stay", gone, self._file.name)
-        self._on_stores(fresh.stores)
+        try:
+            self._on_stores(fresh.stores)
+        except TillstreamError:  # the warehouse is away: it is to hear of them all the same
+            self._stamp = None
+            raise
 
     def _settle(self) -> None:
         orders = self._orders()
