@@ -6,6 +6,9 @@ In the rows that the stores have now; nothing is held for it, and nothing is dec
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
+
+from psycopg import sql
 
 from conflict.policy import AuditedBalance, Guards, Policy
 from sinks.evolution import Catalog
@@ -14,6 +17,10 @@ from sinks.statements import quoted
 from sinks.warehouse import Transaction
 from tillstream.business_file import AnomalyKind as Kind
 from tillstream.errors import RefusedError
+
+_NUMBERS = ("smallint", "integer", "bigint", "numeric", "real", "double precision")
+INEXACT = ("real", "double precision")
+TOLERANCE = Decimal("0.005")  # amounts kept as floating point add up to nothing exact
 
 Identity = tuple[str, str, str, str, str, str]
 
@@ -71,6 +78,15 @@ def require(catalog: Catalog, table: str, columns: Iterable[str], who: str, wher
             )
 
 
+def require_numbers(catalog: Catalog, table: str, columns: Iterable[str], who: str, where: str) -> None:
+    """RefusedError with the remedy unless the warehouse has these columns, and they are numbers."""
+    for column in columns:
+        require(catalog, table, [column], who, where)
+        kind = catalog.columns(table)[column]
+        if not kind.startswith(_NUMBERS):
+            raise RefusedError(f"{who} {table}.{column}, which is {kind} and no number; correct {where}")
+
+
 def _of_table(table: str, guards: Guards) -> Iterator[Search]:
     if guards.rows_per_key is not None:
         most_rows = guards.rows_per_key
@@ -101,7 +117,7 @@ def _rows_per_key(tx: Transaction, catalog: Catalog, table: str, most_rows: int,
 
 def _different(tx: Transaction, catalog: Catalog, table: str, columns: Iterable[str], most: int) -> Iterator[Anomaly]:
     for column in columns if catalog.columns(table) else ():
-        _require_guarded(catalog, table, [column], table)
+        require(catalog, table, [column], *_guards_of(table))
         statement = statements.DIFFERENT.format(column=quoted(column), table=quoted(table))
         for key, stores, values in tx.rows(statement, [most]):
             yield Anomaly(
@@ -123,14 +139,15 @@ def _balances(
 ) -> Iterator[Anomaly]:
     if guards and not catalog.columns(table):
         return
-    for of, columns in ((table, [balance.column]), (balance.table, [balance.row, balance.change])):
-        if guards:
-            _require_guarded(catalog, of, columns, table)
-        else:
-            require(catalog, of, columns, "`business.points` names", "it in tillstream.yaml")
+    who, where = _guards_of(table) if guards else ("`business.points` names", "it in tillstream.yaml")
+    require(catalog, balance.table, [balance.row], who, where)
+    require_numbers(catalog, table, [balance.column], who, where)
+    require_numbers(catalog, balance.table, [balance.change], who, where)
+    kinds = {catalog.columns(table)[balance.column], catalog.columns(balance.table)[balance.change]}
     statement = statements.BALANCE.format(
         column=quoted(balance.column), row=quoted(balance.row), change=quoted(balance.change),
         ledger=quoted(balance.table), table=quoted(table),
+        tolerance=sql.Literal(TOLERANCE if kinds & set(INEXACT) else 0),
     )  # fmt: skip
     for key, store, pk, has, total in tx.rows(statement, [most]):
         yield Anomaly(
@@ -144,5 +161,5 @@ def _differs(column: str, values: Collection[str]) -> str:
     return f"{column} is {', '.join(named[:-1])} and {named[-1]}"
 
 
-def _require_guarded(catalog: Catalog, table: str, columns: Iterable[str], guarded_table: str) -> None:
-    require(catalog, table, columns, f"the guards of {guarded_table} name", "`guards:` in the policies file")
+def _guards_of(table: str) -> tuple[str, str]:
+    return f"the guards of {table} name", "`guards:` in the policies file"

@@ -9,7 +9,7 @@ from psycopg import sql
 
 from conflict.policy import AuditedBalance, Policy
 from conflict.ranking import metres
-from sinks.anomalies import Anomaly, Search, balance_search, guarded, require
+from sinks.anomalies import Anomaly, Search, balance_search, guarded, require, require_numbers
 from sinks.evolution import Catalog
 from sinks.names import identifier
 from sinks.statements import business as statements
@@ -20,7 +20,6 @@ from tillstream.business_file import Business, PriceEntry, StockEntry
 from tillstream.config import Store
 from tillstream.errors import RefusedError
 
-_NUMBERS = ("smallint", "integer", "bigint", "numeric", "real", "double precision")
 Placed = Mapping[str, tuple[float, float]]  # store → latitude, longitude
 
 
@@ -197,11 +196,6 @@ def require_columns(
     catalog: Catalog, table: str, section: str, columns: Sequence[str], numbers: Iterable[str] = ()
 ) -> None:
     """RefusedError unless they are there, and `numbers` are such."""
-    require(catalog, table, [*columns, *numbers], f"`business.{section}` names", "it in tillstream.yaml")
-    for column in numbers:
-        kind = catalog.columns(table)[column]
-        if not kind.startswith(_NUMBERS):
-            raise RefusedError(
-                f"`business.{section}` names {table}.{column}, which is {kind} and no number; correct it in "
-                "tillstream.yaml"
-            )
+    who, where = f"`business.{section}` names", "it in tillstream.yaml"
+    require(catalog, table, columns, who, where)
+    require_numbers(catalog, table, numbers, who, where)

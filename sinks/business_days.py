@@ -9,6 +9,9 @@ from decimal import Decimal
 from time import sleep
 from typing import TYPE_CHECKING, Any
 
+from psycopg import sql
+
+from sinks.anomalies import INEXACT, TOLERANCE
 from sinks.business import require_columns
 from sinks.evolution import Catalog
 from sinks.names import identifier
@@ -27,7 +30,6 @@ if TYPE_CHECKING:
 STORES_AT_ONCE = 8
 ASK_SECONDS = 30  # an old till's MySQL may have to read all its sales for it
 LOOK_AGAIN_SECONDS = 2.0  # a change of just now is in the store before it is here
-INEXACT = Decimal("0.005")  # amounts kept as floating point add up to nothing exact
 
 _TYPE = """\
 SELECT data_type FROM information_schema.columns WHERE table_schema = %s AND table_name = %s AND column_name = %s"""
@@ -97,7 +99,7 @@ class StoreDay:
         if self.asked is None:
             return False
         by = abs(self.asked.amount - self.here.amount)
-        return self.asked.sales != self.here.sales or by > (Decimal(0) if self.is_exact else INEXACT)
+        return self.asked.sales != self.here.sales or by > (Decimal(0) if self.is_exact else TOLERANCE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +161,10 @@ def _known(tx: Transaction, sales: SalesEntry, stores: Sequence[AskedStore]) -> 
     table, at, amount = identifier(sales.table), identifier(sales.at), identifier(sales.amount)
     require_columns(catalog, table, "sales", [at], [amount])
     kind = catalog.columns(table)[at]
-    statement = statements.SALES_OF_DAY.format(table=quoted(table), at=quoted(at), amount=quoted(amount))
+    is_exact = catalog.columns(table)[amount] not in INEXACT
+    statement = statements.SALES_OF_DAY.format(
+        table=quoted(table), at=quoted(at), amount=quoted(amount), kind=sql.SQL("numeric" if is_exact else "float8")
+    )
     marks = {store: rest for store, *rest in tx.rows(statements.WATERMARKS)}
     totals: dict[BusinessDay, dict[str, Total]] = {}
     for day in {store.day for store in stores}:
@@ -174,7 +179,7 @@ def _known(tx: Transaction, sales: SalesEntry, stores: Sequence[AskedStore]) -> 
             store=store.source.id, name=name or store.name, day=store.day, complete_at=complete_at,
             missing=_missing(store.day, complete_at, set_aside, anew),
             here=totals[store.day].get(store.source.id, Total()), asked=None, not_asked="",
-            is_exact=catalog.columns(table)[amount] not in ("real", "double precision"),
+            is_exact=is_exact,
         )  # fmt: skip
     return {store: day for store, day in found.items() if store not in retired}
 

@@ -21,10 +21,12 @@ WHERE h.table_name = %s AND h.at > now() - make_interval(secs => %s)
 GROUP BY h.key, c.key HAVING count(*) >= %s AND count(DISTINCT c.value->>3) = 2
 ORDER BY 3 DESC, 1, 2 LIMIT %s"""
 
+# By way of text: straight from `real` only six digits would be kept.
 BALANCE = sql.SQL("""\
 SELECT t._key, t._store, t._pk, t.{column}::text, coalesce(l.total, 0)::text
 FROM stores.{table} t LEFT JOIN (
-  SELECT _store, {row}::text AS row, sum({change}) AS total FROM stores.{ledger} WHERE NOT _deleted GROUP BY 1, 2
+  SELECT _store, {row}::text AS row, sum({change}::text::numeric) AS total FROM stores.{ledger} WHERE NOT _deleted
+  GROUP BY 1, 2
 ) l ON l._store = t._store AND l.row = t._pk
-WHERE NOT t._deleted AND coalesce(t.{column}, 0) <> coalesce(l.total, 0)
+WHERE NOT t._deleted AND abs(coalesce(t.{column}::text::numeric, 0) - coalesce(l.total, 0)) > {tolerance}
 ORDER BY t._store, t._pk LIMIT %s""")

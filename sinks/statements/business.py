@@ -1,4 +1,7 @@
-"""What is asked of the stores' rows for `business:`. Placeholders in braces are identifiers or expressions."""
+"""What is asked of the stores' rows for `business:`. Placeholders in braces are identifiers or expressions.
+
+Numbers become numeric by way of text: straight from `real`, MySQL's FLOAT, PostgreSQL keeps six digits only.
+"""
 
 from psycopg import sql
 
@@ -9,8 +12,8 @@ _OF_OPEN_STORES = "NOT EXISTS (SELECT FROM tillstream.store_orders o WHERE o.sto
 # Goods may lie in several places of a store, a row each.
 _GOODS = f"""\
 WITH goods AS (
-  SELECT t._store AS store, trim({{sku}}::text) AS sku, sum({{quantity}}::numeric) AS quantity,
-         min({{quantity}}::numeric) AS least, count(*) AS rows, max({{low}}::numeric) AS low
+  SELECT t._store AS store, trim({{sku}}::text) AS sku, sum({{quantity}}::text::numeric) AS quantity,
+         min({{quantity}}::text::numeric) AS least, count(*) AS rows, max({{low}}::text::numeric) AS low
   FROM stores.{{table}} t
   WHERE NOT t._deleted AND {{sku}} IS NOT NULL AND {{quantity}} IS NOT NULL AND {{among}} AND {_OF_OPEN_STORES}
   GROUP BY 1, 2
@@ -46,7 +49,7 @@ FORGET_SOLD = "DELETE FROM tillstream.sold WHERE store = %s"
 SOLD = sql.SQL(f"""\
 INSERT INTO tillstream.sold (store, sku, per_day)
 WITH line AS MATERIALIZED (
-  SELECT trim(l.{{sku}}::text) AS sku, l.{{quantity}}::numeric AS quantity, {{at}} AS at
+  SELECT trim(l.{{sku}}::text) AS sku, l.{{quantity}}::text::numeric AS quantity, {{at}} AS at
   FROM stores.{{table}} l {{sales}}
   WHERE l._store = %(store)s AND NOT l._deleted AND l.{{sku}} IS NOT NULL AND {{seen}}
 ),
@@ -66,7 +69,7 @@ _PRICES = f"""\
 FROM stores.{{table}} t JOIN {{agreed}}
 WHERE NOT t._deleted AND {_OF_OPEN_STORES}
 """
-_DIFFERS = "abs(t.{price}::numeric - c.{price}::numeric) > %(tolerance)s"
+_DIFFERS = "abs(t.{price}::text::numeric - c.{price}::text::numeric) > %(tolerance)s"
 AGREED = sql.SQL("central.{table} c ON c._key = t._key")
 AT_HEADQUARTERS = sql.SQL("""\
 stores.{table} c ON c._store = %(headquarters)s AND NOT c._deleted AND t._store <> c._store
@@ -78,13 +81,14 @@ PRICES = sql.SQL(f"""\
 SELECT t._store, trim(t.{{sku}}::text), t._pk, t.{{price}}::text, c.{{price}}::text, {{whose}}
 {_PRICES} AND {_DIFFERS} ORDER BY 1, 2, 3 LIMIT %(most)s""")
 
-AGREED_POINTS = sql.SQL("SELECT coalesce(sum({balance}::numeric), 0)::float8 FROM central.{table}")
+AGREED_POINTS = sql.SQL("SELECT coalesce(sum({balance}::text::numeric), 0)::float8 FROM central.{table}")
 STORES_POINTS = sql.SQL(f"""\
-SELECT coalesce(sum({{balance}}::numeric), 0)::float8 FROM stores.{{table}} t
+SELECT coalesce(sum({{balance}}::text::numeric), 0)::float8 FROM stores.{{table}} t
 WHERE NOT t._deleted AND {_OF_OPEN_STORES} AND {{counted}}""")
 
+# FLOAT adds up as in MySQL, whose SUM is of doubles.
 SALES_OF_DAY = sql.SQL("""\
-SELECT _store, count(*), coalesce(sum({amount}::numeric), 0) FROM stores.{table}
+SELECT _store, count(*), coalesce(sum({amount}::{kind}::numeric), 0) FROM stores.{table}
 WHERE NOT _deleted AND {at} >= %(begins)s AND {at} < %(ends)s GROUP BY 1""")
 WATERMARKS = "SELECT store, name, complete_at, set_aside, reading_anew FROM tillstream.watermarks"
 

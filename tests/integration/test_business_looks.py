@@ -18,6 +18,7 @@ from sinks import sold
 from sinks.business import Goods, Stores, searches
 from sinks.evolution import Catalog
 from sinks.sold import Sold
+from sinks.statements import anomalies as anomaly_statements
 from sinks.statements import business as statements
 from sinks.statements import mirror
 from sinks.warehouse import Transaction, Warehouse
@@ -29,6 +30,9 @@ from tillstream.errors import RefusedError
 from tillstream.metrics import REGISTRY
 
 STOCK = {"table": "stock", "sku": "sku", "quantity": "qty"}
+POINTS = {
+    "table": "cards", "balance": "points", "ledger": {"table": "moves", "row": "card", "change": "delta"},
+}  # fmt: skip
 LINES = {"table": "lines", "sku": "sku", "quantity": "qty"}
 PLACES = {"s1": (31.23, 121.47), "s2": (31.24, 121.47), "s3": (31.50, 121.47)}
 INSERT = sql.SQL("""\
@@ -388,12 +392,15 @@ class TestLooking:
         self.look(warehouse, business)
         assert [key for _, _, key, _, is_open in self.found(warehouse) if is_open] == ["C"]
 
-    def test_one_bad_search_stops_no_other(self, warehouse: Warehouse, caplog: pytest.LogCaptureFixture) -> None:
+    def test_one_bad_search_stops_no_other(
+        self, warehouse: Warehouse, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """A typing error, and a statement that PostgreSQL refuses, are told and counted; the rest is found."""
         goods(warehouse, ("s1", "TEA", "a", "-2"))
         put(warehouse, "products", {"sku": "text", "price": "numeric"}, [])
         put(warehouse, "members", {"points": "numeric"}, [("s1", "1", 5)])
-        put(warehouse, "point_log", {"member": "text", "delta": "text"}, [("s1", "1", "1", "x")])
+        put(warehouse, "point_log", {"member": "text", "delta": "numeric"}, [("s1", "1", "1", 5)])
+        monkeypatch.setattr(anomaly_statements, "BALANCE", sql.SQL("SELECT 1 / (0 * %s)"))
         failed = REGISTRY.get_sample_value("tillstream_look_failures_total", {"look": "anomalies"}) or 0
         business = business_of(
             stock=STOCK,
@@ -453,3 +460,48 @@ class TestLooking:
                 look(tx)
                 now[0] += 10
         assert taken == [1000.0, 1500.0, 2000.0]
+
+
+class TestFloatingPoint:
+    """MySQL's FLOAT is `real` here."""
+
+    def test_a_cent_more_is_no_other_price_than_it_is(self, warehouse: Warehouse) -> None:
+        """Of seven digits none is lost."""
+        rows = [("s1", "1", "TEA", 12345.67), ("s2", "1", "TEA", 12345.72)]
+        put(warehouse, "items", {"sku": "text", "price": "real"}, rows)
+        price = {"table": "items", "sku": "sku", "price": "price", "tolerance": 0.01, "headquarters": "s1"}
+        assert told(warehouse, business_of(price=price)) == [
+            ("s2", "TEA", "price is 12345.72, is 12345.67 in store s1")
+        ]
+
+    def test_a_balance_that_its_changes_come_to(self, warehouse: Warehouse) -> None:
+        """As near as such numbers come; a cent beside it is told."""
+        rows = [("s1", "1", 12345.67), ("s1", "2", 12345.68), ("s2", "1", 0.3)]
+        put(warehouse, "cards", {"points": "real"}, rows)
+        changes = [("s1", "1", "1", 12345.6), ("s1", "2", "1", 0.07), ("s1", "3", "2", 12345.67)]
+        changes += [("s2", "1", "1", 0.1), ("s2", "2", "1", 0.2001)]
+        put(warehouse, "moves", {"card": "text", "delta": "double precision"}, changes)
+        assert told(warehouse, business_of(points=POINTS)) == [
+            ("s1", "", "points of row 2 is 12345.68, its changes in moves come to 12345.67")
+        ]
+
+    def test_changes_that_are_no_numbers(self, warehouse: Warehouse) -> None:
+        """Told with the remedy."""
+        put(warehouse, "cards", {"points": "integer"}, [("s1", "1", 3)])
+        put(warehouse, "moves", {"card": "text", "delta": "text"}, [("s1", "1", "1", "three")])
+        with pytest.raises(RefusedError, match=r"`business.points` names moves.delta, which is text and no number"):
+            told(warehouse, business_of(points=POINTS))
+
+    def test_sales_add_up_as_in_the_store(self, warehouse: Warehouse) -> None:
+        """MySQL adds FLOAT up as doubles."""
+        put(warehouse, "sales", {"at": "date", "total": "real"}, [("s1", "1", "2026-11-29", 12345.67)])
+        statement = statements.SALES_OF_DAY.format(
+            table=sql.Identifier("sales"), at=sql.Identifier("at"), amount=sql.Identifier("total"),
+            kind=sql.SQL("float8"),
+        )  # fmt: skip
+        with warehouse.transaction() as tx:
+            rows = tx.rows(statement, {"begins": "2026-11-29", "ends": "2026-11-30"})
+            tx.execute("INSERT INTO tillstream.business VALUES ('sales', 'at', 'total', '0:00', 'UTC')")
+            by_day = tx.rows("SELECT store, sales, amount FROM tillstream.sales_by_day()")
+            tx.execute("DELETE FROM tillstream.business")
+        assert rows == by_day == [("s1", 1, Decimal("12345.669921875"))]
