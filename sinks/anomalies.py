@@ -35,6 +35,7 @@ class Anomaly:
     told: str  # in words
     row: str | None = None  # its primary key in the store, where it is about one row
     found_at: datetime | None = None  # when `run` saw it first
+    of_store: int | None = None  # of how many that this store has; None: it is found among all stores' rows
 
     @property
     def identity(self) -> Identity:
@@ -45,8 +46,8 @@ class Anomaly:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
-    """One kind, in one table. `find` returns no more than so many, always the same ones first; RefusedError where
-    something is named that is not there."""
+    """One kind, in one table. `find` returns no more than so many (of each store, where it looks at one after the
+    other), always the same ones first; RefusedError where something is named that is not there."""
 
     kind: Kind
     table: str
@@ -110,9 +111,14 @@ def _of_table(table: str, guards: Guards) -> Iterator[Search]:
 
 def _rows_per_key(tx: Transaction, catalog: Catalog, table: str, most_rows: int, most: int) -> Iterator[Anomaly]:
     if catalog.columns(table):
-        for key, store, rows in tx.rows(statements.ROWS_PER_KEY.format(table=quoted(table)), [most_rows, most]):
+        for key, store, rows, of_store, _ in tx.rows(
+            statements.ROWS_PER_KEY.format(table=quoted(table)), [most_rows, most]
+        ):
             told = f"store {store} has {rows} rows under it"
-            yield Anomaly(kind=Kind.ROWS_PER_KEY, table=table, key=key, column=None, stores=(store,), told=told)
+            yield Anomaly(
+                kind=Kind.ROWS_PER_KEY, table=table, key=key, column=None, stores=(store,), told=told,
+                of_store=of_store,
+            )  # fmt: skip
 
 
 def _different(tx: Transaction, catalog: Catalog, table: str, columns: Iterable[str], most: int) -> Iterator[Anomaly]:
@@ -149,10 +155,11 @@ def _balances(
         ledger=quoted(balance.table), table=quoted(table),
         tolerance=sql.Literal(TOLERANCE if kinds & set(INEXACT) else 0),
     )  # fmt: skip
-    for key, store, pk, has, total in tx.rows(statement, [most]):
+    for key, store, pk, has, total, of_store, _ in tx.rows(statement, [most]):
         yield Anomaly(
             kind=Kind.BALANCE, table=table, key=key, column=balance.column, stores=(store,), row=pk,
             told=f"{balance.column} of row {pk} is {has}, its changes in {balance.table} come to {total}",
+            of_store=of_store,
         )  # fmt: skip
 
 

@@ -103,11 +103,11 @@ class Goods:
 
 
 def _negative(tx: Transaction, goods: Goods, most: int) -> Iterator[Anomaly]:
-    for store, sku, least, quantity, rows in goods.rows(tx, statements.NEGATIVE, most=most):
+    for store, sku, least, quantity, rows, of_store, _ in goods.rows(tx, statements.NEGATIVE, most=most):
         place = f"in one of its {rows} places, {quantity} in all" if rows > 1 else "in stock"
         yield Anomaly(
             kind=Kind.STOCK_NEGATIVE, table=goods.table, key=sku, column=goods.column, stores=(store,),
-            told=f"{least} {place}",
+            told=f"{least} {place}", of_store=of_store,
         )  # fmt: skip
 
 
@@ -117,12 +117,12 @@ def _low(tx: Transaction, goods: Goods, stores: Stores, most: int) -> Iterator[A
     if low:
         for sku, store, quantity in goods.rows(tx, statements.ELSEWHERE, skus=sorted({sku for _, sku, *_ in low})):
             elsewhere.setdefault(sku, {})[store] = quantity
-    for store, sku, quantity, least, per_day in low:
+    for store, sku, quantity, least, per_day, of_store, _ in low:
         told = [f"{quantity:f} in stock, less than {least:f}", _lasts(quantity, per_day)]
         told.append(_nearest(store, quantity, elsewhere.get(sku, {}), stores.locations))
         yield Anomaly(
             kind=Kind.STOCK_LOW, table=goods.table, key=sku, column=goods.column, stores=(store,),
-            told="; ".join(filter(None, told)),
+            told="; ".join(filter(None, told)), of_store=of_store,
         )  # fmt: skip
 
 
@@ -173,12 +173,12 @@ class Prices:
         return dict(self._rows(tx, statements.PRICE_COUNTS))
 
     def differing(self, tx: Transaction, most: int) -> Iterator[Anomaly]:
-        for store, sku, pk, has, agreed, whose in self._rows(tx, statements.PRICES, most=most):
+        for store, sku, pk, has, agreed, whose, of_store, _ in self._rows(tx, statements.PRICES, most=most):
             noun = "is" if self._headquarters else "agreed is"
-            of_store = f" in store {whose}" if self._headquarters else f" of store {whose}" if whose else ""
+            setter = f" in store {whose}" if self._headquarters else f" of store {whose}" if whose else ""
             yield Anomaly(
                 kind=Kind.PRICE_DIFFERS, table=self._table, key=sku, column=self._price, stores=(store,), row=pk,
-                told=f"{self._price} is {has}, {noun} {agreed}{of_store}",
+                told=f"{self._price} is {has}, {noun} {agreed}{setter}", of_store=of_store,
             )  # fmt: skip
 
     def _rows(self, tx: Transaction, statement: sql.SQL, **values: Any) -> list[tuple[Any, ...]]:

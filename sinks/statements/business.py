@@ -5,6 +5,8 @@ Numbers become numeric by way of text: straight from `real`, MySQL's FLOAT, Post
 
 from psycopg import sql
 
+from sinks.statements.anomalies import of_each_store
+
 SOLD_DAYS = 28  # whole weeks: each day of the week counts as often
 
 _OF_OPEN_STORES = "NOT EXISTS (SELECT FROM tillstream.store_orders o WHERE o.store = t._store AND o.retired)"
@@ -29,16 +31,24 @@ FROM goods g LEFT JOIN tillstream.sold s ON s.store = g.store AND s.sku = g.sku 
 )
 NEGATIVE = sql.SQL(
     _GOODS
-    + """\
-SELECT store, sku, trim_scale(least)::text, trim_scale(quantity)::text, rows
-FROM goods WHERE least < 0 ORDER BY 1, 2 LIMIT %(most)s"""
+    + of_each_store(
+        """\
+SELECT store, sku, trim_scale(least)::text AS least, trim_scale(quantity)::text AS quantity, rows
+FROM goods WHERE least < 0""",
+        "sku",
+        "%(most)s",
+    )
 )
 LOW = sql.SQL(
     _GOODS
-    + """\
-SELECT g.store, g.sku, trim_scale(quantity), trim_scale(low), s.per_day
+    + of_each_store(
+        """\
+SELECT g.store, g.sku, trim_scale(quantity) AS quantity, trim_scale(low) AS low, s.per_day
 FROM goods g LEFT JOIN tillstream.sold s ON s.store = g.store AND s.sku = g.sku
-WHERE least >= 0 AND quantity < low ORDER BY 1, 2 LIMIT %(most)s"""
+WHERE least >= 0 AND quantity < low""",
+        "sku",
+        "%(most)s",
+    )
 )
 ELSEWHERE = sql.SQL(
     _GOODS + "SELECT sku, store, trim_scale(quantity) FROM goods WHERE least >= 0 AND (low IS NULL OR quantity >= low)"
@@ -77,9 +87,16 @@ stores.{table} c ON c._store = %(headquarters)s AND NOT c._deleted AND t._store 
 WINNER = sql.SQL("c._winners->>{name}")
 HEADQUARTERS = sql.SQL("c._store")
 PRICE_COUNTS = sql.SQL(f"SELECT t._store, count(*) FILTER (WHERE {_DIFFERS})\n{_PRICES} GROUP BY t._store")
-PRICES = sql.SQL(f"""\
-SELECT t._store, trim(t.{{sku}}::text), t._pk, t.{{price}}::text, c.{{price}}::text, {{whose}}
-{_PRICES} AND {_DIFFERS} ORDER BY 1, 2, 3 LIMIT %(most)s""")
+PRICES = sql.SQL(
+    of_each_store(
+        f"""\
+SELECT t._store AS store, trim(t.{{sku}}::text) AS sku, t._pk, t.{{price}}::text AS has, c.{{price}}::text AS agreed,
+       {{whose}} AS whose
+{_PRICES} AND {_DIFFERS}""",
+        "sku, _pk",
+        "%(most)s",
+    )
+)
 
 AGREED_POINTS = sql.SQL("SELECT coalesce(sum({balance}::text::numeric), 0)::float8 FROM central.{table}")
 STORES_POINTS = sql.SQL(f"""\
@@ -108,5 +125,5 @@ WHERE gone_at IS NULL"""
 GONE = "UPDATE tillstream.found_anomalies SET gone_at = now() WHERE gone_at IS NULL AND id = ANY(%s)"
 LET_GO = "DELETE FROM tillstream.found_anomalies WHERE gone_at < now() - %s * interval '1 day'"
 COUNTS = """\
-SELECT f.kind, s.store, count(*) FROM tillstream.found_anomalies f, unnest(f.stores) AS s(store)
-WHERE f.gone_at IS NULL GROUP BY 1, 2"""
+SELECT f.kind, f.table_name, s.store, count(*) FROM tillstream.found_anomalies f, unnest(f.stores) AS s(store)
+WHERE f.gone_at IS NULL GROUP BY 1, 2, 3"""

@@ -15,7 +15,7 @@ from conflict.policy import EMPTY_POLICY, Policy
 from sinks.anomalies import Search
 from sinks.business import Goods, Prices, Stores, require_columns, searches
 from sinks.evolution import Catalog
-from sinks.found_anomalies import counts, keep_only, record
+from sinks.found_anomalies import Counted, counts, keep_only, record
 from sinks.names import identifier, in_warehouse_names
 from sinks.policy_versions import policy_in_force
 from sinks.sold import Sold
@@ -29,7 +29,7 @@ from tillstream.errors import TillstreamError
 
 log = logging.getLogger(__name__)
 
-MOST_SAMPLES = 500  # of a kind in a table
+MOST_SAMPLES = 500  # of a kind in a table, of each store
 SHARE = 0.02  # of the time that one look may take
 
 _READ = "SELECT EXISTS (SELECT FROM tillstream.ledger WHERE snapshot_done)"
@@ -79,20 +79,22 @@ class _Paced:
 def _tell_anomalies(business: Business, stores: Stores, tx: Transaction, catalog: Catalog, policy: Policy) -> None:
     looked_for = searches(policy, business, stores)
     keep_only(tx, {(each.kind.value, each.table) for each in looked_for})
+    in_all: dict[tuple[str, str, str], int] = {}
     for search in looked_for:
         if catalog.columns(search.table):
-            _search(tx, catalog, search)
-    metrics.ANOMALIES.replace(counts(tx))
+            in_all.update(_search(tx, catalog, search))
+    metrics.ANOMALIES.replace(counts(tx, in_all))
 
 
-def _search(tx: Transaction, catalog: Catalog, search: Search) -> None:
+def _search(tx: Transaction, catalog: Catalog, search: Search) -> Counted:
     try:
         with mapped_errors(), tx.connection.transaction():  # a savepoint: what fails leaves the others' work alone
             found = list(search.find(tx, catalog, MOST_SAMPLES))
-            record(tx, search, found, is_all=len(found) < MOST_SAMPLES)
+            return record(tx, search, found, MOST_SAMPLES)
     except TillstreamError as error:
         log.warning("looking for %s in %s: %s", search.kind.value, search.table, error)
         metrics.LOOK_FAILURES.labels("anomalies").inc()
+        return {}
 
 
 def _tell_stock(tx: Transaction, catalog: Catalog, stock: StockEntry) -> None:

@@ -392,6 +392,27 @@ class TestLooking:
         self.look(warehouse, business)
         assert [key for _, _, key, _, is_open in self.found(warehouse) if is_open] == ["C"]
 
+    def test_a_store_with_many_hides_no_others(self, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+        """All are counted, of each store as many are kept; one that was mended is gone where its store has no more."""
+        monkeypatch.setattr(watching, "MOST_SAMPLES", 2)
+        business = business_of(stock=STOCK)
+        goods(warehouse, *[("s1", sku, "a", "-1") for sku in "ABCDE"], ("s2", "A", "a", "-1"), ("s2", "B", "a", "-1"))
+        self.look(warehouse, business)
+        assert [(store, key) for _, store, key, *_ in self.found(warehouse)] == [
+            ("s1", "A"),
+            ("s1", "B"),
+            ("s2", "A"),
+            ("s2", "B"),
+        ]
+        counted = {"s1": 5, "s2": 2}
+        for store, count in counted.items():
+            labels = {"kind": "stock_negative", "store": store}
+            assert REGISTRY.get_sample_value("tillstream_anomalies", labels) == count
+        with warehouse.transaction() as tx:
+            tx.execute("UPDATE stores.stock SET qty = 1 WHERE sku = 'A'")
+        self.look(warehouse, business)
+        assert [(store, key) for _, store, key, _, is_open in self.found(warehouse) if not is_open] == [("s2", "A")]
+
     def test_one_bad_search_stops_no_other(
         self, warehouse: Warehouse, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
     ) -> None:

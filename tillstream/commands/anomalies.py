@@ -4,6 +4,7 @@ import json
 from collections.abc import Collection
 from dataclasses import asdict, replace
 from datetime import UTC
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -80,7 +81,7 @@ def _found(warehouse: "Warehouse", looked_for: "Collection[Search]", most: int) 
         return [
             replace(each, found_at=since.get(each.identity))
             for search in looked_for
-            for each in search.find(tx, catalog, most)
+            for each in islice(search.find(tx, catalog, most), most)
         ]
 
 
@@ -99,4 +100,5 @@ def _line(each: "Anomaly") -> str:
 
 
 def _as_json(each: "Anomaly") -> dict[str, object]:
-    return {**asdict(each), "found_at": each.found_at.isoformat() if each.found_at else None}
+    told = {name: value for name, value in asdict(each).items() if name != "of_store"}
+    return {**told, "found_at": each.found_at.isoformat() if each.found_at else None}
