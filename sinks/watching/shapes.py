@@ -6,12 +6,20 @@ from tillstream import metrics
 _VERSIONS = """\
 SELECT v.store, count(*) FROM tillstream.schema_versions v JOIN tillstream.store_states s USING (store)
 WHERE s.listed GROUP BY v.store"""
-# Where two shapes are as frequent, neither is the odd one.
+# Where two shapes are as frequent, neither is the odd one. What versions of MySQL write differently is no difference:
+# the width that an integer is displayed with, utf8 or utf8mb3, how a default is spelt.
 _DRIFT = """\
 WITH present AS (
   SELECT DISTINCT ON (v.store, v.database, v.table_name) v.store, v.table_name,
-         md5(v.columns::text || v.primary_key::text) AS shape, v.columns = '[]' AS dropped
+         md5(c.shape || v.primary_key::text) AS shape, v.columns = '[]' AS dropped
   FROM tillstream.schema_versions v JOIN tillstream.store_states s USING (store)
+  CROSS JOIN LATERAL (
+    SELECT coalesce(string_agg(jsonb_build_array(
+      lower(c->>'name'), t.kind, CASE WHEN t.kind !~ '^((TINY|SMALL|MEDIUM|BIG)?INT|YEAR)\\M' THEN c->'length' END,
+      c->'scale', c->'optional', c->'enumValues')::text, ',' ORDER BY lower(c->>'name')), '') AS shape
+    FROM jsonb_array_elements(v.columns::jsonb) c,
+         LATERAL (SELECT regexp_replace(upper(c->>'typeName'), '^INTEGER\\M', 'INT') AS kind) t
+  ) c
   WHERE s.listed AND s.state <> 'retired'
   ORDER BY v.store, v.database, v.table_name, v.epoch DESC, v.file DESC, v.pos DESC, v.row DESC, v.ord DESC
 ),

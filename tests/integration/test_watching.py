@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from harness import Chain
+from msgspec.structs import replace
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -18,6 +20,7 @@ from sinks.watching.shapes import tell_shapes
 from sinks.watching.traffic import tell_traffic
 from sinks.watching.watch import Look, Watch
 from tillstream import metrics
+from tillstream.envelope import DeclaredColumn
 from tillstream.rehearsal.mysql import MySQLServer
 from tillstream.states import StoreReport, StoreState
 
@@ -227,6 +230,37 @@ def test_a_table_that_differs_from_the_fleets_is_told(empty: Warehouse) -> None:
         tell_shapes(tx)
     assert told("tillstream_store_schema_drift_tables") == {("s1",): 0, ("s2",): 1, ("s3",): 0}
     assert told("tillstream_store_schema_versions") == {("s1",): 3, ("s2",): 3, ("s3",): 3}
+
+
+def test_what_versions_of_mysql_write_differently_is_no_drift(empty: Warehouse) -> None:
+    """The width that integers are displayed with, the name of utf8, defaults, places; another length is, and another
+    type, and what may be NULL."""
+    old = [
+        DeclaredColumn(name="id", type_name="INT UNSIGNED", position=1, length=10, optional=False),
+        DeclaredColumn(name="name", type_name="VARCHAR", position=2, length=50, charset_name="utf8"),
+        DeclaredColumn(name="points", type_name="INTEGER", position=3, length=11, default_value_expression="0"),
+    ]
+    new = [
+        DeclaredColumn(name="id", type_name="INT UNSIGNED", position=1, optional=False),
+        DeclaredColumn(name="points", type_name="INT", position=2, default_value_expression="'0'"),
+        DeclaredColumn(name="name", type_name="VARCHAR", position=3, length=50, charset_name="utf8mb3"),
+    ]
+    longer = [*new[:2], replace(new[2], length=60)]
+    signed = [replace(new[0], type_name="INT"), *new[1:]]
+    never_null = [*new[:2], replace(new[2], optional=False)]
+    shapes = [old, old, new, longer, signed, never_null]
+    with empty.transaction() as tx:
+        for number, columns in enumerate(shapes, start=1):
+            store = f"s{number}"
+            tx.execute("INSERT INTO tillstream.store_states (store, state) VALUES (%s, 'live')", [store])
+            tx.execute(
+                """INSERT INTO tillstream.schema_versions VALUES (%s, 'pos', 'members', 1, 1, 4, 0, 0, %s, '["id"]')""",
+                [store, msgspec.json.encode(columns).decode()],
+            )
+        tell_shapes(tx)
+    assert told("tillstream_store_schema_drift_tables") == {
+        ("s1",): 0, ("s2",): 0, ("s3",): 0, ("s4",): 1, ("s5",): 1, ("s6",): 1
+    }  # fmt: skip
 
 
 def test_a_look_that_fails_is_told_once_until_it_does_not(empty: Warehouse, caplog: pytest.LogCaptureFixture) -> None:
