@@ -2,6 +2,10 @@
 
 from psycopg import sql
 
+OF_OPEN_STORES = """\
+NOT EXISTS (SELECT FROM tillstream.store_orders o WHERE o.store = t._store AND o.retired)
+  AND NOT EXISTS (SELECT FROM tillstream.store_states x WHERE x.store = t._store AND NOT x.listed)"""
+
 
 def of_each_store(found: str, order: str, most: str = "%s") -> str:
     """Of every store the first so many, each with how many it has and which of them it is. `found` has a store."""
@@ -45,7 +49,9 @@ FROM stores.{table} t LEFT JOIN (
   SELECT _store, {row}::text AS row, sum({change}::text::numeric) AS total FROM stores.{ledger} WHERE NOT _deleted
   GROUP BY 1, 2
 ) l ON l._store = t._store AND l.row = t._pk
-WHERE NOT t._deleted AND abs(coalesce(t.{column}::text::numeric, 0) - coalesce(l.total, 0)) > {tolerance}""",
+WHERE NOT t._deleted AND abs(coalesce(t.{column}::text::numeric, 0) - coalesce(l.total, 0)) > {tolerance}
+  AND """
+        + OF_OPEN_STORES,
         "_pk",
     )
 )

@@ -5,11 +5,9 @@ Numbers become numeric by way of text: straight from `real`, MySQL's FLOAT, Post
 
 from psycopg import sql
 
-from sinks.statements.anomalies import of_each_store
+from sinks.statements.anomalies import OF_OPEN_STORES, of_each_store
 
 SOLD_DAYS = 28  # whole weeks: each day of the week counts as often
-
-_OF_OPEN_STORES = "NOT EXISTS (SELECT FROM tillstream.store_orders o WHERE o.store = t._store AND o.retired)"
 
 # Goods may lie in several places of a store, a row each.
 _GOODS = f"""\
@@ -17,7 +15,7 @@ WITH goods AS (
   SELECT t._store AS store, trim({{sku}}::text) AS sku, sum({{quantity}}::text::numeric) AS quantity,
          min({{quantity}}::text::numeric) AS least, count(*) AS rows, max({{low}}::text::numeric) AS low
   FROM stores.{{table}} t
-  WHERE NOT t._deleted AND {{sku}} IS NOT NULL AND {{quantity}} IS NOT NULL AND {{among}} AND {_OF_OPEN_STORES}
+  WHERE NOT t._deleted AND {{sku}} IS NOT NULL AND {{quantity}} IS NOT NULL AND {{among}} AND {OF_OPEN_STORES}
   GROUP BY 1, 2
 )
 """
@@ -77,7 +75,7 @@ WITHOUT_ZONE = sql.SQL("{of}.{at}::timestamp AT TIME ZONE %(zone)s")
 
 _PRICES = f"""\
 FROM stores.{{table}} t JOIN {{agreed}}
-WHERE NOT t._deleted AND {_OF_OPEN_STORES}
+WHERE NOT t._deleted AND {OF_OPEN_STORES}
 """
 _DIFFERS = "abs(t.{price}::text::numeric - c.{price}::text::numeric) > %(tolerance)s"
 AGREED = sql.SQL("central.{table} c ON c._key = t._key")
@@ -101,7 +99,7 @@ SELECT t._store AS store, trim(t.{{sku}}::text) AS sku, t._pk, t.{{price}}::text
 AGREED_POINTS = sql.SQL("SELECT coalesce(sum({balance}::text::numeric), 0)::float8 FROM central.{table}")
 STORES_POINTS = sql.SQL(f"""\
 SELECT coalesce(sum({{balance}}::text::numeric), 0)::float8 FROM stores.{{table}} t
-WHERE NOT t._deleted AND {_OF_OPEN_STORES} AND {{counted}}""")
+WHERE NOT t._deleted AND {OF_OPEN_STORES} AND {{counted}}""")
 
 # FLOAT adds up as in MySQL, whose SUM is of doubles.
 SALES_OF_DAY = sql.SQL("""\

@@ -58,7 +58,10 @@ def warehouse(kept: Warehouse) -> Iterator[Warehouse]:
     with kept.transaction() as tx:
         for (table,) in tx.rows("SELECT tablename FROM pg_tables WHERE schemaname = 'stores'"):
             tx.execute(sql.SQL("DROP TABLE stores.{}").format(sql.Identifier(table)))
-        tx.execute("TRUNCATE tillstream.ledger, tillstream.store_orders, tillstream.sold, tillstream.found_anomalies")
+        tx.execute(
+            "TRUNCATE tillstream.ledger, tillstream.store_orders, tillstream.store_states, "
+            "tillstream.sold, tillstream.found_anomalies"
+        )
 
 
 def put(warehouse: Warehouse, table: str, types: Mapping[str, str], rows: Sequence[tuple[Any, ...]]) -> None:
@@ -412,6 +415,27 @@ class TestLooking:
             tx.execute("UPDATE stores.stock SET qty = 1 WHERE sku = 'A'")
         self.look(warehouse, business)
         assert [(store, key) for _, store, key, _, is_open in self.found(warehouse) if not is_open] == [("s2", "A")]
+
+    def test_a_store_that_is_no_longer_listed(self, warehouse: Warehouse) -> None:
+        """Its rows stay, but what is odd in them is no one's any more, as in those of a retired store."""
+        business = business_of(stock=STOCK, points=POINTS)
+        goods(warehouse, ("s1", "TEA", "a", "-1"), ("s2", "TEA", "a", "-1"))
+        put(warehouse, "cards", {"points": "integer"}, [("s1", "1", 3), ("s2", "1", 3)])
+        put(warehouse, "moves", {"card": "text", "delta": "integer"}, [])
+        with warehouse.transaction() as tx:
+            for store in ("s1", "s2"):
+                tx.execute("INSERT INTO tillstream.store_states (store, state) VALUES (%s, 'live')", [store])
+        for look in ("anomalies", "stock"):
+            self.look(warehouse, business, look)
+        assert {store for _, store, *_ in self.found(warehouse)} == {"s1", "s2"}
+        with warehouse.transaction() as tx:
+            tx.execute("UPDATE tillstream.store_states SET listed = false WHERE store = 's2'")
+        for look in ("anomalies", "stock"):
+            self.look(warehouse, business, look)
+        assert {store for _, store, _, _, is_open in self.found(warehouse) if is_open} == {"s1"}
+        for name, labels in (("anomalies", {"kind": "balance"}), ("stock_rows", {"stock": "negative"})):
+            assert REGISTRY.get_sample_value(f"tillstream_{name}", {**labels, "store": "s1"}) == 1
+            assert REGISTRY.get_sample_value(f"tillstream_{name}", {**labels, "store": "s2"}) is None
 
     def test_one_bad_search_stops_no_other(
         self, warehouse: Warehouse, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
