@@ -130,6 +130,9 @@ def close_day(
     again_seconds: float = LOOK_AGAIN_SECONDS,
 ) -> list[StoreDay]:
     """Of every store that is not retired, in this order. What differs is looked at a second time."""
+    with warehouse.transaction() as tx:
+        retired = {store for (store,) in tx.rows(statements.RETIRED)}
+    stores = [store for store in stores if store.source.id not in retired]
     found = _look(warehouse, sales, stores)
     if differing := [store for store in stores if store.source.id in {each.store for each in found if each.differs}]:
         sleep(again_seconds)
@@ -146,7 +149,6 @@ def _look(warehouse: Warehouse, sales: SalesEntry, stores: Sequence[AskedStore])
     return [
         replace(known[store.source.id], asked=total, not_asked=why)
         for store in stores
-        if store.source.id in known
         for total, why in [answers[store.source.id]]
     ]
 
@@ -171,20 +173,20 @@ def _known(tx: Transaction, sales: SalesEntry, stores: Sequence[AskedStore]) -> 
         begins, ends = day.bounds(kind if kind in ("date", "timestamptz") else "datetime")
         rows = tx.rows(render(statement), {"begins": begins, "ends": ends})
         totals[day] = {store: Total(sales=count, amount=total) for store, count, total in rows}
-    retired = {store for (store,) in tx.rows("SELECT store FROM tillstream.store_orders WHERE retired")}
     found = {}
     for store in stores:
-        name, complete_at, set_aside, anew = marks.get(store.source.id, (store.name, None, 0, 0))
+        name, complete_at, set_aside, anew, by_its_clock = marks.get(store.source.id, (store.name, None, 0, 0, None))
         found[store.source.id] = StoreDay(
             store=store.source.id, name=name or store.name, day=store.day, complete_at=complete_at,
-            missing=_missing(store.day, complete_at, set_aside, anew),
+            missing=_missing(store.day, by_its_clock, set_aside, anew),
             here=totals[store.day].get(store.source.id, Total()), asked=None, not_asked="",
             is_exact=is_exact,
         )  # fmt: skip
-    return {store: day for store, day in found.items() if store not in retired}
+    return found
 
 
 def _missing(day: BusinessDay, complete_at: dt.datetime | None, set_aside: int, reading_anew: int) -> str:
+    """`complete_at` is by the store's own clock, as its sales are: by one that is slow the day is over later."""
     why = []
     if complete_at is None:
         why.append("the warehouse never had all of it")

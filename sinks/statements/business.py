@@ -105,7 +105,11 @@ WHERE NOT t._deleted AND {OF_OPEN_STORES} AND {{counted}}""")
 SALES_OF_DAY = sql.SQL("""\
 SELECT _store, count(*), coalesce(sum({amount}::{kind}::numeric), 0) FROM stores.{table}
 WHERE NOT _deleted AND {at} >= %(begins)s AND {at} < %(ends)s GROUP BY 1""")
-WATERMARKS = "SELECT store, name, complete_at, set_aside, reading_anew FROM tillstream.watermarks"
+WATERMARKS = """\
+SELECT w.store, w.name, w.complete_at, w.set_aside, w.reading_anew,
+       w.complete_at + coalesce(s.clock_offset_seconds, 0) * interval '1 second' AS by_its_clock
+FROM tillstream.watermarks w JOIN tillstream.store_states s USING (store)"""
+RETIRED = "SELECT store FROM tillstream.store_orders WHERE retired"
 
 FORGET_BUSINESS = "DELETE FROM tillstream.business"
 KEEP_BUSINESS = "INSERT INTO tillstream.business VALUES (%s, %s, %s, %s::time::interval, %s)"

@@ -6,8 +6,10 @@ import re
 import shlex
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from harness import Chain, unseen
@@ -243,7 +245,8 @@ def test_a_day_begins_and_ends_by_the_stores_own_clock(
     in_store: str, in_warehouse: str, times: tuple[str, ...],
 ) -> None:  # fmt: skip
     """However the POS keeps a sale's time: of four sales the first was of the day before and the last of the day after,
-    for the store, for the warehouse and for its view."""
+    for the store, for the warehouse and for its view. A day is over when it is by a clock that is slow, too. Of a
+    retired store no day is closed."""
     database = store_database(mysql56)
     values = ", ".join(f"({number}, '{time}', {2**number})" for number, time in enumerate(times))
     with closing(mysql56.connect(database)) as store, store.cursor() as cursor:
@@ -274,10 +277,23 @@ def test_a_day_begins_and_ends_by_the_stores_own_clock(
     expected = Total(sales=2, amount=Decimal(6))
     assert (found.here, found.asked, found.missing) == (expected, expected, "")
     with warehouse.transaction() as tx:
+        tx.execute("UPDATE tillstream.store_states SET clock_offset_seconds = -2400")
+    (slow,) = close_day(warehouse, SalesEntry(table="sales", at="at", amount="paid"), [asked])
+    assert slow.missing == "the warehouse has all of it up to 2026-11-30 03:20 only"
+    with warehouse.transaction() as tx:
+        tx.execute("UPDATE tillstream.store_states SET clock_offset_seconds = NULL")
         days = tx.rows("SELECT day::text, amount::int, ends_at, complete FROM tillstream.days ORDER BY 1")
     assert [(day, amount) for day, amount, *_ in days] == [("2026-11-28", 1), ("2026-11-29", 6), ("2026-11-30", 8)]
     assert days[1][2:] == (SHANGHAI.ends, True)
     assert [complete for *_, complete in days] == [True, True, False]
+
+    def never() -> closing[Any]:
+        raise AssertionError("a retired store is asked nothing")
+
+    with warehouse.transaction() as tx:
+        tx.execute("INSERT INTO tillstream.store_orders (store, retired) VALUES ('s1', true)")
+    retired = replace(asked, source=replace(source, connect=never))
+    assert close_day(warehouse, SalesEntry(table="sales", at="at", amount="paid"), [retired]) == []
     warehouse.dispose()
 
 
@@ -287,6 +303,9 @@ def test_a_day_cannot_be_closed_where_nobody_said_what_sales_are(
     """Refused with what to write; a date that is none is used wrongly."""
     assert tillstream(chain, "day-close", "yesterday") == 2
     assert '"yesterday" is not a date such as 2026-11-29' in capsys.readouterr().err
+    for date in ("0001-01-01", "9999-12-31"):
+        assert tillstream(chain, "day-close", date) == 2
+        assert f'"{date}" is out of range' in capsys.readouterr().err
     file = chain.config.directory / "tillstream.yaml"
     settings = file.read_text()
     try:

@@ -75,6 +75,7 @@ def test_it_is_told_in_words(day: StoreDay, told: str) -> None:
 @pytest.mark.parametrize(
     ("found", "code"),
     [
+        ([], 0),
         ([CLOSED, CLOSED], 0),
         ([CLOSED, MISSING], 1),
         ([CLOSED, MORE], 1),

@@ -52,12 +52,14 @@ def day_close(
     else:
         for each in found:
             print(f"{each.day.date} {each.store} {each.name}: {in_words(each)}")
+        if not found:
+            print("there is no store whose day could be closed: all are retired")
     if code := exit_code(found):
         raise typer.Exit(code)
 
 
 def exit_code(found: "list[StoreDay]") -> int:
-    if all(each.asked is None for each in found):
+    if found and all(each.asked is None for each in found):
         return UNREACHABLE
     if any(each.missing or each.differs for each in found):
         return DIFFERENT
@@ -85,9 +87,12 @@ def _compared(day: "StoreDay") -> str:
 
 def _date(given: str | None) -> dt.date | None:
     try:
-        return dt.date.fromisoformat(given) if given is not None else None
+        date = dt.date.fromisoformat(given) if given is not None else None
     except ValueError:
         raise typer.BadParameter(f'"{given}" is not a date such as 2026-11-29', param_hint="DATE") from None
+    if date is not None and not 1000 <= date.year < 9999:  # MySQL's, and a day ends on the next
+        raise typer.BadParameter(f'"{given}" is out of range: 1000-01-01 to 9998-12-31', param_hint="DATE")
+    return date
 
 
 def _as_json(day: "StoreDay") -> dict[str, Any]:
