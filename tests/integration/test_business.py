@@ -280,7 +280,9 @@ def test_a_day_begins_and_ends_by_the_stores_own_clock(
         tx.execute("UPDATE tillstream.store_states SET clock_offset_seconds = -2400")
     (slow,) = close_day(warehouse, SalesEntry(table="sales", at="at", amount="paid"), [asked])
     assert slow.missing == "the warehouse has all of it up to 2026-11-30 03:20 only"
+    complete = "SELECT day::text FROM tillstream.days WHERE complete ORDER BY 1"
     with warehouse.transaction() as tx:
+        assert tx.rows(complete) == [("2026-11-28",)]
         tx.execute("UPDATE tillstream.store_states SET clock_offset_seconds = NULL")
         days = tx.rows("SELECT day::text, amount::int, ends_at, complete FROM tillstream.days ORDER BY 1")
     assert [(day, amount) for day, amount, *_ in days] == [("2026-11-28", 1), ("2026-11-29", 6), ("2026-11-30", 8)]

@@ -24,3 +24,15 @@ BEGIN
     'SELECT _store, %s::date, count(*), coalesce(sum(%I%s::numeric), 0) FROM stores.%I'
     ' WHERE NOT _deleted AND %I IS NOT NULL GROUP BY 1, 2', local, b.amount, number, b.sales_table, b.sold_at);
 END $$;
+
+-- A day ends by the store's own clock: a till that is slow dates its sales into a day that is over elsewhere.
+CREATE OR REPLACE VIEW tillstream.days AS
+WITH sold AS MATERIALIZED (SELECT * FROM tillstream.sales_by_day())
+SELECT d.day, w.store, w.name, coalesce(s.sales, 0) AS sales, coalesce(s.amount, 0) AS amount, e.ends_at, w.complete_at,
+       coalesce(w.complete_at + coalesce(c.clock_offset_seconds, 0) * interval '1 second' >= e.ends_at, false)
+         AND w.set_aside = 0 AND w.reading_anew = 0 AS complete
+FROM (SELECT DISTINCT day FROM sold) d
+CROSS JOIN tillstream.watermarks w
+JOIN tillstream.store_states c ON c.store = w.store
+CROSS JOIN LATERAL (SELECT (d.day + 1 + b.day_ends_at) AT TIME ZONE b.timezone AS ends_at FROM tillstream.business b) e
+LEFT JOIN sold s ON s.store = w.store AND s.day = d.day;
