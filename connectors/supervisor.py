@@ -25,7 +25,7 @@ PROBE_SECONDS = 5.0
 HEADER_BYTES = 157  # of a file's own events: its format, and the GTIDs before it
 LOOKS_APART = 6  # probes: every half minute the store is looked at in full
 LOST_ROW = "Received DML"  # Debezium's only word for a row that was written as a statement
-MOST_LOG_ENDS = 1_000
+MOST_LOG_ENDS = 1_000  # kept of a store that is behind; an hour and a half of probes
 STALLED_SECONDS = 30.0  # the log goes on, the engine does not: a reconnect that fails is not always reported
 
 

@@ -17,6 +17,7 @@ from sinks.warehouse import Warehouse
 from sinks.watching.decisions import tell_waiting
 from sinks.watching.looks import LOOKS
 from sinks.watching.shapes import tell_shapes
+from sinks.watching.stores import tell_stores
 from sinks.watching.traffic import tell_traffic
 from sinks.watching.watch import Look, Watch
 from tillstream import metrics
@@ -108,6 +109,7 @@ def test_every_store_is_told_of_and_none_that_was_taken_out(chain: Chain) -> Non
     """States, lags, positions and watermarks as the warehouse has them; a review that waits and a contested value."""
     chain.on("old", "UPDATE members SET name = 'Wang' WHERE id = 1")
     chain.settle()
+    chain.wait_until(lambda: all(complete_at(chain, store) for store in ("old", "new")))  # told only once it is live
     Watch(chain.warehouse, LOOKS).look()
     assert told("tillstream_store_state") == {("live", "old"): 1, ("live", "new"): 1}
     assert told("tillstream_store_info") == {("old", "old"): 1, ("new", "new"): 1}
@@ -295,6 +297,23 @@ def test_a_warehouse_that_does_not_answer_is_told_by_the_time_of_its_last_answer
     metrics.WAREHOUSE_ANSWER_TIMESTAMP_SECONDS.replace({})
     Watch(empty, [Look(name="lost", every_seconds=60, tell=lambda tx: tx.value("SELECT nothing FROM nowhere"))]).look()
     assert told("tillstream_warehouse_answer_timestamp_seconds") == {}
+
+
+def test_how_long_a_log_is_kept_counts_from_when_all_of_it_was_in(empty: Warehouse) -> None:
+    """Not from when it was first seen ahead; in a first snapshot from its begin; of a retired store nothing is told."""
+    insert = (
+        "INSERT INTO tillstream.store_states (store, state, state_since, caught_up_at, clock_offset_seconds,"
+        " retention_seconds) VALUES (%s, %s, now() - interval '2 hours', %s, 0, 86400)"
+    )
+    with empty.transaction() as tx:
+        hours_ago = tx.value("SELECT now() - interval '20 hours'")
+        for store, state, at in (("s1", "live", hours_ago), ("s2", "snapshot", None), ("s3", "retired", hours_ago)):
+            tx.execute(insert, [store, state, at])
+    StoreStates(empty).report(StoreReport(store="s1", name="s1", state=StoreState.LIVE, lag_seconds=0.0))
+    with empty.transaction() as tx:
+        tell_stores(tx)
+    left = told("tillstream_store_binlog_seconds_left")
+    assert left == {("s1",): pytest.approx(4 * 3600, abs=60), ("s2",): pytest.approx(22 * 3600, abs=60)}
 
 
 def test_a_verify_of_one_store_says_nothing_of_the_chain(empty: Warehouse) -> None:
